@@ -1,0 +1,169 @@
+/*
+ * libcopyengine: copies and removes directory trees, many files at a time.
+ *
+ * An engine owns threads; jobs are handed to it, run side by side, and report through callbacks.
+ * It knows files, rings and threads, and nothing of packages.
+ *
+ *     struct copyengine *engine;
+ *     struct copyengine_job *job;
+ *     copyengine_new(NULL, &engine, NULL);
+ *     copyengine_submit(engine, &(struct copyengine_copy){.size = sizeof(struct copyengine_copy),
+ *         .source = "/svr/tools", .destination_dirfd = AT_FDCWD, .destination = "/tmp/tools"},
+ * &job); const struct copyengine_result *result = copyengine_wait(job);
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define COPYENGINE_PUBLIC __attribute__((visibility("default")))
+
+struct copyengine;
+struct copyengine_job;
+
+/** Which implementation carries out the operations. */
+enum copyengine_backend {
+    COPYENGINE_AUTO,    /* the ring where the kernel has all it needs, else threads */
+    COPYENGINE_RING,    /* io_uring, or no engine at all */
+    COPYENGINE_THREADS, /* plain system calls */
+};
+
+/** What becomes of symbolic links. */
+enum copyengine_symlinks {
+    COPYENGINE_SYMLINKS_KEEP,     /* a link of the copy reaches what it reached at the source */
+    COPYENGINE_SYMLINKS_PRESERVE, /* copied to the letter */
+    COPYENGINE_SYMLINKS_FOLLOW,   /* replaced by what they reach; a loop is an error */
+};
+
+/** What went wrong first. */
+struct copyengine_error {
+    int code;             /* an errno value, positive; 0: nothing went wrong */
+    char operation[24];   /* "open", "read", …; the name of the call */
+    char path[4096];      /* of the file; starts with "..." when it is longer */
+    char explanation[80]; /* why, in words, where errno alone would mislead; else empty */
+};
+
+struct copyengine_options {
+    size_t size;                     /* sizeof(struct copyengine_options) */
+    enum copyengine_backend backend; /* default: auto */
+    unsigned in_flight;              /* operations at once, at most; 0: the engine finds out */
+    uint64_t bytes_per_s;            /* bandwidth of all jobs together; 0: no limit */
+    bool idle_priority;              /* only use the disk when nobody else does (ioprio_set(2)) */
+};
+
+/** Completed so far. */
+struct copyengine_progress {
+    uint64_t files;
+    uint64_t directories;
+    uint64_t symlinks;
+    uint64_t skipped; /* sockets, fifos, devices: not copied */
+    uint64_t bytes;
+};
+
+struct copyengine_result {
+    struct copyengine_error error;
+    struct copyengine_progress progress;
+    mode_t root_mode;           /* permission bits that the root of the copy shall have */
+    struct timespec root_mtime; /* and its modification time */
+};
+
+/** A tree to copy. The strings are copied by copyengine_submit. */
+struct copyengine_copy {
+    size_t size;           /* sizeof(struct copyengine_copy) */
+    const char *source;    /* a directory, or a symbolic link to one */
+    int destination_dirfd; /* where `destination` starts: AT_FDCWD or a directory that stays open */
+    const char *destination; /* must not exist; its parent must */
+    enum copyengine_symlinks symlinks;
+    bool root_stays_writable; /* the root of the copy keeps u+rwx, so that it can still be renamed;
+                                 root_mode and root_mtime of the result are then yours to set */
+    /*
+     * Called from the engine's threads, never twice at once for one job, when an operation
+     * completed and the last call is at least progress_interval_ms ago. There is no timer behind
+     * it: nothing completes, nothing is called.
+     */
+    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    unsigned progress_interval_ms; /* default: 200 */
+    /* Something was left out, or done otherwise. From the engine's threads, perhaps at once. */
+    void (*on_warning)(void *context, const char *path, const char *text);
+    /* The last call for this job, from one of the engine's threads. copyengine_wait is immediate
+       from now on. The job must not be freed in here. */
+    void (*on_done)(void *context);
+    void *context;
+};
+
+/**
+ * Starts an engine. Raises the limit of open files of this process to what the system allows.
+ *
+ * @param options   NULL: the defaults
+ * @param ret       the engine; the caller ends it with copyengine_free
+ * @param ret_error may be NULL; says why there is no engine
+ * @return          0; -EINVAL (options), -ENOMEM, -EAGAIN (threads), or what io_uring_setup(2)
+ *                  answered when the ring was demanded
+ */
+COPYENGINE_PUBLIC int copyengine_new(const struct copyengine_options *options,
+                                     struct copyengine **ret, struct copyengine_error *ret_error);
+
+/** Ends an engine whose jobs are all done. NULL is allowed. */
+COPYENGINE_PUBLIC void copyengine_free(struct copyengine *engine);
+
+/**
+ * @return which backend runs and why, for people; belongs to the engine
+ */
+COPYENGINE_PUBLIC const char *copyengine_backend_description(const struct copyengine *engine);
+
+/**
+ * Hands a copy to the engine. What goes wrong with the files shows in the result, not here; a copy
+ * that fails removes what it made.
+ *
+ * @param ret the job; the caller frees it with copyengine_job_free when it is done
+ * @return    0, -EINVAL, -ENOMEM
+ */
+COPYENGINE_PUBLIC int copyengine_submit(struct copyengine *engine,
+                                        const struct copyengine_copy *copy,
+                                        struct copyengine_job **ret);
+
+/**
+ * Waits until a job is done.
+ *
+ * @return its result, which belongs to the job
+ */
+COPYENGINE_PUBLIC const struct copyengine_result *copyengine_wait(struct copyengine_job *job);
+
+/** Makes a job end early with ECANCELED, and remove what it made. Returns at once. */
+COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
+
+/** Frees a job that is done. NULL is allowed. */
+COPYENGINE_PUBLIC void copyengine_job_free(struct copyengine_job *job);
+
+/** What a job has done so far; may be called at any time. */
+COPYENGINE_PUBLIC struct copyengine_progress copyengine_job_progress(struct copyengine_job *job);
+
+/**
+ * Removes a tree, or a file, also when directories in it are read-only. Symbolic links are removed,
+ * never followed.
+ *
+ * @param dirfd     where `path` starts: AT_FDCWD or a directory
+ * @param path      what goes; its last name must not be "." or ".."
+ * @param cancelled asked now and then; true stops with -ECANCELED; NULL: never
+ * @param context   for `cancelled`
+ * @param ret_error may be NULL; names the file that could not be removed
+ * @return          0, also when there was nothing; or -errno
+ */
+COPYENGINE_PUBLIC int copyengine_remove_tree(int dirfd, const char *path,
+                                             bool (*cancelled)(void *context), void *context,
+                                             struct copyengine_error *ret_error);
+
+/** Writes "operation path: why" into a buffer and returns it. */
+COPYENGINE_PUBLIC const char *copyengine_error_text(const struct copyengine_error *error,
+                                                    char *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,56 @@
+/* What a file system, or a pair of them, is like. Knows nothing of files in particular. */
+#include "engine/device.h"
+
+#include "engine/compiler.h"
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+/* Those that statfs(2) names and linux/magic.h does not have. */
+enum {
+    MAGIC_CIFS = (int)0xff534d42,
+    MAGIC_LUSTRE = 0x0bd00bd0,
+    MAGIC_GPFS = 0x47504653,
+    MAGIC_BEEGFS = 0x19830326,
+};
+
+enum io_latency device_latency(int fd)
+{
+    struct statfs file_system;
+    if (fstatfs(fd, &file_system) < 0)
+        return IO_CACHED;
+    switch ((unsigned)file_system.f_type) {
+    case NFS_SUPER_MAGIC:
+    case FUSE_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case (unsigned)MAGIC_CIFS:
+    case CEPH_SUPER_MAGIC:
+    case AFS_SUPER_MAGIC:
+    case AFS_FS_MAGIC:
+    case CODA_SUPER_MAGIC:
+    case V9FS_MAGIC:
+    case OCFS2_SUPER_MAGIC:
+    case MAGIC_LUSTRE:
+    case MAGIC_GPFS:
+    case MAGIC_BEEGFS:
+        return IO_REMOTE;
+    default:
+        return IO_CACHED;
+    }
+}
+
+bool device_pair_cannot(int code)
+{
+    switch (code) {
+    case EXDEV:
+    case EOPNOTSUPP:
+    case ENOSYS:
+    case ENOTTY:
+    case EINVAL:
+    case EPERM: /* a seccomp filter */
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,69 @@
+/* A directory under way, in both trees, and a batch of files to copy in it. */
+#pragma once
+
+#include "engine/job.h"
+
+/**
+ * Lives from when its parent was read until everything in it is copied. Every child, every file
+ * waiting or under way, and the reader hold a reference; the last to let go sets mode and times.
+ */
+struct directory {
+    struct copyengine_job *job;
+    struct directory *parent; /* NULL: the root */
+    struct directory *next;   /* in the job's stack of those to read */
+    atomic_uint references;
+    int source_fd; /* -1: not opened yet */
+    int destination_fd;
+    dev_t device;
+    ino_t inode;
+    mode_t mode; /* permission bits that the copy shall have */
+    struct timespec mtime;
+    char name[];
+};
+
+/** Files of one directory that wait to be copied. Holds a reference to it. */
+struct batch {
+    struct batch *next;
+    struct directory *directory;
+    atomic_uint references; /* one for each file not completed */
+    unsigned count;
+    unsigned taken; /* of the files, by workers; under the engine's lock */
+    const char *names[];
+};
+
+/**
+ * @param parent gets a reference; NULL: makes the root
+ * @param name   one name; of the root: ""
+ * @return       with one reference, or NULL for want of memory
+ */
+struct directory *directory_new(struct copyengine_job *job, struct directory *parent,
+                                const char *name);
+
+static inline void directory_reference(struct directory *directory)
+{
+    atomic_fetch_add_explicit(&directory->references, 1, memory_order_relaxed);
+}
+
+/** Drops a reference; completes the directory, and those above it, when it was the last. */
+void directory_release(struct directory *directory);
+
+/**
+ * Collects names for a batch.
+ *
+ * @param names the names; copied
+ * @param count at least 1
+ * @return      NULL for want of memory
+ */
+struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count);
+
+/** One file of the batch is completed. */
+void batch_release(struct batch *batch);
+
+/**
+ * Writes the path of a file into a buffer, for people: "..." stands for what does not fit.
+ *
+ * @param directory NULL: the root
+ * @param name      NULL: the directory itself
+ */
+void directory_path(const struct copyengine_job *job, enum job_side side,
+                    const struct directory *directory, const char *name, char *buffer, size_t size);

@@ -1,0 +1,226 @@
+/* The engine: starts and ends its threads, takes jobs in. What they do is in schedule.c. */
+#include "engine/engine.h"
+
+#include "engine/compiler.h"
+#include "engine/walk.h"
+#include "engine/worker.h"
+
+#include <linux/ioprio.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum {
+    TRANSFERS_OF_RING = 64,    /* in flight on one thread */
+    TRANSFERS_OF_THREAD = 8,   /* one runs, the others were set aside for smaller jobs */
+    WORKERS_OF_REMOTE = 64,    /* threads that wait for a server, without a ring */
+    DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
+    BATCHES_MAX = 1024,
+};
+
+void engine_enter_thread(struct copyengine *engine)
+{
+    /* A umask of its own lets open(2) give files their final mode. Refused in some containers. */
+    if (unshare(CLONE_FS) == 0)
+        umask(0);
+    else
+        atomic_store(&engine->modes_masked, true);
+    if (engine->options.idle_priority)
+        syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+}
+
+static void *reader_main(void *argument)
+{
+    struct copyengine *engine = argument;
+    _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
+    engine_enter_thread(engine);
+    for (struct directory *directory; (directory = schedule_take_directory(engine));)
+        walk_read(engine, directory, buffer);
+    return NULL;
+}
+
+/* Starts threads until there are that many. With the engine's lock held. */
+static int start_threads(struct copyengine *engine, unsigned workers, unsigned readers)
+{
+    int result = 0;
+    while (result == 0 && engine->worker_count < workers) {
+        result = worker_start(engine, engine->worker_count, &engine->workers[engine->worker_count]);
+        engine->worker_count += result == 0;
+    }
+    while (result == 0 && engine->reader_count < readers) {
+        result = -pthread_create(&engine->readers[engine->reader_count], NULL, reader_main, engine);
+        engine->reader_count += result == 0;
+    }
+    return result;
+}
+
+void engine_grow(struct copyengine *engine, const struct copyengine_job *job)
+{
+    bool remote = job->source_latency == IO_REMOTE || job->destination_latency == IO_REMOTE;
+    unsigned workers = engine->processors;
+    if (remote && engine->backend == &io_threads_backend)
+        workers = WORKERS_OF_REMOTE;
+    if (engine->options.in_flight)
+        workers = MIN(workers, engine->options.in_flight);
+    unsigned readers = job->source_latency == IO_REMOTE ? READERS_MAX : 2;
+    pthread_mutex_lock(&engine->lock);
+    start_threads(engine, workers, readers); /* fewer threads are slower, and still right */
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static unsigned count_processors(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                             : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return (unsigned)MIN(MAX(count, 1), (int)WORKERS_MAX);
+}
+
+/* Raises the limit of open files to what the system allows; returns what it is now. */
+static unsigned long raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+static int choose_backend(struct copyengine *engine, const char **ret_why)
+{
+    size_t size = sizeof(engine->backend_description);
+    char reason[64];
+    *ret_why = "";
+    int result =
+        engine->options.backend == COPYENGINE_THREADS ? -ECANCELED : io_ring_probe(ret_why);
+    if (result < 0 && engine->options.backend == COPYENGINE_RING)
+        return result;
+    if (result == 0) {
+        engine->backend = &io_ring_backend;
+        snprintf(engine->backend_description, size, "ring (%s)",
+                 engine->options.backend == COPYENGINE_RING ? "as asked for"
+                                                            : "io_uring works here");
+    } else {
+        engine->backend = &io_threads_backend;
+        if (engine->options.backend == COPYENGINE_THREADS)
+            snprintf(engine->backend_description, size, "threads (as asked for)");
+        else
+            snprintf(engine->backend_description, size, "threads (%s: %s)", *ret_why,
+                     strerror_r(-result, reason, sizeof(reason)));
+    }
+    return 0;
+}
+
+static void set_bounds(struct copyengine *engine)
+{
+    unsigned in_flight = engine->options.in_flight;
+    unsigned long descriptors = raise_descriptor_limit();
+    engine->processors = count_processors();
+    engine->batches_max =
+        (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 8UL), (unsigned long)BATCHES_MAX);
+    engine->transfers_per_worker = TRANSFERS_OF_THREAD;
+    if (engine->backend == &io_ring_backend)
+        engine->transfers_per_worker = TRANSFERS_OF_RING;
+    if (in_flight) {
+        engine->processors = MIN(engine->processors, in_flight);
+        engine->transfers_per_worker =
+            MIN(engine->transfers_per_worker, MAX(in_flight / engine->processors, 1U));
+    }
+}
+
+int copyengine_new(const struct copyengine_options *options, struct copyengine **ret,
+                   struct copyengine_error *ret_error)
+{
+    const char *why = "";
+    int result = -ENOMEM;
+    struct copyengine *engine = NULL;
+    if (options && options->size > sizeof(*options))
+        result = -EINVAL;
+    else
+        engine = calloc(1, sizeof(*engine));
+    if (engine) {
+        if (options)
+            memcpy(&engine->options, options, options->size);
+        pthread_mutex_init(&engine->lock, NULL);
+        pthread_cond_init(&engine->reader_wake, NULL);
+        limit_init(&engine->limit, engine->options.bytes_per_s);
+        result = choose_backend(engine, &why);
+    }
+    if (result == 0) {
+        set_bounds(engine);
+        pthread_mutex_lock(&engine->lock);
+        result = start_threads(engine, engine->processors, 1);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    if (result == 0) {
+        *ret = engine;
+        return 0;
+    }
+    if (ret_error) {
+        *ret_error = (struct copyengine_error){.code = -result, .operation = "start the engine"};
+        snprintf(ret_error->explanation, sizeof(ret_error->explanation), "%s", why);
+    }
+    copyengine_free(engine);
+    return result;
+}
+
+void copyengine_free(struct copyengine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->stopping = true;
+    pthread_cond_broadcast(&engine->reader_wake);
+    pthread_mutex_unlock(&engine->lock);
+    for (unsigned i = 0; i < engine->reader_count; i++)
+        pthread_join(engine->readers[i], NULL);
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_stop(engine->workers[i]);
+    limit_destroy(&engine->limit);
+    pthread_mutex_destroy(&engine->lock);
+    pthread_cond_destroy(&engine->reader_wake);
+    free(engine);
+}
+
+const char *copyengine_backend_description(const struct copyengine *engine)
+{
+    return engine->backend_description;
+}
+
+int copyengine_submit(struct copyengine *engine, const struct copyengine_copy *copy,
+                      struct copyengine_job **ret)
+{
+    struct copyengine_job *job;
+    int result = job_new(engine, copy, &job);
+    if (result < 0)
+        return result;
+    struct directory *root = directory_new(job, NULL, "");
+    if (!root) {
+        copyengine_job_free(job);
+        return -ENOMEM;
+    }
+    *ret = job;
+    pthread_mutex_lock(&engine->lock);
+    job->next = engine->jobs;
+    engine->jobs = job;
+    engine->job_count++;
+    job->waiting_directories = root;
+    pthread_cond_signal(&engine->reader_wake);
+    pthread_mutex_unlock(&engine->lock);
+    return 0;
+}
+
+void engine_remove_job(struct copyengine *engine, struct copyengine_job *job)
+{
+    pthread_mutex_lock(&engine->lock);
+    struct copyengine_job **link = &engine->jobs;
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    engine->job_count--;
+    pthread_mutex_unlock(&engine->lock);
+}

@@ -1,0 +1,309 @@
+/*
+ * The ring backend: operations that would block are queued in an io_uring(7), all others are plain
+ * calls, because handing a cached open to the kernel's worker threads costs more than doing it.
+ *
+ * One ring per thread, made when the first operation has to be queued: on a cached tree there is
+ * never one. A read of an eventfd stays queued beside the operations, so that other threads can end
+ * a sleep. When a ring cannot be made, or io_uring_enter(2) fails for good, the operations that the
+ * kernel has not taken, and all later ones, are plain calls: slower, and right.
+ */
+#include "engine/compiler.h"
+#include "engine/io.h"
+
+#include <assert.h>
+#include <liburing.h>
+#include <sys/eventfd.h>
+
+enum {
+    SUBMIT_BATCH = 16,      /* queued operations that go to the kernel without waiting for more */
+    KERNEL_THREADS_MAX = 64 /* of one ring, for operations that block (opens, FUSE reads) */
+};
+
+enum ring_state {
+    RING_NOT_MADE,
+    RING_READY,
+    RING_FAILED,
+};
+
+struct io {
+    struct io_uring ring;
+    enum ring_state state;
+    bool buffers_registered;
+    bool wake_armed; /* a read of wake_fd is with the ring */
+    unsigned entries;
+    unsigned in_flight; /* operations queued and not reaped */
+    int wake_fd;
+    eventfd_t wake_count;
+    const struct io_buffers *buffers;
+    struct io_op **returned; /* done by plain calls after the ring failed, to be reaped */
+    unsigned returned_count;
+};
+
+/*
+ * Tries the flags that make a ring cheaper, one by one, and keeps what this kernel accepts: 5.18
+ * knows SUBMIT_ALL, 5.19 COOP_TASKRUN, 6.0 SINGLE_ISSUER, 6.1 DEFER_TASKRUN (io_uring_setup(2)).
+ */
+static int ring_init(struct io_uring *ring, unsigned entries)
+{
+    static const unsigned optional[] = {
+        IORING_SETUP_SUBMIT_ALL, IORING_SETUP_SINGLE_ISSUER,
+        IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, /* when DEFER_TASKRUN was refused */
+    };
+    unsigned flags = IORING_SETUP_CLAMP;
+    int result = io_uring_queue_init(entries, ring, flags);
+    for (size_t i = 0; i < ARRAY_LENGTH(optional) && result == 0; i++) {
+        if (flags & IORING_SETUP_TASKRUN_FLAG)
+            break;
+        io_uring_queue_exit(ring);
+        result = io_uring_queue_init(entries, ring, flags | optional[i]);
+        if (result == 0)
+            flags |= optional[i];
+        else
+            result = io_uring_queue_init(entries, ring, flags);
+    }
+    return result;
+}
+
+int io_ring_probe(const char **ret_why)
+{
+    static const int needed[] = {IORING_OP_OPENAT, IORING_OP_CLOSE, IORING_OP_READ,
+                                 IORING_OP_WRITE};
+    struct io_uring ring;
+    int result = ring_init(&ring, 2);
+    if (result < 0) {
+        *ret_why = result == -ENOSYS ? "this kernel has no io_uring"
+                   : result == -EPERM
+                       ? "io_uring is switched off (sysctl kernel.io_uring_disabled, "
+                         "or a seccomp filter)"
+                       : "io_uring_setup failed";
+        return result;
+    }
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&ring);
+    for (size_t i = 0; i < ARRAY_LENGTH(needed) && result == 0; i++)
+        if (!probe || !io_uring_opcode_supported(probe, needed[i])) {
+            *ret_why =
+                "this kernel's io_uring cannot open, read, write and close files (Linux 5.6)";
+            result = -EOPNOTSUPP;
+        }
+    io_uring_free_probe(probe);
+    io_uring_queue_exit(&ring);
+    return result;
+}
+
+static int ring_create(unsigned entries, const struct io_buffers *buffers, struct io **ret)
+{
+    struct io *io = calloc(1, sizeof(*io));
+    if (!io)
+        return -ENOMEM;
+    io->entries = entries;
+    io->buffers = buffers;
+    io->wake_fd = eventfd(0, EFD_CLOEXEC);
+    io->returned = calloc(entries, sizeof(*io->returned));
+    if (io->wake_fd < 0 || !io->returned) {
+        int code = io->returned ? errno : ENOMEM;
+        cleanup_close_fd(&io->wake_fd);
+        free(io->returned);
+        free(io);
+        return -code;
+    }
+    *ret = io;
+    return 0;
+}
+
+/* Makes the ring, registers the buffers where the limit of locked memory allows it. */
+static bool ring_ready(struct io *io)
+{
+    if (io->state == RING_NOT_MADE) {
+        if (ring_init(&io->ring, io->entries + 1) < 0) {
+            io->state = RING_FAILED;
+            return false;
+        }
+        io->state = RING_READY;
+        unsigned threads[2] = {KERNEL_THREADS_MAX, 0}; /* bounded, unbounded (0: leave it) */
+        io_uring_register_iowq_max_workers(&io->ring, threads);
+        struct iovec vectors[IO_BUFFERS_MAX];
+        assert(io->buffers->count <= IO_BUFFERS_MAX);
+        for (unsigned i = 0; i < io->buffers->count; i++)
+            vectors[i] = (struct iovec){
+                .iov_base = io->buffers->memory + i * io->buffers->buffer_bytes,
+                .iov_len = io->buffers->buffer_bytes,
+            };
+        io->buffers_registered =
+            io_uring_register_buffers(&io->ring, vectors, io->buffers->count) == 0;
+    }
+    return io->state == RING_READY;
+}
+
+static void prepare(const struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
+{
+    switch (op->kind) {
+    case IO_OPEN:
+        io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
+        break;
+    case IO_READ:
+        if (io->buffers_registered)
+            io_uring_prep_read_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
+                                     op->buffer_index);
+        else
+            io_uring_prep_read(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
+        break;
+    case IO_WRITE:
+        if (io->buffers_registered)
+            io_uring_prep_write_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
+                                      op->buffer_index);
+        else
+            io_uring_prep_write(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
+        break;
+    case IO_CLOSE:
+        io_uring_prep_close(sqe, op->fd);
+        break;
+    }
+    io_uring_sqe_set_data(sqe, op);
+}
+
+/* The kernel refuses the ring. What it has not taken is done by plain calls and reaped later. */
+static void ring_fail(struct io *io)
+{
+    io->state = RING_FAILED;
+    struct io_uring_sq *sq = &io->ring.sq;
+    for (unsigned i = *sq->khead; i != sq->sqe_tail; i++) {
+        struct io_op *op = (struct io_op *)(uintptr_t)sq->sqes[i & *sq->kring_mask].user_data;
+        if (!op) {
+            io->wake_armed = false;
+            continue;
+        }
+        io_call(op);
+        io->returned[io->returned_count++] = op;
+    }
+}
+
+static void ring_submit_queued(struct io *io, bool wait)
+{
+    int result;
+    do {
+        result = wait ? io_uring_submit_and_wait(&io->ring, 1) : io_uring_submit(&io->ring);
+    } while (result == -EINTR && !wait);
+    /* EAGAIN, EBUSY: short of memory, or completions wait to be reaped: later */
+    if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+        ring_fail(io);
+}
+
+static enum io_answer ring_submit(struct io *io, struct io_op *op)
+{
+    if (op->latency == IO_IMMEDIATE) {
+        io_call(op);
+        return IO_DONE;
+    }
+    if (op->latency == IO_CACHED && io_try(op))
+        return IO_DONE;
+    if (!ring_ready(io)) {
+        io_call(op);
+        return IO_DONE;
+    }
+    if (io->in_flight >= io->entries)
+        return IO_BUSY;
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+    if (!sqe) {
+        ring_submit_queued(io, false);
+        return IO_BUSY;
+    }
+    prepare(io, sqe, op);
+    io->in_flight++;
+    if (io_uring_sq_ready(&io->ring) >= SUBMIT_BATCH)
+        ring_submit_queued(io, false);
+    return IO_QUEUED;
+}
+
+static void arm_wake(struct io *io)
+{
+    struct io_uring_sqe *sqe = io->wake_armed ? NULL : io_uring_get_sqe(&io->ring);
+    if (!sqe)
+        return;
+    io_uring_prep_read(sqe, io->wake_fd, &io->wake_count, sizeof(io->wake_count), 0);
+    io_uring_sqe_set_data(sqe, NULL);
+    io->wake_armed = true;
+}
+
+static struct io_op *take_returned(struct io *io)
+{
+    if (io->returned_count == 0)
+        return NULL;
+    io->in_flight--;
+    return io->returned[--io->returned_count];
+}
+
+/*
+ * Takes one completion off the ring. After a failure those that the kernel had already taken still
+ * arrive there.
+ */
+static struct io_op *take_completion(struct io *io, bool *ret_woken)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+        struct io_op *op = io_uring_cqe_get_data(cqe);
+        int result = cqe->res;
+        io_uring_cqe_seen(&io->ring, cqe);
+        if (!op) {
+            io->wake_armed = false;
+            *ret_woken = true;
+            continue;
+        }
+        io->in_flight--;
+        op->result = result;
+        if ((result == -EAGAIN || result == -EINTR) && op->kind != IO_CLOSE)
+            io_call(op); /* the kernel could not carry it out without its caller */
+        return op;
+    }
+    return NULL;
+}
+
+static struct io_op *ring_reap(struct io *io, bool wait)
+{
+    struct io_op *op = take_returned(io);
+    if (op || (io->in_flight == 0 && !wait))
+        return op;
+    bool woken = false;
+    if (io->state == RING_READY || io->in_flight > 0) {
+        op = take_completion(io, &woken);
+        if (op || woken || !wait)
+            return op;
+    }
+    if (io->state == RING_READY && (io->in_flight > 0 || io->wake_armed)) {
+        arm_wake(io);
+        ring_submit_queued(io, true);
+        op = take_returned(io);
+        return op ? op : take_completion(io, &woken);
+    }
+    if (io->in_flight > 0) {
+        usleep(1000); /* the ring failed: nothing but looking again tells when the rest is done */
+        return NULL;
+    }
+    eventfd_t count;
+    eventfd_read(io->wake_fd, &count);
+    return NULL;
+}
+
+static void ring_wake(struct io *io)
+{
+    eventfd_write(io->wake_fd, 1);
+}
+
+static void ring_destroy(struct io *io)
+{
+    assert(io->in_flight == 0);
+    if (io->state == RING_READY || io->ring.ring_fd > 0)
+        io_uring_queue_exit(&io->ring);
+    close(io->wake_fd);
+    free(io->returned);
+    free(io);
+}
+
+const struct io_backend io_ring_backend = {
+    .name = "ring",
+    .create = ring_create,
+    .submit = ring_submit,
+    .reap = ring_reap,
+    .wake = ring_wake,
+    .destroy = ring_destroy,
+};

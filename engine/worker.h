@@ -1,0 +1,19 @@
+/* A thread that copies files. */
+#pragma once
+
+#include "engine/engine.h"
+
+/** @return 0, -ENOMEM, -EMFILE, or what pthread_create answered; with the engine's lock held */
+int worker_start(struct copyengine *engine, unsigned number, struct worker **ret);
+
+/** Ends the thread; the engine is stopping and has no jobs. */
+void worker_stop(struct worker *worker);
+
+unsigned worker_number(const struct worker *worker);
+
+/** With the engine's lock held. */
+void worker_set_idle(struct worker *worker, bool idle);
+
+/** Wakes the worker if it has nothing to do. With the engine's lock held. @return 1 if so, else 0
+ */
+unsigned worker_wake_if_idle(struct worker *worker);
