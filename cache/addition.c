@@ -1,0 +1,448 @@
+/*
+ * One variant, from the first look to its commit. Every step that changes what others see is done
+ * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
+ */
+#include "cache/run.h"
+
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+    LOSSES_MAX = 5, /* a slot lost that often: somebody else's clock, or a bug, takes it */
+};
+
+static const char *name_of(const struct addition *addition)
+{
+    return addition->variant->handle->qualified_name;
+}
+
+void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,
+                     ...)
+{
+    struct run *run = addition->run;
+    struct pkgcache_result *result = addition->result;
+    if (format) {
+        va_list arguments;
+        va_start(arguments, format);
+        if (vasprintf(&result->reason, format, arguments) < 0)
+            result->reason = NULL;
+        va_end(arguments);
+    }
+    result->status = status;
+    addition->stage = STAGE_DONE;
+    run->unfinished--;
+    if (status == PKGCACHE_CREATED) {
+        run->finished_files += result->files;
+        run->finished_bytes += result->bytes;
+    }
+    if (run->warm->on_result)
+        run->warm->on_result(run->warm->context, addition->index, result);
+}
+
+static void finish_with_slot(struct addition *addition, enum pkgcache_status status,
+                             const char *slot_name, const char *reason)
+{
+    free(addition->result->root);
+    addition->result->root =
+        cache_payload_path(addition->run->cache, addition->variant->handle, slot_name);
+    if (reason)
+        addition_finish(addition, status, "%s", reason);
+    else
+        addition_finish(addition, status, NULL);
+}
+
+/* Looks for the variant. *ret_fd: the hash directory, or -1. */
+static int look(const struct addition *addition, int *ret_fd, struct slot_view *ret)
+{
+    *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
+    *ret_fd = cache_open_hash_directory(addition->run->cache, addition->variant->handle, false);
+    if (*ret_fd < 0)
+        return *ret_fd == -ENOENT ? 0 : *ret_fd;
+    return slot_find(*ret_fd, addition->variant->handle, true, ret);
+}
+
+/* Whether the source can be cached at all; if not, the addition is finished with the reason. */
+static bool refuse(struct addition *addition)
+{
+    const char *root = addition->variant->root;
+    CLEANUP_CLOSE int fd = -1;
+    struct stat status;
+    if (!root) {
+        addition_finish(addition, PKGCACHE_FAILED,
+                        "its root is not known; give it with \"root\" or --root");
+        return true;
+    }
+    fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", root, strerror(errno));
+        return true;
+    }
+    if (addition->run->cache->options.refuse_same_device &&
+        status.st_dev == addition->run->cache->device) {
+        addition_finish(addition, PKGCACHE_SKIPPED,
+                        "root %s is on the cache's own file system, and --same-device is no", root);
+        return true;
+    }
+    return false;
+}
+
+static int stage_sidecar(struct addition *addition, bool durable)
+{
+    struct run *run = addition->run;
+    int result = 0;
+    if (*run->staging.id == '\0') {
+        result = staging_open(run->cache, &run->staging);
+        if (result == 0)
+            result = heartbeat_add(&run->heartbeat, run->staging.owner_fd);
+    }
+    if (result == 0 && !addition->sidecar_text) {
+        struct text text = {0};
+        sidecar_write(&text, addition->variant->handle, addition->variant->root, NULL);
+        result = text_steal(&text, &addition->sidecar_text, NULL);
+    }
+    if (result == 0)
+        result =
+            staging_write(&run->staging, addition->sidecar_name, addition->sidecar_text, durable);
+    addition->sidecar_staged = result == 0;
+    return result;
+}
+
+static void finish_for(struct addition *addition, const char *step, int result)
+{
+    addition_finish(addition, PKGCACHE_FAILED, "cannot %s in %s: %s", step,
+                    addition->run->cache->path, strerror(-result));
+}
+
+void addition_prepare(struct addition *addition)
+{
+    CLEANUP_CLOSE int hash_fd = -1;
+    struct slot_view view;
+    int result = look(addition, &hash_fd, &view);
+    if (result < 0) {
+        finish_for(addition, "look it up", result);
+        return;
+    }
+    if (view.status == PKGCACHE_FOUND) {
+        finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
+        return;
+    }
+    if (refuse(addition))
+        return;
+    result = stage_sidecar(addition, false);
+    if (result < 0)
+        finish_for(addition, "stage its sidecar", result);
+    else
+        run_enqueue(addition->run, addition);
+}
+
+static bool same_copy(const struct slot_view *a, const struct slot_view *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->copying_inode == b->copying_inode &&
+           a->beat.tv_sec == b->beat.tv_sec && a->beat.tv_nsec == b->beat.tv_nsec;
+}
+
+/*
+ * With the lock held: takes away what is damaged, and the slot that was condemned before the lock
+ * was taken if it has not beaten since.
+ *
+ * @return 0: nobody has the variant; -EAGAIN: somebody does, look again; or -errno
+ */
+static int make_room(const struct addition *addition, const struct lock *lock, int hash_fd)
+{
+    const struct pkgcache *cache = addition->run->cache;
+    for (;;) {
+        struct slot_view view;
+        int result = slot_find(hash_fd, addition->variant->handle, true, &view);
+        if (result < 0)
+            return result;
+        if (view.status == PKGCACHE_NOT_FOUND && !view.damaged)
+            return 0;
+        bool dead = addition->condemned.status != PKGCACHE_NOT_FOUND &&
+                    same_copy(&view, &addition->condemned);
+        if (!dead && !view.damaged)
+            return -EAGAIN;
+        result = slot_retire(cache, lock, hash_fd, view.name, name_of(addition));
+        if (result < 0)
+            return result;
+    }
+}
+
+static void drop_slot(struct addition *addition)
+{
+    if (!addition->slot)
+        return;
+    heartbeat_remove(&addition->run->heartbeat, addition->slot->copying_fd);
+    slot_free(addition->slot);
+    addition->slot = NULL;
+    addition->announced = false;
+}
+
+void addition_abandon(struct addition *addition, const struct lock *lock)
+{
+    struct slot *slot = addition->slot;
+    if (slot && lock && !addition->announced)
+        slot_withdraw(slot);
+    else if (slot && lock && slot_is_ours(slot))
+        slot_retire(addition->run->cache, lock, slot->hash_fd, slot->name, name_of(addition));
+    drop_slot(addition);
+}
+
+/* Ends a step that failed. -EAGAIN: somebody else has the variant, look again. */
+static bool end_step(struct addition *addition, const struct lock *lock, const char *step,
+                     int result)
+{
+    if (result == 0)
+        return true;
+    addition_abandon(addition, lock);
+    if (result == -EAGAIN)
+        run_enqueue(addition->run, addition);
+    else
+        finish_for(addition, step, result);
+    return false;
+}
+
+bool addition_reserve(struct addition *addition, const struct lock *lock)
+{
+    struct run *run = addition->run;
+    CLEANUP_CLOSE int hash_fd =
+        cache_open_hash_directory(run->cache, addition->variant->handle, true);
+    int result = hash_fd < 0 ? hash_fd : make_room(addition, lock, hash_fd);
+    if (result == 0)
+        result =
+            slot_reserve(hash_fd, addition->sidecar_text, &run->staging.owner, &addition->slot);
+    if (result == 0)
+        result = heartbeat_add(&run->heartbeat, addition->slot->copying_fd);
+    return end_step(addition, lock, "claim a place for it", result);
+}
+
+bool addition_sync_reservation(struct addition *addition)
+{
+    addition->flush.result = slot_sync_names(addition->slot);
+    return addition->flush.result == 0;
+}
+
+bool addition_announce(struct addition *addition, const struct lock *lock)
+{
+    struct run *run = addition->run;
+    int result = addition->flush.result; /* of the reservation */
+    if (result == 0)
+        result = make_room(addition, lock, addition->slot->hash_fd);
+    if (result == 0)
+        result = slot_announce(lock, addition->slot, run->staging.fd, addition->sidecar_name);
+    if (result == 0) {
+        addition->announced = true;
+        addition->sidecar_staged = false;
+    }
+    return end_step(addition, lock, "claim a place for it", result == -ESTALE ? -EAGAIN : result);
+}
+
+static void on_progress(void *context, const struct copyengine_progress *progress)
+{
+    struct addition *addition = context;
+    (void)progress;
+    heartbeat_beat(&addition->run->heartbeat);
+    eventfd_write(addition->run->event_fd, 1);
+}
+
+static void on_warning(void *context, const char *path, const char *text)
+{
+    struct addition *addition = context;
+    const struct pkgcache_warm *warm = addition->run->warm;
+    if (warm->on_warning)
+        warm->on_warning(warm->context, path, text);
+}
+
+static void on_done(void *context)
+{
+    struct addition *addition = context;
+    struct run *run = addition->run;
+    heartbeat_beat(&run->heartbeat);
+    pthread_mutex_lock(&run->lock);
+    addition->next = run->copied;
+    run->copied = addition;
+    pthread_mutex_unlock(&run->lock);
+    eventfd_write(run->event_fd, 1);
+}
+
+static int start_copy(struct addition *addition)
+{
+    struct run *run = addition->run;
+    CLEANUP_FREE char *destination = NULL; /* in full, for messages */
+    if (asprintf(&destination, "%s/.sys/staging/%s/%s", run->cache->path, run->staging.id,
+                 addition->tree_name) < 0)
+        return -ENOMEM;
+    struct copyengine_copy copy = {
+        .size = sizeof(copy),
+        .source = addition->variant->root,
+        .destination_dirfd = AT_FDCWD,
+        .destination = destination,
+        .symlinks = run->cache->options.symlinks,
+        .root_stays_writable = true,
+        .on_progress = on_progress,
+        .on_warning = on_warning,
+        .on_done = on_done,
+        .context = addition,
+    };
+    addition->stage = STAGE_COPYING;
+    return copyengine_submit(run->cache->engine, &copy, &addition->job);
+}
+
+/* Waits until the slot that another process fills changes, or its grace time is over. */
+static void wait_for_other(struct addition *addition, const struct slot_view *view,
+                           const struct owner *owner)
+{
+    struct run *run = addition->run;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age_s = MAX(now.tv_sec - view->beat.tv_sec, (time_t)0);
+    int64_t left_s = MAX((int64_t)run->cache->options.stall_grace_s - age_s, (int64_t)0) + 1;
+    addition->wait_deadline_ns = clock_monotonic_ns() + (uint64_t)left_s * NS_PER_S;
+    if (owner->pid)
+        watch_process(&run->watch, owner);
+    addition->stage = STAGE_WAITING;
+}
+
+/*
+ * What to do about a slot that another process fills.
+ *
+ * @return true: it is condemned, take it over; false: the addition waits, or is finished
+ */
+static bool judge_other(struct addition *addition, int hash_fd, const struct slot_view *view)
+{
+    struct run *run = addition->run;
+    struct owner owner;
+    if (view->status == PKGCACHE_COPY_STALLED && run->cache->options.report_stalled) {
+        finish_with_slot(addition, PKGCACHE_COPY_STALLED, view->name,
+                         "its copy stalled in another process, and --stalled is report");
+        return false;
+    }
+    if (slot_copier_is_gone(run->cache, hash_fd, view, &owner))
+        return true;
+    if (run->warm->no_wait) {
+        finish_with_slot(addition, view->status, view->name, "another process copies it");
+        return false;
+    }
+    if (addition->watched_directory < 0) {
+        addition->watched_directory = watch_directory(&run->watch, hash_fd);
+        if (addition->watched_directory >= 0) {
+            run_enqueue(run, addition); /* it may have changed before it was watched: look again */
+            return false;
+        }
+    }
+    wait_for_other(addition, view, &owner);
+    return false;
+}
+
+bool addition_look(struct addition *addition)
+{
+    struct run *run = addition->run;
+    CLEANUP_CLOSE int hash_fd = -1;
+    struct slot_view view;
+    int result = look(addition, &hash_fd, &view);
+    addition->condemned = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
+    if (result == 0 && view.status == PKGCACHE_FOUND) {
+        finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
+        return false;
+    }
+    if (result == 0 && view.status != PKGCACHE_NOT_FOUND) {
+        if (!judge_other(addition, hash_fd, &view))
+            return false;
+        addition->condemned = view;
+    }
+    if (result == 0 && !addition->sidecar_staged)
+        result = stage_sidecar(addition, run_is_durable(run));
+    addition->flush.result = 0;
+    return end_step(addition, NULL, "prepare it", result);
+}
+
+bool addition_copy(struct addition *addition, const struct lock *lock)
+{
+    if (addition->tree_staged)
+        return true;
+    end_step(addition, lock, "start its copy", start_copy(addition));
+    return false;
+}
+
+/* The slot is somebody else's now, or gone. Begins again, with the tree if it is still staged. */
+static void lost(struct addition *addition, bool tree_staged)
+{
+    drop_slot(addition);
+    addition->tree_staged = tree_staged;
+    if (++addition->losses < LOSSES_MAX)
+        run_enqueue(addition->run, addition);
+    else
+        addition_finish(addition, PKGCACHE_FAILED,
+                        "its slot was taken away %u times while it was copied: is this process "
+                        "being paused for longer than %u s (--stall-grace)?",
+                        addition->losses, addition->run->cache->options.stall_grace_s);
+}
+
+bool addition_copied(struct addition *addition, const struct lock *lock)
+{
+    const struct copyengine_result *copied = copyengine_wait(addition->job);
+    struct copyengine_error error = copied->error;
+    addition->root_mode = copied->root_mode;
+    addition->root_mtime = copied->root_mtime;
+    addition->result->files = copied->progress.files;
+    addition->result->bytes = copied->progress.bytes;
+    copyengine_job_free(addition->job);
+    addition->job = NULL;
+    if (error.code == 0)
+        return true;
+    addition_abandon(addition, lock);
+    char text[sizeof(error.path) + 256];
+    addition_finish(addition, PKGCACHE_FAILED, "%s",
+                    copyengine_error_text(&error, text, sizeof(text)));
+    return false;
+}
+
+bool addition_place(struct addition *addition, const struct lock *lock)
+{
+    int result = slot_place(lock, addition->slot, addition->run->staging.fd, addition->tree_name);
+    if (result == -ENOTEMPTY)
+        addition_abandon(addition, lock);
+    if (result == -ESTALE || result == -ENOTEMPTY) {
+        lost(addition, true);
+        return false;
+    }
+    addition->tree_staged = false;
+    return end_step(addition, lock, "put its payload into place", result);
+}
+
+void addition_flush(struct addition *addition)
+{
+    addition->stage = STAGE_FLUSHING;
+    addition->attributes_result =
+        slot_set_root(addition->slot, addition->root_mode, addition->root_mtime);
+    flusher_add(addition->run->flusher, &addition->flush);
+}
+
+bool addition_commit(struct addition *addition, const struct lock *lock)
+{
+    int result = addition->attributes_result;
+    if (result == 0)
+        result = addition->flush.result;
+    if (result == 0)
+        result = slot_commit(lock, addition->slot);
+    if (result == -ESTALE) {
+        lost(addition, false); /* the tree went with the slot */
+        return false;
+    }
+    return end_step(addition, lock, "write its payload to disk", result);
+}
+
+void addition_conclude(struct addition *addition)
+{
+    char name[SLOT_NAME_MAX];
+    strcpy(name, addition->slot->name);
+    int result = run_is_durable(addition->run) ? slot_sync_names(addition->slot) : 0;
+    drop_slot(addition);
+    if (result < 0)
+        finish_for(addition, "write its commit to disk", result);
+    else
+        finish_with_slot(addition, PKGCACHE_CREATED, name, NULL);
+}

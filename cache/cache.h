@@ -1,0 +1,60 @@
+/* An open cache: its directories and options. */
+#pragma once
+
+#include "cache/error.h"
+#include "cache/handle.h"
+#include "cache/lock.h"
+#include "cache/owner.h"
+
+struct pkgcache {
+    char *path; /* absolute */
+    int fd;
+    int sys_fd;     /* .sys; this and the next are -1 until cache_make_directories */
+    int staging_fd; /* .sys/staging: payloads on their way */
+    int trash_fd;   /* .sys/to_delete: payloads on their way out */
+    dev_t device;
+    struct owner self; /* this process */
+    struct pkgcache_options options;
+    struct copyengine *engine; /* NULL until something is copied */
+    bool engine_hangs;         /* a job did not end when it was cancelled */
+};
+
+/**
+ * Opens the directories under .sys, made if they are missing. Those who only look need none.
+ *
+ * @return 0 or -errno
+ */
+int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_error);
+
+/**
+ * Opens NAME/VERSION/HASH4 of a handle.
+ *
+ * @param create make what is missing
+ * @return       a descriptor, or -errno; -ENOENT: nothing is cached there
+ */
+int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                              bool create);
+
+/** The path of a slot's payload, allocated; NULL for want of memory. */
+char *cache_payload_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                         const char *slot_name);
+
+/**
+ * Takes the cache's lock. See lock_acquire.
+ *
+ * @param timeout_ms how long to wait; cache_lock_timeout_ms: as its options say
+ * @param cancel_fd  readable: give up; -1: none
+ */
+int cache_lock(const struct pkgcache *cache, uint64_t timeout_ms, int cancel_fd, struct lock **ret,
+               struct pkgcache_error *ret_error);
+
+static inline uint64_t cache_lock_timeout_ms(const struct pkgcache *cache)
+{
+    return cache->options.lock_timeout_s * 1000ULL;
+}
+
+/** Writes a name that nobody uses into a buffer: PREFIX-32HEX, as rez names what it deletes. */
+void cache_unique_name(const char *prefix, char *buffer, size_t size);
+
+/** Whether a descriptor is readable now. -1: never. */
+bool cache_is_cancelled(int cancel_fd);

@@ -1,0 +1,34 @@
+/*
+ * Group commit: a thread that makes what was placed durable. Whenever no flush runs, one starts for
+ * all that wait; who comes during it waits for the next.
+ */
+#pragma once
+
+#include "cache/pkgcache.h"
+
+struct flusher;
+
+/** What one flush is wanted for. Lives in what waits for it. */
+struct flush_request {
+    struct flush_request *next;
+    int result; /* 0, or -errno: nothing is known to be on disk */
+};
+
+/**
+ * @param cache_fd   any open file of the file system
+ * @param durability NONE: requests are done at once, and nothing is flushed
+ * @param on_done    called from the flusher's thread when requests were done
+ * @param ret        ended with flusher_stop
+ * @return           0, -ENOMEM, -EAGAIN
+ */
+int flusher_start(int cache_fd, enum pkgcache_durability durability, void (*on_done)(void *context),
+                  void *context, struct flusher **ret);
+
+/** Asks for a flush of all that was written up to now. */
+void flusher_add(struct flusher *flusher, struct flush_request *request);
+
+/** @return requests that are done, linked by `next`; NULL: none */
+struct flush_request *flusher_take_done(struct flusher *flusher);
+
+/** Waits for the flush that runs; what waits is not flushed any more. NULL is allowed. */
+void flusher_stop(struct flusher *flusher);

@@ -1,0 +1,152 @@
+/* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
+#include "cache/names.h"
+#include "cache/slot.h"
+#include "cache/tree.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                 char **ret_root, struct pkgcache_error *ret_error)
+{
+    struct slot_view view;
+    *ret_root = NULL;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    if (hash_fd == -ENOENT)
+        return PKGCACHE_NOT_FOUND;
+    int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, &view);
+    if (result == 0 && view.status == PKGCACHE_FOUND) {
+        *ret_root = cache_payload_path(cache, handle, view.name);
+        result = *ret_root ? 0 : -ENOMEM;
+    }
+    if (result < 0)
+        return error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
+                         cache->path, strerror(-result));
+    return (int)view.status;
+}
+
+struct listing {
+    struct pkgcache *cache;
+    int (*visit)(void *context, const struct pkgcache_entry *entry);
+    void *context;
+};
+
+static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
+                        const char *file_name, const char *slot_name)
+{
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    struct slot_view view;
+    if (sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0)
+        return 0; /* gone, or damaged: nobody finds it */
+    slot_look(hash_fd, slot_name, sidecar.fd, &view);
+    if (view.status == PKGCACHE_NOT_FOUND || strcmp(sidecar.handle->relative_path, path) != 0)
+        return 0;
+    CLEANUP_FREE char *cached_root = cache_payload_path(listing->cache, sidecar.handle, slot_name);
+    struct pkgcache_entry entry = {
+        .handle = sidecar.handle,
+        .status = view.status,
+        .cached_root = cached_root,
+        .source_root = sidecar.root,
+        .last_used = view.last_used,
+    };
+    return cached_root ? listing->visit(listing->context, &entry) : -ENOMEM;
+}
+
+static int list_hash_directory(void *context, int hash_fd, const char *path)
+{
+    struct names names;
+    int result = names_open(&names, hash_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char slot_name[SLOT_NAME_MAX];
+        if (slot_name_of_sidecar(name, slot_name))
+            result = list_sidecar(context, hash_fd, path, name, slot_name);
+    }
+    names_close(&names);
+    return result;
+}
+
+/* The handle that a file of rez's queue holds; NULL: taken by a daemon by now, or poison. */
+static struct pkgcache_handle *read_pending(int pending_fd, const char *name)
+{
+    CLEANUP_JSON struct json_document *document = NULL;
+    struct pkgcache_handle *handle;
+    if (json_read_file(pending_fd, name, SIDECAR_MAX_BYTES, &document, NULL) < 0 ||
+        handle_from_json(document->root, &handle, NULL) < 0)
+        return NULL;
+    return handle;
+}
+
+/* Whether anything of a handle is in the cache already. */
+static bool is_cached(struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    struct slot_view view;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    return hash_fd >= 0 && slot_find(hash_fd, handle, false, &view) == 0 &&
+           view.status != PKGCACHE_NOT_FOUND;
+}
+
+struct handle_list {
+    struct pkgcache_handle **handles;
+    size_t count;
+};
+
+/* Takes over the handle. Returns 1: new, 0: it is there already, or -ENOMEM. */
+static int add_handle(struct handle_list *list, struct pkgcache_handle *handle)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (handle_equal(list->handles[i], handle)) {
+            handle_free(handle);
+            return 0;
+        }
+    void *handles = realloc(list->handles, (list->count + 1) * sizeof(*list->handles));
+    if (!handles) {
+        handle_free(handle);
+        return -ENOMEM;
+    }
+    list->handles = handles;
+    list->handles[list->count++] = handle;
+    return 1;
+}
+
+static int list_pending(struct listing *listing)
+{
+    struct names names;
+    struct handle_list seen = {0};
+    CLEANUP_CLOSE int pending_fd =
+        openat(listing->cache->fd, ".sys/pending", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (pending_fd < 0) /* rez was never here */
+        return errno == ENOENT ? 0 : -errno;
+    int result = names_open(&names, pending_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        struct pkgcache_handle *handle = read_pending(pending_fd, name);
+        if (!handle)
+            continue;
+        if (is_cached(listing->cache, handle)) {
+            handle_free(handle);
+            continue;
+        }
+        result = add_handle(&seen, handle);
+        if (result == 1) {
+            struct pkgcache_entry entry = {.handle = handle, .status = PKGCACHE_PENDING};
+            result = listing->visit(listing->context, &entry);
+        }
+    }
+    names_close(&names);
+    for (size_t i = 0; i < seen.count; i++)
+        handle_free(seen.handles[i]);
+    free(seen.handles);
+    return result;
+}
+
+int pkgcache_list(struct pkgcache *cache,
+                  int (*visit)(void *context, const struct pkgcache_entry *entry), void *context,
+                  struct pkgcache_error *ret_error)
+{
+    struct listing listing = {.cache = cache, .visit = visit, .context = context};
+    int result = tree_visit(cache, list_hash_directory, &listing);
+    if (result == 0)
+        result = list_pending(&listing);
+    if (result < 0)
+        error_set(ret_error, -result, "cannot list %s: %s", cache->path, strerror(-result));
+    return result;
+}

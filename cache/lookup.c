@@ -1,0 +1,120 @@
+/*
+ * Looking at slots, without the lock.
+ *
+ * The order of the looks is what makes an answer of "found" true: the sidecar is read; then there
+ * is no .copying, so what the sidecar stands for was complete; then the payload is a directory;
+ * then the sidecar that was read still has a name, so nobody removed the slot in between and made
+ * another one. A listing of the directory alone would race with all of that.
+ */
+#include "cache/names.h"
+#include "cache/owner_file.h"
+#include "cache/slot.h"
+
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { REZ_STALLED_AFTER_S = 5 }; /* PackageCache._COPYING_TIME_MAX */
+
+bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX])
+{
+    static const char suffix[] = ".json";
+    size_t length = strlen(file_name);
+    if (length < sizeof(suffix) || length - (sizeof(suffix) - 1) >= SLOT_NAME_MAX)
+        return false;
+    length -= sizeof(suffix) - 1;
+    if (strcmp(file_name + length, suffix) != 0)
+        return false;
+    memcpy(ret, file_name, length);
+    ret[length] = '\0';
+    return true;
+}
+
+static double seconds_since(struct timespec time)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)(now.tv_sec - time.tv_sec) + (double)(now.tv_nsec - time.tv_nsec) / NS_PER_S;
+}
+
+void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret)
+{
+    char copying[SLOT_FILE_MAX];
+    struct stat status;
+    snprintf(copying, sizeof(copying), ".copying-%s", name);
+    *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
+    snprintf(ret->name, sizeof(ret->name), "%s", name);
+    if (fstatat(hash_fd, copying, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        ret->beat = status.st_mtim;
+        ret->copying_inode = status.st_ino;
+        ret->status = seconds_since(ret->beat) > REZ_STALLED_AFTER_S ? PKGCACHE_COPY_STALLED
+                                                                     : PKGCACHE_COPYING;
+        return;
+    }
+    bool whole =
+        fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+    if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0)
+        return;
+    ret->last_used = status.st_mtim;
+    ret->damaged = !whole;
+    if (whole)
+        ret->status = PKGCACHE_FOUND;
+}
+
+/* How much better one view of a handle's slot is than another. */
+static int rank(const struct slot_view *view)
+{
+    switch (view->status) {
+    case PKGCACHE_FOUND:
+        return 4;
+    case PKGCACHE_COPYING:
+        return 3;
+    case PKGCACHE_COPY_STALLED:
+        return 2;
+    default:
+        return view->damaged;
+    }
+}
+
+int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret)
+{
+    struct names names;
+    int result = names_open(&names, hash_fd);
+    *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
+    for (const char *file;
+         result == 0 && ret->status != PKGCACHE_FOUND && (file = names_next(&names));) {
+        char name[SLOT_NAME_MAX];
+        struct slot_view view;
+        if (!slot_name_of_sidecar(file, name))
+            continue;
+        CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+        if (sidecar_read(hash_fd, file, &sidecar, NULL) < 0 || !sidecar_holds(&sidecar, handle))
+            continue;
+        slot_look(hash_fd, name, sidecar.fd, &view);
+        if (touch && view.status == PKGCACHE_FOUND)
+            futimens(sidecar.fd, NULL); /* another user's: that it was used is not worth an error */
+        if (rank(&view) > rank(ret))
+            *ret = view;
+    }
+    if (result == 0)
+        result = names.error;
+    names_close(&names);
+    return result;
+}
+
+bool slot_copier_is_gone(const struct pkgcache *cache, int hash_fd, const struct slot_view *view,
+                         struct owner *ret_owner)
+{
+    char copying[SLOT_FILE_MAX];
+    struct stat status;
+    snprintf(copying, sizeof(copying), ".copying-%s", view->name);
+    *ret_owner = (struct owner){0};
+    CLEANUP_CLOSE int fd = openat(hash_fd, copying, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0 || status.st_ino != view->copying_inode)
+        return false; /* another one by now: look again */
+    struct owner_file file;
+    owner_file_look(fd, &cache->self, cache->options.stall_grace_s, &file);
+    *ret_owner = file.owner;
+    return file.state == OWNER_GONE || file.overdue;
+}

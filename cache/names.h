@@ -1,0 +1,26 @@
+/* The names in a directory, one after the other, without an allocation. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct names {
+    int fd;
+    int error; /* -errno when reading failed; then names_next says NULL, too */
+    size_t at;
+    size_t end;
+    unsigned char type; /* of the last name: DT_REG, DT_DIR, … or DT_UNKNOWN */
+    _Alignas(8) char buffer[4096];
+};
+
+/**
+ * @param dirfd the directory; its own position is not touched
+ * @return      0 or -errno; names_close is needed in any case
+ */
+int names_open(struct names *names, int dirfd);
+
+/** @return the next name but "." and "..", valid until the next call; NULL at the end */
+const char *names_next(struct names *names);
+
+void names_close(struct names *names);

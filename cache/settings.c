@@ -1,0 +1,189 @@
+/* Settings. What they mean is the business of those who use them. */
+#include "cache/settings.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+#define SECONDS_MAX (365ULL * 24 * 3600)
+
+static const char *const backends[] = {"auto", "ring", "threads", NULL};
+static const char *const durabilities[] = {"batch", "each", "none", NULL};
+static const char *const symlinks[] = {"keep", "preserve", "follow", NULL};
+static const char *const priorities[] = {"normal", "idle", NULL};
+static const char *const stalled[] = {"heal", "report", NULL};
+static const char *const yes_no[] = {"no", "yes", NULL};
+
+/* The order of choices is that of the enumerations which settings_cache_options casts them to. */
+_Static_assert(COPYENGINE_RING == 1 && COPYENGINE_THREADS == 2, "see backends");
+_Static_assert(PKGCACHE_DURABILITY_EACH == 1 && PKGCACHE_DURABILITY_NONE == 2, "see durabilities");
+_Static_assert(COPYENGINE_SYMLINKS_PRESERVE == 1 && COPYENGINE_SYMLINKS_FOLLOW == 2,
+               "see symlinks");
+
+const struct setting settings_table[SETTING_COUNT] = {
+    [SETTING_CACHE] = {"cache", "PKGCACHE_DIR", "REZ_CACHE_PACKAGES_PATH", SETTING_PATH, NULL, 0, 0,
+                       "", "directory of the cache"},
+    [SETTING_BACKEND] = {"backend", "PKGCACHE_BACKEND", NULL, SETTING_CHOICE, backends, 0, 0,
+                         "auto", "how files are copied"},
+    [SETTING_DURABILITY] = {"durability", "PKGCACHE_DURABILITY", NULL, SETTING_CHOICE, durabilities,
+                            0, 0, "batch", "what survives a power cut (copy: none)"},
+    [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", NULL, SETTING_CHOICE, symlinks, 0, 0,
+                          "keep", "links keep their meaning, their letters, or go"},
+    [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", NULL, SETTING_NUMBER, NULL, 0, 4096,
+                           "0", "operations at once, at most (0: found out)"},
+    [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", NULL, SETTING_BYTES, NULL, 0,
+                         (uint64_t)INT64_MAX, "0", "bytes a second, with K, M, G (0: no limit)"},
+    [SETTING_IO_PRIORITY] = {"io-priority", "PKGCACHE_IO_PRIORITY", NULL, SETTING_CHOICE,
+                             priorities, 0, 0, "normal", "idle: when nobody else uses the disk"},
+    [SETTING_STALLED] = {"stalled", "PKGCACHE_STALLED", NULL, SETTING_CHOICE, stalled, 0, 0, "heal",
+                         "stalled copies: take over, or report as rez does"},
+    [SETTING_STALL_GRACE] = {"stall-grace", "PKGCACHE_STALL_GRACE", NULL, SETTING_NUMBER, NULL, 5,
+                             SECONDS_MAX, "60", "seconds without a heartbeat until it is over"},
+    [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", NULL, SETTING_NUMBER, NULL,
+                              1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
+    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE", NULL, SETTING_CHOICE, yes_no, 0,
+                             0, "yes", "cache what is on the cache's file system"},
+};
+
+static int refuse(const struct setting *setting, const char *text, const char *origin,
+                  const char *expected, struct pkgcache_error *error)
+{
+    return error_set(error, EINVAL, "--%s (from %s): \"%.100s\" is not %s", setting->name, origin,
+                     text, expected);
+}
+
+static int parse_choice(const struct setting *setting, const char *text, const char *origin,
+                        uint64_t *ret, struct pkgcache_error *error)
+{
+    char expected[128] = "one of";
+    for (size_t i = 0; setting->choices[i]; i++) {
+        if (strcmp(text, setting->choices[i]) == 0) {
+            *ret = i;
+            return 0;
+        }
+        size_t length = strlen(expected);
+        snprintf(expected + length, sizeof(expected) - length, "%s %s", i ? "," : "",
+                 setting->choices[i]);
+    }
+    return refuse(setting, text, origin, expected, error);
+}
+
+static int parse_number(const struct setting *setting, const char *text, const char *origin,
+                        uint64_t *ret, struct pkgcache_error *error)
+{
+    static const char units[] = "KMGT";
+    char expected[128];
+    char *end;
+    bool bytes = setting->type == SETTING_BYTES;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    bool valid = isdigit((unsigned char)*text) && errno == 0;
+    const char *unit = bytes && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (unit) {
+        valid =
+            valid && !__builtin_mul_overflow(number, 1ULL << (10 * (unit - units + 1)), &number);
+        end++;
+    }
+    if (valid && *end == '\0' && number >= setting->minimum && number <= setting->maximum) {
+        *ret = number;
+        return 0;
+    }
+    snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64 "%s",
+             setting->minimum, setting->maximum, bytes ? ", with K, M, G or T" : "");
+    return refuse(setting, text, origin, expected, error);
+}
+
+int settings_set(struct settings *settings, enum setting_id id, const char *text,
+                 const char *origin, struct pkgcache_error *ret_error)
+{
+    const struct setting *setting = &settings_table[id];
+    struct setting_value value = {.origin = origin};
+    int result = 0;
+    switch (setting->type) {
+    case SETTING_PATH:
+        if (!*text)
+            result = refuse(setting, text, origin, "a path", ret_error);
+        break;
+    case SETTING_CHOICE:
+        result = parse_choice(setting, text, origin, &value.number, ret_error);
+        break;
+    case SETTING_NUMBER:
+    case SETTING_BYTES:
+        result = parse_number(setting, text, origin, &value.number, ret_error);
+        break;
+    }
+    if (result < 0)
+        return result;
+    value.text = strdup(text);
+    if (!value.text)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    free(settings->values[id].text);
+    settings->values[id] = value;
+    return 0;
+}
+
+/* The XDG Base Directory Specification. */
+static int set_default_cache(struct settings *settings, struct pkgcache_error *error)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    bool xdg = base && *base == '/'; /* relative ones are to be ignored */
+    if (!xdg && (!home || !*home))
+        return error_set(error, EINVAL,
+                         "which cache? HOME is not set; name a directory with --cache or "
+                         "PKGCACHE_DIR");
+    snprintf(path, sizeof(path), "%s/%spkgcache", xdg ? base : home, xdg ? "" : ".cache/");
+    return settings_set(settings, SETTING_CACHE, path, SETTINGS_BUILT_IN, error);
+}
+
+int settings_complete(struct settings *settings, struct pkgcache_error *ret_error)
+{
+    int result = 0;
+    for (int i = 0; i < SETTING_COUNT && result == 0; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (settings->values[i].text)
+            continue;
+        const char *text = getenv(setting->variable);
+        const char *rez_text = setting->rez_variable ? getenv(setting->rez_variable) : NULL;
+        if (text && *text)
+            result = settings_set(settings, i, text, setting->variable, ret_error);
+        else if (rez_text && *rez_text)
+            result = settings_set(settings, i, rez_text, setting->rez_variable, ret_error);
+        else if (i == SETTING_CACHE)
+            result = set_default_cache(settings, ret_error);
+        else
+            result = settings_set(settings, i, setting->built_in, SETTINGS_BUILT_IN, ret_error);
+    }
+    return result;
+}
+
+void settings_free(struct settings *settings)
+{
+    for (int i = 0; i < SETTING_COUNT; i++)
+        free(settings->values[i].text);
+    *settings = (struct settings){0};
+}
+
+struct pkgcache_options settings_cache_options(const struct settings *settings)
+{
+    const struct setting_value *values = settings->values;
+    return (struct pkgcache_options){
+        .size = sizeof(struct pkgcache_options),
+        .durability = (enum pkgcache_durability)values[SETTING_DURABILITY].number,
+        .symlinks = (enum copyengine_symlinks)values[SETTING_SYMLINKS].number,
+        .engine =
+            {
+                .size = sizeof(struct copyengine_options),
+                .backend = (enum copyengine_backend)values[SETTING_BACKEND].number,
+                .in_flight = (unsigned)values[SETTING_IN_FLIGHT].number,
+                .bytes_per_s = values[SETTING_BWLIMIT].number,
+                .idle_priority = values[SETTING_IO_PRIORITY].number == 1,
+            },
+        .report_stalled = values[SETTING_STALLED].number == 1,
+        .stall_grace_s = (unsigned)values[SETTING_STALL_GRACE].number,
+        .lock_timeout_s = (unsigned)values[SETTING_LOCK_TIMEOUT].number,
+        .refuse_same_device = values[SETTING_SAME_DEVICE].number == 0,
+    };
+}

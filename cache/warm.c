@@ -1,0 +1,462 @@
+/*
+ * Many variants at once: what is begun when, and waiting for whatever comes first. The engine
+ * shares its threads out so that small variants overtake large ones; here it is enough to begin
+ * with new ones while those under way are small, or known to be large.
+ */
+#include "cache/run.h"
+
+#include "engine/clock.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+    UNDER_WAY_MAX = 64,     /* variants that are copied at once */
+    SMALL_MAX = 8,          /* of those, that have not turned out to be large */
+    LARGE_BYTES = 64 << 20, /* copied: it is large */
+    REPORT_INTERVAL_MS = 100,
+    CANCEL_WAIT_MS = 500, /* for jobs to end, when the run is cancelled */
+    CANCEL_LOCK_MS = 200,
+};
+
+int run_fail(struct run *run, int code)
+{
+    if (run->fatal == 0)
+        run->fatal = code;
+    return code;
+}
+
+void run_enqueue(struct run *run, struct addition *addition)
+{
+    addition->stage = STAGE_NEW;
+    addition->next = NULL;
+    *run->last_new = addition;
+    run->last_new = &addition->next;
+}
+
+static struct addition *dequeue(struct run *run)
+{
+    struct addition *addition = run->first_new;
+    run->first_new = addition->next;
+    if (!run->first_new)
+        run->last_new = &run->first_new;
+    return addition;
+}
+
+/* How many more variants may be copied now. */
+static unsigned room(const struct run *run)
+{
+    unsigned under_way = 0;
+    unsigned small = 0;
+    for (size_t i = 0; i < run->warm->count; i++) {
+        const struct addition *addition = &run->additions[i];
+        if (addition->stage != STAGE_COPYING || !addition->job)
+            continue;
+        under_way++;
+        small += copyengine_job_progress(addition->job).bytes < LARGE_BYTES;
+    }
+    if (under_way >= UNDER_WAY_MAX || small >= SMALL_MAX)
+        return 0;
+    return MIN(UNDER_WAY_MAX - under_way, SMALL_MAX - small);
+}
+
+static int start_engine(struct run *run)
+{
+    struct pkgcache *cache = run->cache;
+    struct copyengine_error error;
+    if (cache->engine)
+        return 0;
+    struct copyengine_options options = cache->options.engine;
+    options.size = sizeof(options);
+    int result = copyengine_new(&options, &cache->engine, &error);
+    if (result < 0)
+        error_set(run->error, -result, "cannot start the copy engine: %s",
+                  *error.explanation ? error.explanation : strerror(-result));
+    return result;
+}
+
+/* Takes the lock; if it cannot be had, the run ends. */
+static struct lock *take_lock(struct run *run)
+{
+    struct lock *lock = NULL;
+    int result = cache_lock(run->cache, cache_lock_timeout_ms(run->cache), run->warm->cancel_fd,
+                            &lock, run->error);
+    if (result < 0)
+        run_fail(run, result);
+    return lock;
+}
+
+/* Keeps those of a group for which a step says that the next one is due. */
+static struct addition *each(struct addition *group, const struct lock *lock,
+                             bool (*step)(struct addition *addition, const struct lock *lock))
+{
+    struct addition *kept = NULL;
+    struct addition **end = &kept;
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition->next = NULL;
+        if (step(addition, lock)) {
+            *end = addition;
+            end = &addition->next;
+        }
+    }
+    return kept;
+}
+
+/* Those at the head of the queue that are to be claimed now. */
+static struct addition *take_group(struct run *run)
+{
+    struct addition *group = NULL;
+    struct addition **end = &group;
+    for (unsigned left = room(run); left > 0 && run->first_new && run->fatal == 0;) {
+        struct addition *addition = dequeue(run);
+        if (addition_look(addition)) {
+            addition->next = NULL;
+            *end = addition;
+            end = &addition->next;
+            left--;
+        }
+    }
+    return group;
+}
+
+static void flush_each(struct addition *group)
+{
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition_flush(addition);
+    }
+}
+
+/*
+ * Claims slots for a group and starts the copies. The lock is held twice, for moments; the disk is
+ * waited for in between, once for all: the first fsync(2) commits what the others wait for.
+ */
+static void claim(struct run *run, struct addition *group)
+{
+    struct lock *lock = take_lock(run);
+    if (!lock)
+        return;
+    group = each(group, lock, addition_reserve);
+    if (run_is_durable(run)) {
+        lock_release(lock);
+        for (struct addition *addition = group; addition; addition = addition->next)
+            addition_sync_reservation(addition);
+        lock = take_lock(run);
+        if (!lock)
+            return;
+    }
+    group = each(group, lock, addition_announce);
+    group = each(group, lock, addition_copy);
+    group = each(group, lock, addition_place);
+    lock_release(lock);
+    flush_each(group);
+}
+
+static void begin_more(struct run *run)
+{
+    while (run->first_new && run->fatal == 0) {
+        int result = start_engine(run);
+        if (result < 0)
+            run_fail(run, result);
+        struct addition *group = take_group(run);
+        if (!group)
+            return;
+        claim(run, group);
+    }
+}
+
+static void on_flushed(void *context)
+{
+    struct run *run = context;
+    heartbeat_beat(&run->heartbeat);
+    eventfd_write(run->event_fd, 1);
+}
+
+static struct addition *pop_copied(struct run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    struct addition *copied = run->copied;
+    run->copied = NULL;
+    pthread_mutex_unlock(&run->lock);
+    return copied;
+}
+
+static void take_copied(struct run *run)
+{
+    struct addition *group = pop_copied(run);
+    struct lock *lock = group ? take_lock(run) : NULL;
+    if (!lock) {
+        run->copied_unplaced = group;
+        return;
+    }
+    group = each(group, lock, addition_copied);
+    group = each(group, lock, addition_place);
+    lock_release(lock);
+    flush_each(group);
+}
+
+static void take_flushed(struct run *run)
+{
+    struct addition *group = NULL;
+    struct flush_request *request = flusher_take_done(run->flusher);
+    for (; request; request = request->next) {
+        struct addition *addition = CONTAINER_OF(request, struct addition, flush);
+        addition->next = group;
+        group = addition;
+    }
+    struct lock *lock = group ? take_lock(run) : NULL;
+    if (!lock)
+        return;
+    group = each(group, lock, addition_commit);
+    lock_release(lock);
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition_conclude(addition);
+    }
+}
+
+static void on_watched(void *context, int directory)
+{
+    struct run *run = context;
+    for (size_t i = 0; i < run->warm->count; i++) {
+        struct addition *addition = &run->additions[i];
+        if (addition->stage == STAGE_WAITING &&
+            (directory == WATCH_EVERYTHING || directory == addition->watched_directory))
+            run_enqueue(run, addition);
+    }
+}
+
+/* Milliseconds until the grace time of a copier is over; -1: nobody waits for one. */
+static int wait_timeout_ms(struct run *run)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t nearest_ns = UINT64_MAX;
+    for (size_t i = 0; i < run->warm->count; i++) {
+        const struct addition *addition = &run->additions[i];
+        if (addition->stage == STAGE_WAITING)
+            nearest_ns = MIN(nearest_ns, addition->wait_deadline_ns);
+    }
+    if (nearest_ns == UINT64_MAX)
+        return -1;
+    return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
+}
+
+static void enqueue_overdue(struct run *run)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    for (size_t i = 0; i < run->warm->count; i++) {
+        struct addition *addition = &run->additions[i];
+        if (addition->stage == STAGE_WAITING && addition->wait_deadline_ns <= now_ns)
+            run_enqueue(run, addition);
+    }
+}
+
+/* Sleeps until something happened, and takes it in. */
+static int wait_for_events(struct run *run, int timeout_ms)
+{
+    size_t room = 3 + run->watch.copier_count;
+    CLEANUP_FREE struct pollfd *fds = calloc(room, sizeof(*fds));
+    if (!fds)
+        return error_set(run->error, ENOMEM, "out of memory");
+    fds[0] = (struct pollfd){.fd = run->event_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = run->warm->cancel_fd, .events = POLLIN};
+    size_t watched = watch_poll_fds(&run->watch, fds + 2);
+    if (poll(fds, 2 + watched, timeout_ms) < 0 && errno != EINTR)
+        return error_set(run->error, errno, "poll: %s", strerror(errno));
+    if (fds[1].revents)
+        return error_set(run->error, ECANCELED, "interrupted");
+    eventfd_t count;
+    if (fds[0].revents)
+        eventfd_read(run->event_fd, &count);
+    watch_take_events(&run->watch, fds + 2, watched, on_watched, run);
+    return 0;
+}
+
+static void report(struct run *run)
+{
+    const struct pkgcache_warm *warm = run->warm;
+    uint64_t now_ns = clock_monotonic_ns();
+    if (!warm->on_progress || now_ns < run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS)
+        return;
+    run->reported_ns = now_ns;
+    struct pkgcache_progress progress = {
+        .variants = warm->count,
+        .variants_done = warm->count - run->unfinished,
+        .files = run->finished_files,
+        .bytes = run->finished_bytes,
+    };
+    for (size_t i = 0; i < warm->count; i++) {
+        const struct addition *addition = &run->additions[i];
+        if (addition->stage == STAGE_DONE)
+            continue;
+        struct copyengine_progress copied = {.files = addition->result->files,
+                                             .bytes = addition->result->bytes};
+        if (addition->job)
+            copied = copyengine_job_progress(addition->job);
+        progress.files += copied.files;
+        progress.bytes += copied.bytes;
+    }
+    warm->on_progress(warm->context, &progress);
+}
+
+static void forget_jobs(struct addition *copied, size_t *jobs)
+{
+    for (; copied; copied = copied->next) {
+        copyengine_wait(copied->job);
+        copyengine_job_free(copied->job);
+        copied->job = NULL;
+        (*jobs)--;
+    }
+}
+
+/* Cancels all jobs, and waits for them. Returns how many do not end, because a source hangs. */
+static size_t cancel_jobs(struct run *run)
+{
+    size_t jobs = 0;
+    for (size_t i = 0; i < run->warm->count; i++)
+        if (run->additions[i].job) {
+            copyengine_cancel(run->additions[i].job);
+            jobs++;
+        }
+    forget_jobs(run->copied_unplaced, &jobs);
+    uint64_t deadline_ns = clock_monotonic_ns() + CANCEL_WAIT_MS * NS_PER_MS;
+    for (;;) {
+        forget_jobs(pop_copied(run), &jobs);
+        uint64_t now_ns = clock_monotonic_ns();
+        if (jobs == 0 || now_ns >= deadline_ns)
+            return jobs;
+        struct pollfd fd = {.fd = run->event_fd, .events = POLLIN};
+        eventfd_t count;
+        if (poll(&fd, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) > 0)
+            eventfd_read(run->event_fd, &count);
+    }
+}
+
+/*
+ * Ends a run that failed: jobs are cancelled and their slots given up, so that nothing unfinished
+ * stays. Jobs that do not end are left to the end of the process; their slots and staging are then
+ * known to be a dead process's.
+ */
+static void abort_run(struct run *run)
+{
+    run->cache->engine_hangs = cancel_jobs(run) > 0;
+    struct lock *lock = NULL;
+    cache_lock(run->cache, CANCEL_LOCK_MS, -1, &lock, NULL);
+    for (size_t i = 0; i < run->warm->count; i++) {
+        struct addition *addition = &run->additions[i];
+        addition_abandon(addition, lock);
+        if (addition->stage != STAGE_DONE)
+            addition_finish(addition, PKGCACHE_FAILED, "%s", run->error->message);
+    }
+    lock_release(lock);
+}
+
+static int open_run(struct run *run)
+{
+    run->staging.fd = run->staging.owner_fd = -1;
+    run->watch.inotify_fd = -1;
+    run->last_new = &run->first_new;
+    pthread_mutex_init(&run->lock, NULL);
+    heartbeat_init(&run->heartbeat);
+    run->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int result = run->event_fd < 0 ? -errno : watch_open(&run->cache->self, &run->watch);
+    if (result == 0)
+        result = flusher_start(run->cache->fd, run->cache->options.durability, on_flushed, run,
+                               &run->flusher);
+    run->additions = calloc(run->warm->count, sizeof(*run->additions));
+    if (result == 0 && !run->additions)
+        result = -ENOMEM;
+    for (size_t i = 0; result == 0 && i < run->warm->count; i++) {
+        struct addition *addition = &run->additions[i];
+        addition->run = run;
+        addition->index = i;
+        addition->variant = &run->warm->variants[i];
+        addition->watched_directory = -1;
+        snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", i);
+        snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", i);
+    }
+    return result < 0 ? error_set(run->error, -result, "cannot start: %s", strerror(-result)) : 0;
+}
+
+static void close_run(struct run *run)
+{
+    flusher_stop(run->flusher);
+    watch_close(&run->watch);
+    for (size_t i = 0; run->additions && i < run->warm->count; i++)
+        free(run->additions[i].sidecar_text);
+    if (run->cache->engine_hangs)
+        return; /* its threads may still write there, and call back, one day */
+    staging_close(&run->staging);
+    heartbeat_destroy(&run->heartbeat);
+    cleanup_close_fd(&run->event_fd);
+    pthread_mutex_destroy(&run->lock);
+    free(run->additions);
+    free(run);
+}
+
+/* Looks at all of them first: often there is nothing to copy, and sidecars are flushed together. */
+static void prepare(struct run *run, struct pkgcache_result *results)
+{
+    for (size_t i = 0; i < run->warm->count; i++) {
+        run->additions[i].result = &results[i];
+        addition_prepare(&run->additions[i]);
+    }
+    if (run->first_new && run_is_durable(run) && syncfs(run->cache->fd) < 0)
+        run_fail(run, error_set(run->error, errno, "cache %s: cannot write to disk: %s",
+                                run->cache->path, strerror(errno)));
+}
+
+/* Until each has its result, or the run fails. */
+static void drive(struct run *run)
+{
+    begin_more(run);
+    while (run->unfinished > 0 && run->fatal == 0) {
+        int result = wait_for_events(run, wait_timeout_ms(run));
+        if (result < 0)
+            run_fail(run, result);
+        enqueue_overdue(run);
+        take_copied(run);
+        take_flushed(run);
+        begin_more(run);
+        report(run);
+    }
+}
+
+int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                  struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_error error = {0};
+    memset(results, 0, warm->count * sizeof(*results));
+    int result = cache_make_directories(cache, ret_error);
+    if (result < 0)
+        return result;
+    struct run *run = calloc(1, sizeof(*run));
+    if (!run)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    *run = (struct run){.cache = cache, .warm = warm, .error = &error, .unfinished = warm->count};
+    result = open_run(run);
+    if (result == 0) {
+        prepare(run, results);
+        drive(run);
+        result = run->fatal;
+        if (result < 0)
+            abort_run(run);
+    }
+    close_run(run);
+    if (ret_error)
+        *ret_error = error;
+    return result;
+}
+
+void pkgcache_results_free(struct pkgcache_result *results, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(results[i].root);
+        free(results[i].reason);
+        results[i] = (struct pkgcache_result){0};
+    }
+}

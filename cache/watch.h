@@ -1,0 +1,55 @@
+/*
+ * Waiting for variants that other processes copy: told by inotify(7) when something changes in a
+ * hash directory, and by a pidfd when a copier ends. Nothing is polled.
+ */
+#pragma once
+
+#include "cache/owner.h"
+
+#include <poll.h>
+#include <stdbool.h>
+
+struct watch_copier {
+    pid_t pid;
+    uint64_t start;
+    int pidfd;
+};
+
+struct watch {
+    int inotify_fd;
+    const struct owner *self;
+    struct watch_copier *copiers;
+    size_t copier_count;
+};
+
+/** @param self this process. @return 0 or -errno; watch_close in any case */
+int watch_open(const struct owner *self, struct watch *ret);
+
+void watch_close(struct watch *watch);
+
+/** Watches a directory. @return a number that stands for it in events, or -errno */
+int watch_directory(struct watch *watch, int dirfd);
+
+/** Watches a process. Those that cannot be watched are left out: their grace time ends one day. */
+void watch_process(struct watch *watch, const struct owner *owner);
+
+/**
+ * Adds what is to be waited for.
+ *
+ * @param fds room for 1 + watch->copier_count
+ * @return    how many were filled in
+ */
+size_t watch_poll_fds(const struct watch *watch, struct pollfd *fds);
+
+enum { WATCH_EVERYTHING = -1 };
+
+/**
+ * Takes the events that poll(2) announced.
+ *
+ * @param fds   as watch_poll_fds filled them in
+ * @param count what it returned
+ * @param seen  called for each: the number of a directory, or WATCH_EVERYTHING when it is not
+ *              known where something changed
+ */
+void watch_take_events(struct watch *watch, const struct pollfd *fds, size_t count,
+                       void (*seen)(void *context, int directory), void *context);
