@@ -1,0 +1,155 @@
+/* pkgcache copy: the engine alone. Copies a tree to a destination that does not exist. */
+#include "cli/commands.h"
+#include "cli/exit.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum { CANCEL_WAIT_MS = 500 };
+
+struct copying {
+    const struct options *options;
+    int event_fd; /* readable when the job is done */
+};
+
+static void on_progress(void *context, const struct copyengine_progress *progress)
+{
+    (void)context;
+    progress_show(&(struct pkgcache_progress){.files = progress->files, .bytes = progress->bytes});
+}
+
+static void on_warning(void *context, const char *path, const char *text)
+{
+    const struct copying *copying = context;
+    if (copying->options->verbosity >= 0 && !copying->options->json)
+        fprintf(stderr, "pkgcache: %s: %s\n", path, text);
+}
+
+static void on_done(void *context)
+{
+    const struct copying *copying = context;
+    eventfd_write(copying->event_fd, 1);
+}
+
+/* Waits for the job. Returns 0, or the signal that came; *ret_hangs: the job did not end then. */
+static int wait_for_job(struct copyengine_job *job, int event_fd, int signal_fd, bool *ret_hangs)
+{
+    struct pollfd fds[] = {{.fd = event_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        continue;
+    *ret_hangs = false;
+    if (fds[0].revents)
+        return 0;
+    copyengine_cancel(job);
+    *ret_hangs = poll(fds, 1, CANCEL_WAIT_MS) <= 0;
+    return signals_received();
+}
+
+static int flush_destination(const char *destination)
+{
+    CLEANUP_CLOSE int fd = open(destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+}
+
+static int print_summary(const struct options *options, const struct copyengine_progress *done,
+                         double seconds)
+{
+    char bytes[16];
+    char rate[16];
+    if (options->json) {
+        CLEANUP_TEXT struct text text = {0};
+        text_printf(&text,
+                    "{\"files\": %" PRIu64 ", \"directories\": %" PRIu64 ", \"symlinks\": %" PRIu64
+                    ", \"skipped\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f}",
+                    done->files, done->directories, done->symlinks, done->skipped, done->bytes,
+                    seconds);
+        return output_document(options, &text);
+    }
+    if (options->verbosity >= 0)
+        printf("%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64
+               " links, %s in %.2f s (%s/s)%s\n",
+               done->files, done->directories, done->symlinks,
+               output_bytes((double)done->bytes, bytes), seconds,
+               output_bytes((double)done->bytes / MAX(seconds, 1e-6), rate),
+               done->skipped ? "; sockets, fifos and devices were skipped" : "");
+    return output_end(options, EXIT_DONE);
+}
+
+static int finish(struct options *options, struct copyengine_job *job, double seconds)
+{
+    const struct copyengine_result *result = copyengine_wait(job);
+    char text[sizeof(result->error.path) + 256];
+    progress_clear();
+    if (result->error.code)
+        return output_error(options, EXIT_FAILED, result->error.code, "%s",
+                            copyengine_error_text(&result->error, text, sizeof(text)));
+    int flushed = 0;
+    if (options->durability_given &&
+        options->settings.values[SETTING_DURABILITY].number != PKGCACHE_DURABILITY_NONE)
+        flushed = flush_destination(options->arguments[1]);
+    if (flushed < 0)
+        return output_error(options, EXIT_FAILED, -flushed, "flush %s: %s", options->arguments[1],
+                            strerror(-flushed));
+    return print_summary(options, &result->progress, seconds);
+}
+
+static int copy(struct options *options, struct copyengine *engine)
+{
+    struct copying copying = {.options = options, .event_fd = eventfd(0, EFD_CLOEXEC)};
+    struct pkgcache_options settings = settings_cache_options(&options->settings);
+    struct copyengine_job *job = NULL;
+    struct copyengine_copy what = {
+        .size = sizeof(what),
+        .source = options->arguments[0],
+        .destination_dirfd = AT_FDCWD,
+        .destination = options->arguments[1],
+        .symlinks = settings.symlinks,
+        .on_progress = on_progress,
+        .on_warning = on_warning,
+        .on_done = on_done,
+        .context = &copying,
+    };
+    bool hangs;
+    progress_start(options);
+    uint64_t start_ns = clock_monotonic_ns();
+    int result = copying.event_fd < 0 ? -errno : copyengine_submit(engine, &what, &job);
+    if (result < 0)
+        return output_error(options, EXIT_FAILED, -result, "copy %s: %s", what.source,
+                            strerror(-result));
+    int signal = wait_for_job(job, copying.event_fd, signals_fd(), &hangs);
+    double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
+    if (hangs) { /* the source does not answer: what it holds up ends with the process */
+        copyengine_remove_tree(AT_FDCWD, what.destination, NULL, NULL, NULL);
+        output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted");
+        _exit(EXIT_SIGNALED + signal);
+    }
+    int code = signal ? output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted")
+                      : finish(options, job, seconds);
+    copyengine_wait(job);
+    copyengine_job_free(job);
+    close(copying.event_fd);
+    return code;
+}
+
+int cmd_copy(struct options *options)
+{
+    struct pkgcache_options settings = settings_cache_options(&options->settings);
+    struct copyengine *engine;
+    struct copyengine_error error;
+    signals_open();
+    int result = copyengine_new(&settings.engine, &engine, &error);
+    if (result < 0)
+        return output_error(options, EXIT_FAILED, -result, "cannot start the copy engine: %s",
+                            *error.explanation ? error.explanation : strerror(-result));
+    output_verbose(options, "backend: %s", copyengine_backend_description(engine));
+    int code = copy(options, engine);
+    copyengine_free(engine);
+    return code;
+}

@@ -1,0 +1,246 @@
+/* pkgcache list: variants and states, as a table or as JSON. */
+#include "cli/commands.h"
+#include "cli/each.h"
+#include "cli/exit.h"
+#include "cli/output.h"
+
+#include <fnmatch.h>
+#include <fts.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum column {
+    COLUMN_STATUS,
+    COLUMN_PACKAGE,
+    COLUMN_VARIANT_URI,
+    COLUMN_ORIG_PATH,
+    COLUMN_CACHE_PATH,
+    COLUMN_SIZE,
+    COLUMN_FILES,
+    COLUMN_LAST_USED,
+    COLUMN_COUNT,
+};
+
+static const char *const column_names[COLUMN_COUNT] = {
+    "status", "package", "variant_uri", "orig_path", "cache_path", "size", "files", "last_used",
+};
+
+/* One line; the cells that nobody asked for are NULL. */
+struct row {
+    char *cells[COLUMN_COUNT];
+    char *handle; /* JSON */
+};
+
+struct table {
+    const struct options *options;
+    bool wanted[COLUMN_COUNT];
+    enum column order[COLUMN_COUNT];
+    size_t column_count;
+    struct row *rows;
+    size_t row_count;
+};
+
+/* URI: the definition's path, then the index in brackets, empty for none. */
+static char *variant_uri(const struct pkgcache_handle *handle)
+{
+    char base[PATH_MAX];
+    char index[16] = "";
+    char *uri;
+    snprintf(base, sizeof(base), "%s/%s%s%s/package.", handle->location, handle->name,
+             handle->version ? "/" : "", handle->version ? handle->version : "");
+    CLEANUP_FREE char *python = NULL;
+    CLEANUP_FREE char *yaml = NULL;
+    if (asprintf(&python, "%spy", base) < 0 || asprintf(&yaml, "%syaml", base) < 0)
+        return NULL;
+    if (handle->index != HANDLE_NO_INDEX)
+        snprintf(index, sizeof(index), "%d", handle->index);
+    bool is_yaml = access(python, F_OK) < 0 && access(yaml, F_OK) == 0;
+    return asprintf(&uri, "%s[%s]", is_yaml ? yaml : python, index) < 0 ? NULL : uri;
+}
+
+/* Size and number of files of a payload, counted now. */
+static void count_payload(const char *root, char **ret_size, char **ret_files)
+{
+    char *paths[] = {(char *)root, NULL};
+    uint64_t bytes = 0;
+    uint64_t files = 0;
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    for (FTSENT *entry; walk && (entry = fts_read(walk));)
+        if (entry->fts_info == FTS_F) {
+            bytes += (uint64_t)entry->fts_statp->st_size;
+            files++;
+        }
+    if (walk)
+        fts_close(walk);
+    if (asprintf(ret_size, "%" PRIu64, bytes) < 0)
+        *ret_size = NULL;
+    if (asprintf(ret_files, "%" PRIu64, files) < 0)
+        *ret_files = NULL;
+}
+
+static char *last_used(struct timespec time)
+{
+    char text[32];
+    struct tm local;
+    localtime_r(&time.tv_sec, &local);
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local);
+    return strdup(text);
+}
+
+static void fill_row(const struct table *table, const struct pkgcache_entry *entry, struct row *row)
+{
+    const struct pkgcache_handle *handle = entry->handle;
+    struct text json = {0};
+    handle_to_json(&json, handle);
+    text_steal(&json, &row->handle, NULL);
+    row->cells[COLUMN_STATUS] = strdup(output_status(entry->status));
+    row->cells[COLUMN_PACKAGE] = strdup(handle->qualified_name);
+    if (table->wanted[COLUMN_VARIANT_URI])
+        row->cells[COLUMN_VARIANT_URI] = variant_uri(handle);
+    row->cells[COLUMN_ORIG_PATH] =
+        entry->source_root ? strdup(entry->source_root) : sources_default_root(handle);
+    if (entry->cached_root)
+        row->cells[COLUMN_CACHE_PATH] = strdup(entry->cached_root);
+    if (entry->status == PKGCACHE_FOUND) {
+        row->cells[COLUMN_LAST_USED] = table->options->json ? NULL : last_used(entry->last_used);
+        if (table->options->json &&
+            asprintf(&row->cells[COLUMN_LAST_USED], "%lld.%09ld",
+                     (long long)entry->last_used.tv_sec, entry->last_used.tv_nsec) < 0)
+            row->cells[COLUMN_LAST_USED] = NULL;
+        if (table->wanted[COLUMN_SIZE] || table->wanted[COLUMN_FILES])
+            count_payload(entry->cached_root, &row->cells[COLUMN_SIZE], &row->cells[COLUMN_FILES]);
+    }
+}
+
+static int on_entry(void *context, const struct pkgcache_entry *entry)
+{
+    struct table *table = context;
+    const struct options *options = table->options;
+    if (options->argument_count > 0 &&
+        fnmatch(options->arguments[0], entry->handle->qualified_name, 0) != 0)
+        return 0;
+    if (table->row_count % 64 == 0) {
+        struct row *rows = realloc(table->rows, (table->row_count + 64) * sizeof(*rows));
+        if (!rows)
+            return -ENOMEM;
+        table->rows = rows;
+    }
+    struct row *row = &table->rows[table->row_count];
+    *row = (struct row){0};
+    fill_row(table, entry, row);
+    if (!row->handle || !row->cells[COLUMN_STATUS] || !row->cells[COLUMN_PACKAGE])
+        return -ENOMEM;
+    table->row_count++;
+    return 0;
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct row *a = left;
+    const struct row *b = right;
+    int order = strverscmp(a->cells[COLUMN_PACKAGE], b->cells[COLUMN_PACKAGE]);
+    return order ? order : strcmp(a->handle, b->handle);
+}
+
+static const char *cell(const struct row *row, enum column column)
+{
+    return row->cells[column] ? row->cells[column] : "-";
+}
+
+static void print_table(const struct table *table)
+{
+    int widths[COLUMN_COUNT];
+    for (size_t i = 0; i < table->column_count; i++) {
+        enum column column = table->order[i];
+        widths[column] = (int)strlen(column_names[column]);
+        for (size_t j = 0; j < table->row_count; j++)
+            widths[column] = MAX(widths[column], (int)strlen(cell(&table->rows[j], column)));
+    }
+    for (size_t j = 0; j <= table->row_count; j++)
+        for (size_t i = 0; i < table->column_count; i++) {
+            enum column column = table->order[i];
+            bool last = i + 1 == table->column_count;
+            printf("%-*s%s", last ? 0 : widths[column],
+                   j == 0 ? column_names[column] : cell(&table->rows[j - 1], column),
+                   last ? "\n" : "  ");
+        }
+}
+
+static int print_json(const struct table *table)
+{
+    CLEANUP_TEXT struct text text = {0};
+    text_append_byte(&text, '[');
+    for (size_t j = 0; j < table->row_count; j++) {
+        const struct row *row = &table->rows[j];
+        text_printf(&text, "%s{\"handle\": %s", j ? ", " : "", row->handle);
+        for (int column = 0; column < COLUMN_COUNT; column++) {
+            text_printf(&text, ", \"%s\": ", column_names[column]);
+            bool number =
+                column == COLUMN_SIZE || column == COLUMN_FILES || column == COLUMN_LAST_USED;
+            if (number && row->cells[column])
+                text_append_string(&text, row->cells[column]);
+            else
+                output_string(&text, row->cells[column]);
+        }
+        text_append_byte(&text, '}');
+    }
+    text_append_byte(&text, ']');
+    return output_document(table->options, &text);
+}
+
+/* Returns an exit code, or -1: go on. */
+static int read_columns(struct table *table)
+{
+    const char *list = table->options->columns;
+    CLEANUP_FREE char *names = strdup(list ? list : "status,package,last_used,cache_path");
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, ","));) {
+        int column = 0;
+        while (column < COLUMN_COUNT && strcmp(name, column_names[column]) != 0)
+            column++;
+        if (column == COLUMN_COUNT || table->wanted[column])
+            return output_error(table->options, EXIT_USAGE, EINVAL,
+                                "--columns: \"%s\" is no column, or is named twice; they are "
+                                "status, package, variant_uri, orig_path, cache_path, size, "
+                                "files, last_used",
+                                name);
+        table->wanted[column] = true;
+        table->order[table->column_count++] = (enum column)column;
+    }
+    for (int column = 0; table->options->json && column < COLUMN_COUNT; column++)
+        table->wanted[column] = true;
+    return -1;
+}
+
+int cmd_list(struct options *options)
+{
+    struct table table = {.options = options};
+    struct pkgcache *cache = NULL;
+    struct pkgcache_error error;
+    int code = read_columns(&table);
+    if (code < 0)
+        code = open_cache(options, &cache);
+    if (code < 0 && pkgcache_list(cache, on_entry, &table, &error) < 0)
+        code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (code < 0) {
+        if (table.row_count > 0)
+            qsort(table.rows, table.row_count, sizeof(*table.rows), compare_rows);
+        if (options->json) {
+            code = print_json(&table);
+        } else {
+            if (table.row_count > 0)
+                print_table(&table);
+            code = output_end(options, EXIT_DONE);
+        }
+    }
+    for (size_t j = 0; j < table.row_count; j++) {
+        for (int column = 0; column < COLUMN_COUNT; column++)
+            free(table.rows[j].cells[column]);
+        free(table.rows[j].handle);
+    }
+    free(table.rows);
+    pkgcache_close(cache);
+    return code;
+}

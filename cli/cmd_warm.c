@@ -1,0 +1,19 @@
+/* pkgcache warm: brings every variant that the sources name into the cache. */
+#include "cli/commands.h"
+#include "cli/exit.h"
+#include "cli/fill.h"
+#include "cli/output.h"
+
+int cmd_warm(struct options *options)
+{
+    struct sources sources = {0};
+    struct pkgcache_error error;
+    int code = -1;
+    for (int i = 0; i < options->argument_count && code < 0; i++)
+        if (sources_read(&sources, options->arguments[i], &error) < 0)
+            code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (code < 0)
+        code = fill_cache(options, &sources);
+    sources_free(&sources);
+    return code;
+}

@@ -1,0 +1,22 @@
+/* All commands: one file cmd_NAME.c each. They return an exit code. */
+#pragma once
+
+#include "cli/options.h"
+
+enum {
+    COMMAND_WARM = 1 << 0,
+    COMMAND_ADD = 1 << 1,
+    COMMAND_GET = 1 << 2,
+    COMMAND_LIST = 1 << 3,
+    COMMAND_REMOVE = 1 << 4,
+    COMMAND_CLEAN = 1 << 5,
+    COMMAND_COPY = 1 << 6,
+};
+
+int cmd_warm(struct options *options);
+int cmd_add(struct options *options);
+int cmd_get(struct options *options);
+int cmd_list(struct options *options);
+int cmd_remove(struct options *options);
+int cmd_clean(struct options *options);
+int cmd_copy(struct options *options);

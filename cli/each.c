@@ -1,0 +1,35 @@
+/* Commands that do one thing for each variant of the command line. */
+#include "cli/each.h"
+
+#include "cli/exit.h"
+#include "cli/output.h"
+
+int open_cache(struct options *options, struct pkgcache **ret)
+{
+    struct pkgcache_options cache_options = settings_cache_options(&options->settings);
+    struct pkgcache_error error;
+    const char *path = options->settings.values[SETTING_CACHE].text;
+    if (pkgcache_open(path, &cache_options, false, ret, &error) < 0)
+        return output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    return -1;
+}
+
+int each_open(struct options *options, struct each *ret)
+{
+    struct pkgcache_error error;
+    *ret = (struct each){0};
+    for (int i = 0; i < options->argument_count; i++) {
+        if (sources_add_variant(&ret->sources, options->arguments[i], NULL, &error) < 0)
+            return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
+        const struct source_variant *item = &ret->sources.items[i];
+        if (!item->handle)
+            return output_error(options, EXIT_FAILED, EINVAL, "%s: %s", item->text, item->reason);
+    }
+    return open_cache(options, &ret->cache);
+}
+
+void each_close(struct each *each)
+{
+    pkgcache_close(each->cache);
+    sources_free(&each->sources);
+}

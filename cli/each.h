@@ -1,0 +1,18 @@
+/* What get and remove share: an open cache, and the variants that the command line names. */
+#pragma once
+
+#include "cache/pkgcache.h"
+#include "cli/sources.h"
+
+struct each {
+    struct pkgcache *cache;
+    struct sources sources; /* one for each argument, in order */
+};
+
+/** @return an exit code to end with, or -1: go on; each_close in any case */
+int each_open(struct options *options, struct each *ret);
+
+void each_close(struct each *each);
+
+/** Opens the cache of the settings, which must exist. @return an exit code, or -1: go on */
+int open_cache(struct options *options, struct pkgcache **ret);

@@ -1,0 +1,320 @@
+/* The command line. Settings come from their own table; here are the options that are none. */
+#include "cli/options.h"
+
+#include "cli/commands.h"
+#include "cli/exit.h"
+#include "cli/output.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#ifndef PKGCACHE_VERSION
+#define PKGCACHE_VERSION "0"
+#endif
+
+static const struct command commands[] = {
+    {"warm", "SOURCE...", "bring every variant that the sources name into the cache", COMMAND_WARM,
+     1, -1, cmd_warm},
+    {"add", "VARIANT...", "cache these variants", COMMAND_ADD, 1, -1, cmd_add},
+    {"get", "VARIANT...", "print the cached root of each, or an empty line", COMMAND_GET, 1, -1,
+     cmd_get},
+    {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list},
+    {"remove", "VARIANT...", "take variants out (their bytes go at the next clean)", COMMAND_REMOVE,
+     1, -1, cmd_remove},
+    {"clean", "", "delete what was removed, stalled, damaged or left behind", COMMAND_CLEAN, 0, 0,
+     cmd_clean},
+    {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
+};
+
+enum {
+    EVERY_COMMAND = ~0,
+    FIRST_SETTING = 1000, /* getopt's value of the first setting's flag */
+    LONG_ONLY = 2000,     /* and of the first option that has no letter */
+};
+
+enum option_id {
+    OPTION_HELP = 'h',
+    OPTION_JSON = LONG_ONLY,
+    OPTION_VERBOSE = 'v',
+    OPTION_QUIET = 'q',
+    OPTION_PROGRESS = LONG_ONLY + 1,
+    OPTION_COLOR,
+    OPTION_VERSION,
+    OPTION_HELP_SETTINGS,
+    OPTION_FORCE,
+    OPTION_ROOT,
+    OPTION_NO_WAIT,
+    OPTION_REPORT,
+    OPTION_TOUCH,
+    OPTION_COLUMNS,
+    OPTION_TIME_LIMIT,
+    OPTION_DRY_RUN,
+    OPTION_DIGEST,
+};
+
+static const struct {
+    const char *name;
+    enum option_id id;
+    unsigned commands;
+    const char *argument; /* what its help calls it; NULL: none */
+    const char *help;
+} option_table[] = {
+    {"help", OPTION_HELP, EVERY_COMMAND, NULL, "print this, or the help of a command"},
+    {"help-settings", OPTION_HELP_SETTINGS, EVERY_COMMAND, NULL,
+     "print all settings and where their values come from"},
+    {"version", OPTION_VERSION, EVERY_COMMAND, NULL, "print the version"},
+    {"json", OPTION_JSON, EVERY_COMMAND, NULL, "one JSON document on standard output"},
+    {"verbose", OPTION_VERBOSE, EVERY_COMMAND, NULL, "say which backend runs, and why, and more"},
+    {"quiet", OPTION_QUIET, EVERY_COMMAND, NULL, "say nothing but errors"},
+    {"progress", OPTION_PROGRESS, EVERY_COMMAND, "WHEN", "auto, always, never or json"},
+    {"color", OPTION_COLOR, EVERY_COMMAND, "WHEN", "auto, always or never"},
+    {"no-wait", OPTION_NO_WAIT, COMMAND_WARM | COMMAND_ADD, NULL,
+     "do not wait for variants that others are copying"},
+    {"report", OPTION_REPORT, COMMAND_WARM, "FILE", "write the summary as JSON into FILE"},
+    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "also what a setting refuses"},
+    {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "where the payload of the variant is"},
+    {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "record that it is used now (yes)"},
+    {"columns", OPTION_COLUMNS, COMMAND_LIST, "LIST",
+     "which ones, by name and separated by commas"},
+    {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
+    {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL, "only say what would go, and why"},
+    {"digest", OPTION_DIGEST, COMMAND_WARM | COMMAND_ADD | COMMAND_COPY, "no",
+     "digests of payloads: none are made yet"},
+};
+
+static void print_options(unsigned mask, bool common)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++) {
+        if (common != (option_table[i].commands == (unsigned)EVERY_COMMAND) ||
+            !(option_table[i].commands & mask))
+            continue;
+        char name[64];
+        bool letter = (int)option_table[i].id < FIRST_SETTING;
+        snprintf(name, sizeof(name), "%s%c%c--%s%s%s", letter ? "-" : " ",
+                 letter ? (char)option_table[i].id : ' ', letter ? ',' : ' ', option_table[i].name,
+                 option_table[i].argument ? "=" : "",
+                 option_table[i].argument ? option_table[i].argument : "");
+        printf("  %-22s %s\n", name, option_table[i].help);
+    }
+}
+
+static void print_help(const struct command *command)
+{
+    if (command) {
+        printf("usage: pkgcache [OPTION...] %s %s\n\n%s\n\n", command->name, command->synopsis,
+               command->summary);
+        print_options(command->flag, false);
+    } else {
+        printf("usage: pkgcache [OPTION...] COMMAND ...\n\n"
+               "Caches package payloads from shared storage on local disk, in a directory\n"
+               "that rez can share.\n\n");
+        for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+            printf("  %-7s %-12s %s\n", commands[i].name, commands[i].synopsis,
+                   commands[i].summary);
+    }
+    printf("\nOptions of every command, before or after its name:\n");
+    print_options(EVERY_COMMAND, true);
+    printf("  --SETTING=VALUE        see --help-settings\n");
+}
+
+static int print_settings(struct options *options)
+{
+    struct pkgcache_error error;
+    if (settings_complete(&options->settings, &error) < 0)
+        return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *setting = &settings_table[i];
+        const struct setting_value *value = &options->settings.values[i];
+        printf("--%s=%s\n    %s\n    from %s; variable %s", setting->name, value->text,
+               setting->help, value->origin, setting->variable);
+        if (setting->rez_variable)
+            printf(", then %s", setting->rez_variable);
+        if (setting->choices) {
+            printf("\n    one of");
+            for (const char *const *choice = setting->choices; *choice; choice++)
+                printf(" %s", *choice);
+        }
+        printf("\n");
+    }
+    return EXIT_DONE;
+}
+
+static int read_when(struct options *options, const char *name, const char *text, bool json,
+                     enum when *ret)
+{
+    static const char *const words[] = {"auto", "always", "never", "json"};
+    for (int i = 0; i < (json ? 4 : 3); i++)
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (enum when)i;
+            return -1;
+        }
+    return output_error(options, EXIT_USAGE, EINVAL, "--%s: \"%s\" is not auto, always%s", name,
+                        text, json ? ", never or json" : " or never");
+}
+
+static int read_time_limit(struct options *options, const char *text)
+{
+    char *end;
+    options->time_limit_s = strtod(text, &end);
+    if (*text && !*end && options->time_limit_s > 0 && options->time_limit_s <= 1e9)
+        return -1;
+    return output_error(options, EXIT_USAGE, EINVAL,
+                        "--time-limit: \"%s\" is not a number of seconds above 0", text);
+}
+
+/* One option that is no setting. Returns an exit code, or -1: go on. */
+static int read_option(struct options *options, int id, const char *text)
+{
+    switch (id) {
+    case OPTION_JSON:
+        options->json = true;
+        return -1;
+    case OPTION_VERBOSE:
+        options->verbosity = 1;
+        return -1;
+    case OPTION_QUIET:
+        options->verbosity = -1;
+        return -1;
+    case OPTION_PROGRESS:
+        return read_when(options, "progress", text, true, &options->progress);
+    case OPTION_COLOR:
+        return read_when(options, "color", text, false, &options->color);
+    case OPTION_FORCE:
+        options->force = true;
+        return -1;
+    case OPTION_ROOT:
+        options->root = text;
+        return -1;
+    case OPTION_NO_WAIT:
+        options->no_wait = true;
+        return -1;
+    case OPTION_REPORT:
+        options->report = text;
+        return -1;
+    case OPTION_COLUMNS:
+        options->columns = text;
+        return -1;
+    case OPTION_DRY_RUN:
+        options->dry_run = true;
+        return -1;
+    case OPTION_TIME_LIMIT:
+        return read_time_limit(options, text);
+    case OPTION_TOUCH:
+        options->touch = strcmp(text, "no") != 0;
+        if (!options->touch || strcmp(text, "yes") == 0)
+            return -1;
+        return output_error(options, EXIT_USAGE, EINVAL, "--touch: \"%s\" is not yes or no", text);
+    case OPTION_DIGEST:
+        if (strcmp(text, "no") == 0)
+            return -1;
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "--digest: \"%s\": digests are not made yet, only no is possible",
+                            text);
+    default: /* getopt has said what is wrong */
+        return EXIT_USAGE;
+    }
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int check_command(struct options *options, unsigned used, bool help)
+{
+    if (options->argument_count == 0) {
+        if (help) {
+            print_help(NULL);
+            return EXIT_DONE;
+        }
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "no command: try pkgcache warm, or pkgcache --help");
+    }
+    const char *name = options->arguments[0];
+    const struct command *command = find_command(name);
+    if (!command)
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "%s: there is no such command; see pkgcache --help", name);
+    if (help) {
+        print_help(command);
+        return EXIT_DONE;
+    }
+    options->command = command;
+    options->arguments++;
+    options->argument_count--;
+    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+        if (used & 1U << i && !(option_table[i].commands & command->flag))
+            return output_error(options, EXIT_USAGE, EINVAL, "%s: --%s is not an option of it",
+                                name, option_table[i].name);
+    if (options->argument_count < command->arguments_min ||
+        (command->arguments_max >= 0 && options->argument_count > command->arguments_max))
+        return output_error(options, EXIT_USAGE, EINVAL, "%s: expected %s; see pkgcache %s --help",
+                            name, *command->synopsis ? command->synopsis : "no arguments", name);
+    return -1;
+}
+
+static void fill_getopt_table(struct option *ret)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+        ret[count++] = (struct option){option_table[i].name,
+                                       option_table[i].argument ? required_argument : no_argument,
+                                       NULL, (int)option_table[i].id};
+    for (int i = 0; i < SETTING_COUNT; i++)
+        ret[count++] =
+            (struct option){settings_table[i].name, required_argument, NULL, FIRST_SETTING + i};
+    ret[count] = (struct option){0};
+}
+
+int options_read(int argc, char **argv, struct options *ret)
+{
+    struct option table[ARRAY_LENGTH(option_table) + SETTING_COUNT + 1];
+    struct pkgcache_error error;
+    unsigned used = 0;
+    bool help = false;
+    bool help_settings = false;
+    *ret = (struct options){.touch = true};
+    argv[0] = (char[]){"pkgcache"}; /* what getopt calls us in its messages */
+    fill_getopt_table(table);
+    for (int id; (id = getopt_long(argc, argv, "hvq", table, NULL)) != -1;) {
+        if (id >= FIRST_SETTING && id < FIRST_SETTING + SETTING_COUNT) {
+            if (settings_set(&ret->settings, (enum setting_id)(id - FIRST_SETTING), optarg,
+                             "the command line", &error) < 0)
+                return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
+            continue;
+        }
+        for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+            if ((int)option_table[i].id == id)
+                used |= 1U << i;
+        if (id == OPTION_VERSION) {
+            printf("pkgcache %s\n", PKGCACHE_VERSION);
+            return EXIT_DONE;
+        }
+        help = help || id == OPTION_HELP;
+        help_settings = help_settings || id == OPTION_HELP_SETTINGS;
+        int code =
+            id == OPTION_HELP || id == OPTION_HELP_SETTINGS ? -1 : read_option(ret, id, optarg);
+        if (code >= 0)
+            return code;
+    }
+    ret->arguments = argv + optind;
+    ret->argument_count = argc - optind;
+    if (help_settings)
+        return print_settings(ret);
+    int code = check_command(ret, used, help);
+    if (code >= 0)
+        return code;
+    ret->durability_given =
+        ret->settings.values[SETTING_DURABILITY].text || getenv("PKGCACHE_DURABILITY");
+    if (settings_complete(&ret->settings, &error) < 0)
+        return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
+    return -1;
+}
+
+void options_free(struct options *options)
+{
+    settings_free(&options->settings);
+}

@@ -1,0 +1,107 @@
+/* What the program says. */
+#include "cli/output.h"
+
+#include "cache/json.h"
+#include "cli/exit.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static bool wants_color(const struct options *options)
+{
+    return options->color == WHEN_ALWAYS ||
+           (options->color == WHEN_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
+}
+
+int output_error(const struct options *options, int exit_code, int code, const char *format, ...)
+{
+    CLEANUP_FREE char *message = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&message, format, arguments) < 0)
+        message = NULL;
+    va_end(arguments);
+    const char *text = message ? message : "out of memory";
+    progress_clear();
+    if (options->json) {
+        CLEANUP_TEXT struct text line = {0};
+        text_append_string(&line, "{\"error\": ");
+        json_write_string(&line, text, strlen(text));
+        text_printf(&line, ", \"errno\": %d, \"exit\": %d}\n", code, exit_code);
+        if (line.error == 0)
+            fputs(line.bytes, stderr);
+    } else {
+        bool color = wants_color(options);
+        fprintf(stderr, "%spkgcache:%s %s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "",
+                text);
+    }
+    return exit_code;
+}
+
+void output_verbose(const struct options *options, const char *format, ...)
+{
+    if (options->verbosity < 1)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    progress_clear();
+    fputs("pkgcache: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+int output_document(const struct options *options, struct text *text)
+{
+    text_append_byte(text, '\n');
+    if (text->error < 0)
+        return output_error(options, EXIT_FAILED, -text->error, "out of memory");
+    fwrite(text->bytes, 1, text->length, stdout);
+    return output_end(options, EXIT_DONE);
+}
+
+void output_string(struct text *text, const char *string)
+{
+    if (string)
+        json_write_string(text, string, strlen(string));
+    else
+        text_append_string(text, "null");
+}
+
+int output_end(const struct options *options, int exit_code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    return output_error(options, EXIT_FAILED, errno, "standard output: %s", strerror(errno));
+}
+
+const char *output_bytes(double bytes, char buffer[static 16])
+{
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
+    size_t unit = 0;
+    for (; bytes >= 1000 && unit + 1 < ARRAY_LENGTH(units); unit++)
+        bytes /= 1000;
+    snprintf(buffer, 16, "%.*f %s", unit > 0 && bytes < 100 ? 1 : 0, bytes, units[unit]);
+    return buffer;
+}
+
+const char *output_status(int status)
+{
+    static const char *const words[] = {
+        [PKGCACHE_NOT_FOUND] = "missing",    [PKGCACHE_FOUND] = "cached",
+        [PKGCACHE_CREATED] = "created",      [PKGCACHE_COPYING] = "copying",
+        [PKGCACHE_COPY_STALLED] = "stalled", [PKGCACHE_PENDING] = "pending",
+        [PKGCACHE_REMOVED] = "removed",      [PKGCACHE_SKIPPED] = "skipped",
+        [PKGCACHE_FAILED] = "failed",
+    };
+    return status < 0 ? "failed" : words[status];
+}
+
+int output_exit_code(int result)
+{
+    if (result == -ECANCELED)
+        return EXIT_SIGNALED + signals_received();
+    return result == -ETIMEDOUT ? EXIT_LOCKED : EXIT_FAILED;
+}

@@ -1,0 +1,36 @@
+/* What the program says: errors on standard error, documents on standard output. */
+#pragma once
+
+#include "cache/text.h"
+#include "cli/options.h"
+
+/**
+ * Prints "pkgcache: MESSAGE", or with --json one JSON object, on standard error.
+ *
+ * @param exit_code  what the program will end with
+ * @param code       an errno value; 0: none
+ * @return           exit_code
+ */
+int output_error(const struct options *options, int exit_code, int code, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/** Prints a line on standard error with -v. */
+void output_verbose(const struct options *options, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/** Prints a text, a newline after it, on standard output. @return an exit code */
+int output_document(const struct options *options, struct text *text);
+
+/** Appends a path or a text to a document as a JSON string; NULL: as null. */
+void output_string(struct text *text, const char *string);
+
+/** Ends standard output; a write that failed is an error after all. @return an exit code */
+int output_end(const struct options *options, int exit_code);
+
+/** "1.2 GB", for people. @return buffer */
+const char *output_bytes(double bytes, char buffer[static 16]);
+
+/** What a status is called: cached, copying, stalled, pending, missing, removed, … */
+const char *output_status(int status);
+
+/** The exit code for an error of the library: 5 for the lock, 128 + signal when interrupted. */
+int output_exit_code(int result);
