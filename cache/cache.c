@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -133,13 +134,66 @@ void pkgcache_close(struct pkgcache *cache)
 {
     if (!cache)
         return;
-    if (!cache->engine_hangs) /* else its threads never end, and the memory stays theirs */
-        copyengine_free(cache->engine);
+    copyengine_free(cache->engine);
     int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         cleanup_close_fd(&fds[i]);
     free(cache->path);
     free(cache);
+}
+
+int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    struct copyengine_error error;
+    if (cache->engine)
+        return 0;
+    struct copyengine_options options = cache->options.engine;
+    options.size = sizeof(options);
+    int result = copyengine_new(&options, &cache->engine, &error);
+    if (result < 0)
+        error_set(ret_error, -result, "cannot start the copy engine: %s",
+                  *error.explanation ? error.explanation : strerror(-result));
+    return result;
+}
+
+static void on_deleted(void *context)
+{
+    eventfd_write(*(const int *)context, 1);
+}
+
+int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,
+                      struct copyengine_error *ret_error)
+{
+    CLEANUP_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
+    struct copyengine_removal removal = {
+        .size = sizeof(removal),
+        .dirfd = dirfd,
+        .path = name,
+        .on_done = on_deleted,
+        .context = &done_fd,
+    };
+    struct copyengine_job *job = NULL;
+    int result = done_fd < 0 ? -errno : cache_start_engine(cache, NULL);
+    if (result == 0)
+        result = copyengine_submit_removal(cache->engine, &removal, &job);
+    if (result < 0) {
+        if (ret_error) {
+            *ret_error = (struct copyengine_error){.code = -result, .operation = "delete"};
+            snprintf(ret_error->path, sizeof(ret_error->path), "%s", name);
+        }
+        return result;
+    }
+    struct pollfd fds[] = {{.fd = done_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+    while (poll(fds, ARRAY_LENGTH(fds), -1) < 0 && errno == EINTR)
+        continue;
+    if (fds[1].revents)
+        copyengine_cancel(job);
+    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    result = -error->code;
+    if (ret_error)
+        *ret_error = *error;
+    copyengine_job_free(job);
+    return result;
 }
 
 const char *pkgcache_path(const struct pkgcache *cache)

@@ -15,8 +15,7 @@ struct pkgcache {
     dev_t device;
     struct owner self; /* this process */
     struct pkgcache_options options;
-    struct copyengine *engine; /* NULL until something is copied */
-    bool engine_hangs;         /* a job did not end when it was cancelled */
+    struct copyengine *engine; /* NULL until something is copied or deleted */
 };
 
 /**
@@ -52,6 +51,19 @@ static inline uint64_t cache_lock_timeout_ms(const struct pkgcache *cache)
 {
     return cache->options.lock_timeout_s * 1000ULL;
 }
+
+/** Starts the cache's engine, unless it runs. @return 0 or -errno */
+int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error);
+
+/**
+ * Deletes a tree for good.
+ *
+ * @param cancel_fd readable: stop; -1: none
+ * @param ret_error may be NULL; what could not be deleted
+ * @return          0, also when there is none; -ECANCELED; or -errno
+ */
+int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,
+                      struct copyengine_error *ret_error);
 
 /** Writes a name that nobody uses into a buffer: PREFIX-32HEX, as rez names what it deletes. */
 void cache_unique_name(const char *prefix, char *buffer, size_t size);

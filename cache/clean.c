@@ -27,9 +27,8 @@ struct cleaning {
     uint64_t deadline_ns; /* 0: none */
 };
 
-static bool is_cancelled(void *context)
+static bool is_cancelled(const struct cleaning *cleaning)
 {
-    const struct cleaning *cleaning = context;
     return cache_is_cancelled(cleaning->options->cancel_fd);
 }
 
@@ -56,7 +55,8 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
     char text[sizeof(error.path) + 256];
     int result = 0;
     if (!cleaning->options->dry_run)
-        result = copyengine_remove_tree(dirfd, name, is_cancelled, cleaning, &error);
+        result = cache_delete_tree(cleaning->cache, dirfd, name, cleaning->options->cancel_fd,
+                                   &error);
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
     if (result < 0)
@@ -123,7 +123,7 @@ static bool owner_has_left(const struct pkgcache *cache, const char *owner_name)
 
 static int clean_staging(struct cleaning *cleaning)
 {
-    const struct pkgcache *cache = cleaning->cache;
+    struct pkgcache *cache = cleaning->cache;
     struct names names;
     int result = names_open(&names, cache->staging_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
@@ -136,7 +136,7 @@ static int clean_staging(struct cleaning *cleaning)
             result = delete_tree(cleaning, cache->staging_fd, ".sys/staging", id,
                                  "was left by a process that is gone");
             if (!cleaning->options->dry_run)
-                staging_remove(cache, id, NULL, NULL, NULL);
+                staging_remove(cache, id, -1, NULL);
         }
     }
     names_close(&names);

@@ -53,6 +53,7 @@ struct run {
     struct addition *first_new;
     struct addition **last_new;
     size_t unfinished;
+    bool hangs; /* a job did not end when it was cancelled */
     struct staging staging;
     struct heartbeat heartbeat;
     struct flusher *flusher;

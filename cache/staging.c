@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int staging_open(const struct pkgcache *cache, struct staging *ret)
+int staging_open(struct pkgcache *cache, struct staging *ret)
 {
     *ret = (struct staging){.cache = cache, .fd = -1, .owner_fd = -1};
     cache_unique_name("run", ret->id, sizeof(ret->id));
@@ -32,15 +32,15 @@ void staging_close(struct staging *staging)
     cleanup_close_fd(&staging->owner_fd);
     cleanup_close_fd(&staging->fd);
     if (*staging->id)
-        staging_remove(staging->cache, staging->id, NULL, NULL, NULL);
+        staging_remove(staging->cache, staging->id, -1, NULL);
     *staging = (struct staging){.fd = -1, .owner_fd = -1};
 }
 
-int staging_remove(const struct pkgcache *cache, const char *id, bool (*cancelled)(void *context),
-                   void *context, struct copyengine_error *ret_error)
+int staging_remove(struct pkgcache *cache, const char *id, int cancel_fd,
+                   struct copyengine_error *ret_error)
 {
     char owner_name[NAME_MAX + 1];
-    int result = copyengine_remove_tree(cache->staging_fd, id, cancelled, context, ret_error);
+    int result = cache_delete_tree(cache, cache->staging_fd, id, cancel_fd, ret_error);
     snprintf(owner_name, sizeof(owner_name), "%.200s" STAGING_OWNER_SUFFIX, id);
     if (result == 0)
         unlinkat(cache->staging_fd, owner_name, 0);

@@ -11,7 +11,7 @@ enum { STAGING_ID_MAX = 64 };
 #define STAGING_OWNER_SUFFIX ".owner"
 
 struct staging {
-    const struct pkgcache *cache;
+    struct pkgcache *cache;
     int fd;
     int owner_fd; /* touched along with the slots: the directory is in use */
     char id[STAGING_ID_MAX];
@@ -20,14 +20,14 @@ struct staging {
 
 /** Makes a staging directory that nobody else has. @return 0 or -errno; staging_close in any case
  */
-int staging_open(const struct pkgcache *cache, struct staging *ret);
+int staging_open(struct pkgcache *cache, struct staging *ret);
 
 /** Removes the directory and what is left in it. */
 void staging_close(struct staging *staging);
 
-/** Removes a staging directory, then what says who owns it. As copyengine_remove_tree. */
-int staging_remove(const struct pkgcache *cache, const char *id, bool (*cancelled)(void *context),
-                   void *context, struct copyengine_error *ret_error);
+/** Removes a staging directory, then what says who owns it. As cache_delete_tree. */
+int staging_remove(struct pkgcache *cache, const char *id, int cancel_fd,
+                   struct copyengine_error *ret_error);
 
 /** Writes a file with this text. @return 0 or -errno; nothing is left behind then */
 int staging_write(const struct staging *staging, const char *name, const char *text, bool durable);

@@ -15,7 +15,7 @@ enum {
     SMALL_MAX = 8,          /* of those, that have not turned out to be large */
     LARGE_BYTES = 64 << 20, /* copied: it is large */
     REPORT_INTERVAL_MS = 100,
-    CANCEL_WAIT_MS = 500, /* for jobs to end, when the run is cancelled */
+    CANCEL_WAIT_MS = 5000, /* for jobs to end, when the run is cancelled */
     CANCEL_LOCK_MS = 200,
 };
 
@@ -58,21 +58,6 @@ static unsigned room(const struct run *run)
     if (under_way >= UNDER_WAY_MAX || small >= SMALL_MAX)
         return 0;
     return MIN(UNDER_WAY_MAX - under_way, SMALL_MAX - small);
-}
-
-static int start_engine(struct run *run)
-{
-    struct pkgcache *cache = run->cache;
-    struct copyengine_error error;
-    if (cache->engine)
-        return 0;
-    struct copyengine_options options = cache->options.engine;
-    options.size = sizeof(options);
-    int result = copyengine_new(&options, &cache->engine, &error);
-    if (result < 0)
-        error_set(run->error, -result, "cannot start the copy engine: %s",
-                  *error.explanation ? error.explanation : strerror(-result));
-    return result;
 }
 
 /* Takes the lock; if it cannot be had, the run ends. */
@@ -158,7 +143,7 @@ static void claim(struct run *run, struct addition *group)
 static void begin_more(struct run *run)
 {
     while (run->first_new && run->fatal == 0) {
-        int result = start_engine(run);
+        int result = cache_start_engine(run->cache, run->error);
         if (result < 0)
             run_fail(run, result);
         struct addition *group = take_group(run);
@@ -313,7 +298,10 @@ static void forget_jobs(struct addition *copied, size_t *jobs)
     }
 }
 
-/* Cancels all jobs, and waits for them. Returns how many do not end, because a source hangs. */
+/*
+ * Cancels all jobs, and waits for them: they end soon, also when a source hangs. Returns how many do
+ * not, because the cache's own disk hangs.
+ */
 static size_t cancel_jobs(struct run *run)
 {
     size_t jobs = 0;
@@ -338,12 +326,12 @@ static size_t cancel_jobs(struct run *run)
 
 /*
  * Ends a run that failed: jobs are cancelled and their slots given up, so that nothing unfinished
- * stays. Jobs that do not end are left to the end of the process; their slots and staging are then
+ * stays. A job that does not end is left to the end of the process; its slot and staging are then
  * known to be a dead process's.
  */
 static void abort_run(struct run *run)
 {
-    run->cache->engine_hangs = cancel_jobs(run) > 0;
+    run->hangs = cancel_jobs(run) > 0;
     struct lock *lock = NULL;
     cache_lock(run->cache, CANCEL_LOCK_MS, -1, &lock, NULL);
     for (size_t i = 0; i < run->warm->count; i++) {
@@ -388,8 +376,8 @@ static void close_run(struct run *run)
     watch_close(&run->watch);
     for (size_t i = 0; run->additions && i < run->warm->count; i++)
         free(run->additions[i].sidecar_text);
-    if (run->cache->engine_hangs)
-        return; /* its threads may still write there, and call back, one day */
+    if (run->hangs)
+        return; /* the engine may still write there, and call back, one day */
     staging_close(&run->staging);
     heartbeat_destroy(&run->heartbeat);
     cleanup_close_fd(&run->event_fd);

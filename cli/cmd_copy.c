@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-enum { CANCEL_WAIT_MS = 500 };
-
 struct copying {
     const struct options *options;
     int event_fd; /* readable when the job is done */
@@ -38,17 +36,15 @@ static void on_done(void *context)
     eventfd_write(copying->event_fd, 1);
 }
 
-/* Waits for the job. Returns 0, or the signal that came; *ret_hangs: the job did not end then. */
-static int wait_for_job(struct copyengine_job *job, int event_fd, int signal_fd, bool *ret_hangs)
+/* Waits for the job, which ends soon when a signal comes. Returns 0, or the signal. */
+static int wait_for_job(struct copyengine_job *job, int event_fd, int signal_fd)
 {
     struct pollfd fds[] = {{.fd = event_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
     while (poll(fds, 2, -1) < 0 && errno == EINTR)
         continue;
-    *ret_hangs = false;
     if (fds[0].revents)
         return 0;
     copyengine_cancel(job);
-    *ret_hangs = poll(fds, 1, CANCEL_WAIT_MS) <= 0;
     return signals_received();
 }
 
@@ -116,20 +112,14 @@ static int copy(struct options *options, struct copyengine *engine)
         .on_done = on_done,
         .context = &copying,
     };
-    bool hangs;
     progress_start(options);
     uint64_t start_ns = clock_monotonic_ns();
     int result = copying.event_fd < 0 ? -errno : copyengine_submit(engine, &what, &job);
     if (result < 0)
         return output_error(options, EXIT_FAILED, -result, "copy %s: %s", what.source,
                             strerror(-result));
-    int signal = wait_for_job(job, copying.event_fd, signals_fd(), &hangs);
+    int signal = wait_for_job(job, copying.event_fd, signals_fd());
     double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
-    if (hangs) { /* the source does not answer: what it holds up ends with the process */
-        copyengine_remove_tree(AT_FDCWD, what.destination, NULL, NULL, NULL);
-        output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted");
-        _exit(EXIT_SIGNALED + signal);
-    }
     int code = signal ? output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted")
                       : finish(options, job, seconds);
     copyengine_wait(job);

@@ -5,11 +5,16 @@
  * It knows files, rings and threads, and nothing of packages.
  *
  *     struct copyengine *engine;
- *     struct copyengine_job *job;
+ *     struct copyengine_result result;
+ *     struct copyengine_copy copy = {
+ *         .size = sizeof(copy),
+ *         .source = "/svr/tools",
+ *         .destination_dirfd = AT_FDCWD,
+ *         .destination = "/tmp/tools",
+ *     };
  *     copyengine_new(NULL, &engine, NULL);
- *     copyengine_submit(engine, &(struct copyengine_copy){.size = sizeof(struct copyengine_copy),
- *         .source = "/svr/tools", .destination_dirfd = AT_FDCWD, .destination = "/tmp/tools"},
- * &job); const struct copyengine_result *result = copyengine_wait(job);
+ *     copyengine_copy_tree(engine, &copy, &result);
+ *     copyengine_free(engine);
  */
 #pragma once
 
@@ -64,7 +69,7 @@ struct copyengine_progress {
     uint64_t directories;
     uint64_t symlinks;
     uint64_t skipped; /* sockets, fifos, devices: not copied */
-    uint64_t bytes;
+    uint64_t bytes;   /* of contents, holes not counted */
 };
 
 struct copyengine_result {
@@ -72,6 +77,13 @@ struct copyengine_result {
     struct copyengine_progress progress;
     mode_t root_mode;           /* permission bits that the root of the copy shall have */
     struct timespec root_mtime; /* and its modification time */
+};
+
+/** Which jobs go first when there is not enough for all. None ever waits for ever. */
+enum copyengine_priority {
+    COPYENGINE_NORMAL,
+    COPYENGINE_INTERACTIVE, /* somebody waits for it */
+    COPYENGINE_BULK,        /* nobody does */
 };
 
 /** A tree to copy. The strings are copied by copyengine_submit. */
@@ -90,12 +102,32 @@ struct copyengine_copy {
      */
     void (*on_progress)(void *context, const struct copyengine_progress *progress);
     unsigned progress_interval_ms; /* default: 200 */
-    /* Something was left out, or done otherwise. From the engine's threads, perhaps at once. */
+    /* Something was left out, or done otherwise. From the engine's threads, one call at a time. */
     void (*on_warning)(void *context, const char *path, const char *text);
     /* The last call for this job, from one of the engine's threads. copyengine_wait is immediate
        from now on. The job must not be freed in here. */
     void (*on_done)(void *context);
     void *context;
+    enum copyengine_priority priority;
+    uint64_t bytes_per_s; /* bandwidth of this job; 0: only the engine's limit */
+    bool owner;           /* keep user and group: needs root */
+    bool set_id;          /* keep set-user-ID and set-group-ID bits */
+    bool digest;          /* take the XXH3-128 of each file whose bytes pass through memory */
+    bool manifest; /* write a manifest of the tree to manifest_fd, with what digests there are */
+    int manifest_fd; /* stays yours; written to from its position on. engine/manifest.h has the format */
+};
+
+/** A tree, or a file, to remove. The string is copied by copyengine_submit_removal. */
+struct copyengine_removal {
+    size_t size;      /* sizeof(struct copyengine_removal) */
+    int dirfd;        /* where `path` starts: AT_FDCWD or a directory that stays open */
+    const char *path; /* its last name must not be "." or ".."; if there is nothing, all is well */
+    /* As for copies. In the progress, `files` are all that are no directories. */
+    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    unsigned progress_interval_ms;
+    void (*on_done)(void *context);
+    void *context;
+    enum copyengine_priority priority;
 };
 
 /**
@@ -110,7 +142,10 @@ struct copyengine_copy {
 COPYENGINE_PUBLIC int copyengine_new(const struct copyengine_options *options,
                                      struct copyengine **ret, struct copyengine_error *ret_error);
 
-/** Ends an engine whose jobs are all done. NULL is allowed. */
+/**
+ * Ends an engine whose jobs are all done. Where operations of cancelled jobs still hang, their
+ * threads and what they use are left to the end of the process. NULL is allowed.
+ */
 COPYENGINE_PUBLIC void copyengine_free(struct copyengine *engine);
 
 /**
@@ -136,7 +171,21 @@ COPYENGINE_PUBLIC int copyengine_submit(struct copyengine *engine,
  */
 COPYENGINE_PUBLIC const struct copyengine_result *copyengine_wait(struct copyengine_job *job);
 
-/** Makes a job end early with ECANCELED, and remove what it made. Returns at once. */
+/**
+ * Hands a removal to the engine. Directories in it may be read-only. Symbolic links are removed,
+ * never followed. Result and freeing are as with copyengine_submit; of a removal that fails, some
+ * is gone and some is not.
+ *
+ * @return 0, -EINVAL, -ENOMEM
+ */
+COPYENGINE_PUBLIC int copyengine_submit_removal(struct copyengine *engine,
+                                                const struct copyengine_removal *removal,
+                                                struct copyengine_job **ret);
+
+/**
+ * Makes a job end early with ECANCELED, and remove what it made. Returns at once. The job ends soon,
+ * also when its source does not answer: what hangs then is left behind, and can do no more harm.
+ */
 COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
 
 /** Frees a job that is done. NULL is allowed. */
@@ -146,18 +195,24 @@ COPYENGINE_PUBLIC void copyengine_job_free(struct copyengine_job *job);
 COPYENGINE_PUBLIC struct copyengine_progress copyengine_job_progress(struct copyengine_job *job);
 
 /**
- * Removes a tree, or a file, also when directories in it are read-only. Symbolic links are removed,
- * never followed.
+ * Copies a tree, and waits until that is done: copyengine_submit, copyengine_wait,
+ * copyengine_job_free.
  *
- * @param dirfd     where `path` starts: AT_FDCWD or a directory
- * @param path      what goes; its last name must not be "." or ".."
- * @param cancelled asked now and then; true stops with -ECANCELED; NULL: never
- * @param context   for `cancelled`
+ * @param ret_result may be NULL
+ * @return           0 or -errno, as in the result's error
+ */
+COPYENGINE_PUBLIC int copyengine_copy_tree(struct copyengine *engine,
+                                           const struct copyengine_copy *copy,
+                                           struct copyengine_result *ret_result);
+
+/**
+ * Removes a tree, and waits until that is done.
+ *
+ * @param dirfd     where `path` starts
  * @param ret_error may be NULL; names the file that could not be removed
  * @return          0, also when there was nothing; or -errno
  */
-COPYENGINE_PUBLIC int copyengine_remove_tree(int dirfd, const char *path,
-                                             bool (*cancelled)(void *context), void *context,
+COPYENGINE_PUBLIC int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *path,
                                              struct copyengine_error *ret_error);
 
 /** Writes "operation path: why" into a buffer and returns it. */

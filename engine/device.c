@@ -3,6 +3,7 @@
 
 #include "engine/compiler.h"
 
+#include <limits.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
@@ -13,6 +14,40 @@ enum {
     MAGIC_GPFS = 0x47504653,
     MAGIC_BEEGFS = 0x19830326,
 };
+
+enum { BTRFS_WRITERS_MAX = 4 };
+
+void devices_init(struct devices *devices)
+{
+    *devices = (struct devices){0};
+    pthread_mutex_init(&devices->lock, NULL);
+}
+
+void devices_destroy(struct devices *devices)
+{
+    for (struct device_pair *pair = devices->pairs; pair;) {
+        struct device_pair *next = pair->next;
+        free(pair);
+        pair = next;
+    }
+    pthread_mutex_destroy(&devices->lock);
+}
+
+struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t destination)
+{
+    pthread_mutex_lock(&devices->lock);
+    struct device_pair *pair = devices->pairs;
+    while (pair && (pair->source != source || pair->destination != destination))
+        pair = pair->next;
+    if (!pair && (pair = calloc(1, sizeof(*pair)))) {
+        pair->source = source;
+        pair->destination = destination;
+        pair->next = devices->pairs;
+        devices->pairs = pair;
+    }
+    pthread_mutex_unlock(&devices->lock);
+    return pair;
+}
 
 enum io_latency device_latency(int fd)
 {
@@ -38,6 +73,13 @@ enum io_latency device_latency(int fd)
     default:
         return IO_CACHED;
     }
+}
+
+unsigned device_writers_max(int fd)
+{
+    struct statfs file_system;
+    bool btrfs = fstatfs(fd, &file_system) == 0 && file_system.f_type == BTRFS_SUPER_MAGIC;
+    return btrfs ? BTRFS_WRITERS_MAX : UINT_MAX;
 }
 
 bool device_pair_cannot(int code)

@@ -3,13 +3,42 @@
 
 #include "engine/io.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-/** What the kernel can do between two file systems. Starts as "try it". */
+/** What can be done between two file systems. Starts as "try it"; is learned once per engine. */
 struct device_pair {
-    atomic_bool cannot_clone;      /* FICLONE */
-    atomic_bool cannot_copy_range; /* copy_file_range(2) */
+    struct device_pair *next;
+    dev_t source;
+    dev_t destination;
+    atomic_bool no_clone;      /* FICLONE */
+    atomic_bool no_copy_range; /* copy_file_range(2) */
+    atomic_bool no_send;       /* sendfile(2) */
+    atomic_bool no_allocate;   /* fallocate(2) */
+    atomic_bool no_xattrs;     /* at the source, or at the destination */
+    atomic_bool no_inline;     /* what the source promised not to block for, blocks */
+    atomic_uint slow_inline;   /* in a row */
+    atomic_uint hot;           /* reads in a row that were in the page cache */
+    atomic_uint cold;          /* that were not */
 };
+
+/** Whether reads of the source have to wait for a disk. */
+static inline bool device_pair_is_cold(const struct device_pair *pair)
+{
+    return atomic_load_explicit(&pair->cold, memory_order_relaxed) >= 4;
+}
+
+/** All pairs that an engine has met. They live as long as the engine. */
+struct devices {
+    pthread_mutex_t lock;
+    struct device_pair *pairs;
+};
+
+void devices_init(struct devices *devices);
+void devices_destroy(struct devices *devices);
+
+/** @return the pair; NULL for want of memory */
+struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t destination);
 
 /**
  * Guesses from the type of a file system how long its operations may take. A network file system,
@@ -20,8 +49,16 @@ struct device_pair {
 enum io_latency device_latency(int fd);
 
 /**
- * Whether an error of FICLONE or copy_file_range(2) says that this pair of file systems cannot do
- * it at all, so that nobody need ask again.
+ * How many threads can usefully make files at once: on most file systems as many as there are, but
+ * Btrfs serialises on its trees (measured: 2 to 4 threads are best, more only burn time).
+ *
+ * @param fd any open file of it
+ */
+unsigned device_writers_max(int fd);
+
+/**
+ * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot be
+ * done at all here, so that nobody need ask again.
  *
  * @param code an errno value, positive
  */

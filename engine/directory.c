@@ -5,6 +5,8 @@
 #include "engine/directory.h"
 
 #include "engine/compiler.h"
+#include "engine/manifest.h"
+#include "engine/remove.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -30,30 +32,49 @@ struct directory *directory_new(struct copyengine_job *job, struct directory *pa
 }
 
 /* Sets what only now stays as it is: files made in a directory change its times. */
-static void set_attributes(struct directory *directory)
+static void set_attributes(const struct io_port *port, struct directory *directory)
 {
     struct copyengine_job *job = directory->job;
-    mode_t made = directory->mode | S_IRWXU;
-    mode_t mode = directory->mode | job->inherited_bits;
+    const mode_t wanted = directory->attributes.mode;
+    struct attributes attributes = directory->attributes;
+    const char *failed = "";
+    attributes.mode |= job->inherited_bits;
     if (!directory->parent) {
-        job->result.root_mode = mode;
-        job->result.root_mtime = directory->mtime;
+        job->result.root_mode = attributes.mode;
+        job->result.root_mtime = attributes.mtime;
         if (job->copy.root_stays_writable)
-            mode |= S_IRWXU;
+            attributes.mode |= S_IRWXU;
     }
-    if ((made != directory->mode || job->modes_need_setting) &&
-        fchmod(directory->destination_fd, mode) < 0) {
-        job_fail(job, "chmod", JOB_DESTINATION, directory, NULL, errno);
+    int has_xattrs = attr_has_xattrs(port, job, directory->source_fd);
+    if (has_xattrs < 0) {
+        job_fail(job, "listxattr", JOB_SOURCE, directory, NULL, -has_xattrs);
         return;
     }
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, directory->mtime};
-    if (futimens(directory->destination_fd, times) < 0)
-        job_fail(job, "utimens", JOB_DESTINATION, directory, NULL, errno);
-    else
-        job_completed(job, &job->directories);
+    bool made_otherwise = (wanted & S_IRWXU) != S_IRWXU;
+    int result = attr_set(port, job, directory->source_fd, directory->destination_fd, &attributes,
+                          has_xattrs > 0, made_otherwise || has_xattrs > 0 || job->modes_need_setting,
+                          &failed);
+    if (result < 0) {
+        job_fail(job, failed, JOB_DESTINATION, directory, NULL, -result);
+        return;
+    }
+    if (job->manifest)
+        manifest_add_directory(job, directory);
+    job_completed(job, &job->directories_done);
 }
 
-void directory_release(struct directory *directory)
+/* Everything in a directory is copied, or removed. */
+static void complete(const struct io_port *port, struct directory *directory)
+{
+    if (job_is_stopped(directory->job))
+        return;
+    if (directory->job->kind == JOB_REMOVAL)
+        remove_directory(port, directory);
+    else if (directory->destination_fd >= 0)
+        set_attributes(port, directory);
+}
+
+void directory_release(const struct io_port *port, struct directory *directory)
 {
     while (directory) {
         unsigned before =
@@ -63,8 +84,7 @@ void directory_release(struct directory *directory)
             return;
         struct directory *parent = directory->parent;
         struct copyengine_job *job = directory->job;
-        if (directory->destination_fd >= 0 && !job_is_stopped(job))
-            set_attributes(directory);
+        complete(port, directory);
         cleanup_close_fd(&directory->source_fd);
         cleanup_close_fd(&directory->destination_fd);
         free(directory);
@@ -93,13 +113,40 @@ struct batch *batch_new(struct directory *directory, const char *const *names, u
     return batch;
 }
 
-void batch_release(struct batch *batch)
+void batch_release(const struct io_port *port, struct batch *batch)
 {
     if (atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) > 1)
         return;
     struct directory *directory = batch->directory;
     free(batch);
-    directory_release(directory);
+    directory_release(port, directory);
+}
+
+char *directory_relative_path(const struct directory *directory, const char *name)
+{
+    size_t length = name ? strlen(name) + 1 : 0;
+    for (const struct directory *at = directory; at->parent; at = at->parent)
+        length += strlen(at->name) + 1;
+    char *path = malloc(length + 1);
+    if (!path)
+        return NULL;
+    char *end = path + length;
+    *end = '\0';
+    if (length == 0)
+        return path;
+    *--end = '\0'; /* instead of the last slash */
+    if (name) {
+        end -= strlen(name);
+        memcpy(end, name, strlen(name));
+    }
+    for (const struct directory *at = directory; at->parent; at = at->parent) {
+        size_t name_length = strlen(at->name);
+        if (end < path + length - 1)
+            *--end = '/';
+        end -= name_length;
+        memcpy(end, at->name, name_length);
+    }
+    return path;
 }
 
 /* Writes `text` so that it ends at `end`, as much as there is room for; returns where it starts. */

@@ -1,23 +1,23 @@
 /* A directory under way, in both trees, and a batch of files to copy in it. */
 #pragma once
 
-#include "engine/job.h"
+#include "engine/attr.h"
 
 /**
- * Lives from when its parent was read until everything in it is copied. Every child, every file
- * waiting or under way, and the reader hold a reference; the last to let go sets mode and times.
+ * Lives from when its parent was read until everything in it is copied, or removed. Every child,
+ * every file waiting or under way, and the reader hold a reference; the last to let go sets mode and
+ * times, or removes it.
  */
 struct directory {
     struct copyengine_job *job;
     struct directory *parent; /* NULL: the root */
     struct directory *next;   /* in the job's stack of those to read */
     atomic_uint references;
-    int source_fd; /* -1: not opened yet */
+    int source_fd; /* -1: not opened yet; a removal reads what is to be removed with it */
     int destination_fd;
     dev_t device;
     ino_t inode;
-    mode_t mode; /* permission bits that the copy shall have */
-    struct timespec mtime;
+    struct attributes attributes; /* that the copy shall have */
     char name[];
 };
 
@@ -45,7 +45,7 @@ static inline void directory_reference(struct directory *directory)
 }
 
 /** Drops a reference; completes the directory, and those above it, when it was the last. */
-void directory_release(struct directory *directory);
+void directory_release(const struct io_port *port, struct directory *directory);
 
 /**
  * Collects names for a batch.
@@ -57,7 +57,14 @@ void directory_release(struct directory *directory);
 struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count);
 
 /** One file of the batch is completed. */
-void batch_release(struct batch *batch);
+void batch_release(const struct io_port *port, struct batch *batch);
+
+/**
+ * The path of a file relative to the root, allocated; NULL for want of memory.
+ *
+ * @param name NULL: of the directory itself, which is "" for the root
+ */
+char *directory_relative_path(const struct directory *directory, const char *name);
 
 /**
  * Writes the path of a file into a buffer, for people: "..." stands for what does not fit.

@@ -1,6 +1,7 @@
 /* The engine: starts and ends its threads, takes jobs in. What they do is in schedule.c. */
 #include "engine/engine.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/walk.h"
 #include "engine/worker.h"
@@ -13,11 +14,15 @@
 #include <sys/syscall.h>
 
 enum {
-    TRANSFERS_OF_RING = 64,    /* in flight on one thread */
-    TRANSFERS_OF_THREAD = 8,   /* one runs, the others were set aside for smaller jobs */
-    WORKERS_OF_REMOTE = 64,    /* threads that wait for a server, without a ring */
+    TRANSFERS_OF_RING = 256,   /* in flight on one thread, at most */
+    WAITING_MAX = 512,         /* in flight on all, at most */
+    WAITING_THREADS_MAX = 256, /* the same without a ring: each needs a thread, and a buffer */
+    TRANSFERS_OF_THREAD = 8,   /* one runs, others may wait for their bandwidth */
+    WAITING_FIRST = 128,       /* to begin with: right for a server a millisecond away */
+    RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
     BATCHES_MAX = 1024,
+    COUNTS_PER_LOOK = 16, /* completions between two looks at the clock */
 };
 
 void engine_enter_thread(struct copyengine *engine)
@@ -34,17 +39,24 @@ void engine_enter_thread(struct copyengine *engine)
 static void *reader_main(void *argument)
 {
     struct copyengine *engine = argument;
+    struct io_buffers no_buffers = {0};
+    struct io_port port = {.backend = engine->backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
     engine_enter_thread(engine);
+    if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
+        port = (struct io_port){.backend = &io_threads_backend};
     for (struct directory *directory; (directory = schedule_take_directory(engine));)
-        walk_read(engine, directory, buffer);
+        walk_read(engine, &port, directory, buffer);
+    if (port.io)
+        port.backend->destroy(port.io);
     return NULL;
 }
 
-/* Starts threads until there are that many. With the engine's lock held. */
-static int start_threads(struct copyengine *engine, unsigned workers, unsigned readers)
+int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned readers)
 {
     int result = 0;
+    workers = MIN(workers, (unsigned)WORKERS_MAX);
+    readers = MIN(readers, (unsigned)READERS_MAX);
     while (result == 0 && engine->worker_count < workers) {
         result = worker_start(engine, engine->worker_count, &engine->workers[engine->worker_count]);
         engine->worker_count += result == 0;
@@ -56,18 +68,15 @@ static int start_threads(struct copyengine *engine, unsigned workers, unsigned r
     return result;
 }
 
-void engine_grow(struct copyengine *engine, const struct copyengine_job *job)
+void engine_count(struct copyengine *engine)
 {
-    bool remote = job->source_latency == IO_REMOTE || job->destination_latency == IO_REMOTE;
-    unsigned workers = engine->processors;
-    if (remote && engine->backend == &io_threads_backend)
-        workers = WORKERS_OF_REMOTE;
-    if (engine->options.in_flight)
-        workers = MIN(workers, engine->options.in_flight);
-    unsigned readers = job->source_latency == IO_REMOTE ? READERS_MAX : 2;
-    pthread_mutex_lock(&engine->lock);
-    start_threads(engine, workers, readers); /* fewer threads are slower, and still right */
-    pthread_mutex_unlock(&engine->lock);
+    unsigned long long completed =
+        atomic_fetch_add_explicit(&engine->completed, 1, memory_order_relaxed) + 1;
+    if (completed % COUNTS_PER_LOOK != 0)
+        return;
+    uint64_t now_ns = clock_monotonic_ns();
+    tuner_look(&engine->waiting, now_ns, completed);
+    tuner_look(&engine->running, now_ns, completed);
 }
 
 static unsigned count_processors(void)
@@ -122,18 +131,45 @@ static void set_bounds(struct copyengine *engine)
     engine->processors = count_processors();
     engine->batches_max =
         (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 8UL), (unsigned long)BATCHES_MAX);
-    engine->transfers_per_worker = TRANSFERS_OF_THREAD;
-    if (engine->backend == &io_ring_backend)
-        engine->transfers_per_worker = TRANSFERS_OF_RING;
     if (in_flight) {
         engine->processors = MIN(engine->processors, in_flight);
-        engine->transfers_per_worker =
-            MIN(engine->transfers_per_worker, MAX(in_flight / engine->processors, 1U));
+        tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
+    } else {
+        unsigned most = engine->backend->queues ? WAITING_MAX : WAITING_THREADS_MAX;
+        tuner_init(&engine->waiting, WAITING_FIRST, engine->processors,
+                   MAX(most, engine->processors));
     }
+    unsigned running_min =
+        engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
+    tuner_init(&engine->running, engine->processors, running_min, engine->processors);
+    engine->transfers_per_worker = TRANSFERS_OF_THREAD;
+    if (engine->backend->queues)
+        engine->transfers_per_worker =
+            MIN(engine->waiting.max / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
 }
 
-int copyengine_new(const struct copyengine_options *options, struct copyengine **ret,
-                   struct copyengine_error *ret_error)
+static void init(struct copyengine *engine)
+{
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->reader_wake, NULL);
+    limit_init(&engine->limit, engine->options.bytes_per_s);
+    devices_init(&engine->devices);
+}
+
+/* What init and set_bounds made. */
+static void destroy(struct copyengine *engine)
+{
+    limit_destroy(&engine->limit);
+    devices_destroy(&engine->devices);
+    tuner_destroy(&engine->waiting);
+    tuner_destroy(&engine->running);
+    pthread_mutex_destroy(&engine->lock);
+    pthread_cond_destroy(&engine->reader_wake);
+    free(engine);
+}
+
+int engine_new(const struct copyengine_options *options, const struct io_backend *backend,
+               struct copyengine **ret, struct copyengine_error *ret_error)
 {
     const char *why = "";
     int result = -ENOMEM;
@@ -145,15 +181,14 @@ int copyengine_new(const struct copyengine_options *options, struct copyengine *
     if (engine) {
         if (options)
             memcpy(&engine->options, options, options->size);
-        pthread_mutex_init(&engine->lock, NULL);
-        pthread_cond_init(&engine->reader_wake, NULL);
-        limit_init(&engine->limit, engine->options.bytes_per_s);
-        result = choose_backend(engine, &why);
+        init(engine);
+        engine->backend = backend;
+        result = backend ? 0 : choose_backend(engine, &why);
     }
     if (result == 0) {
         set_bounds(engine);
         pthread_mutex_lock(&engine->lock);
-        result = start_threads(engine, engine->processors, 1);
+        result = engine_start_threads(engine, engine->processors, 1);
         pthread_mutex_unlock(&engine->lock);
     }
     if (result == 0) {
@@ -168,22 +203,40 @@ int copyengine_new(const struct copyengine_options *options, struct copyengine *
     return result;
 }
 
+int copyengine_new(const struct copyengine_options *options, struct copyengine **ret,
+                   struct copyengine_error *ret_error)
+{
+    return engine_new(options, NULL, ret, ret_error);
+}
+
+/* Threads that hang in a server that does not answer go on to use the engine: it is not freed. */
+static void leave_behind(struct copyengine *engine)
+{
+    for (unsigned i = 0; i < engine->reader_count; i++)
+        pthread_detach(engine->readers[i]);
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_leave_behind(engine->workers[i]);
+}
+
 void copyengine_free(struct copyengine *engine)
 {
     if (!engine)
         return;
     pthread_mutex_lock(&engine->lock);
+    bool hangs = engine->jobs;
     engine->stopping = true;
     pthread_cond_broadcast(&engine->reader_wake);
     pthread_mutex_unlock(&engine->lock);
+    cancel_stop(engine);
+    if (hangs) {
+        leave_behind(engine);
+        return;
+    }
     for (unsigned i = 0; i < engine->reader_count; i++)
         pthread_join(engine->readers[i], NULL);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_stop(engine->workers[i]);
-    limit_destroy(&engine->limit);
-    pthread_mutex_destroy(&engine->lock);
-    pthread_cond_destroy(&engine->reader_wake);
-    free(engine);
+    destroy(engine);
 }
 
 const char *copyengine_backend_description(const struct copyengine *engine)
@@ -191,27 +244,40 @@ const char *copyengine_backend_description(const struct copyengine *engine)
     return engine->backend_description;
 }
 
-int copyengine_submit(struct copyengine *engine, const struct copyengine_copy *copy,
-                      struct copyengine_job **ret)
+/* Hands a new job to the threads. */
+static int submit(struct copyengine *engine, struct copyengine_job *job,
+                  struct copyengine_job **ret)
 {
-    struct copyengine_job *job;
-    int result = job_new(engine, copy, &job);
-    if (result < 0)
-        return result;
     struct directory *root = directory_new(job, NULL, "");
     if (!root) {
         copyengine_job_free(job);
         return -ENOMEM;
     }
     *ret = job;
+    job->references++;
     pthread_mutex_lock(&engine->lock);
     job->next = engine->jobs;
     engine->jobs = job;
     engine->job_count++;
-    job->waiting_directories = root;
-    pthread_cond_signal(&engine->reader_wake);
     pthread_mutex_unlock(&engine->lock);
+    schedule_add_root(engine, job, root);
     return 0;
+}
+
+int copyengine_submit(struct copyengine *engine, const struct copyengine_copy *copy,
+                      struct copyengine_job **ret)
+{
+    struct copyengine_job *job;
+    int result = job_new_copy(engine, copy, &job);
+    return result < 0 ? result : submit(engine, job, ret);
+}
+
+int copyengine_submit_removal(struct copyengine *engine, const struct copyengine_removal *removal,
+                              struct copyengine_job **ret)
+{
+    struct copyengine_job *job;
+    int result = job_new_removal(engine, removal, &job);
+    return result < 0 ? result : submit(engine, job, ret);
 }
 
 void engine_remove_job(struct copyengine *engine, struct copyengine_job *job)

@@ -2,31 +2,45 @@
  * The engine: its threads, and how work is handed to them.
  *
  * Two kinds of threads. Readers only read directories, ahead of the copying: no ring can do that
- * (there is no getdents operation), so they may block. Workers copy files; each has an io of its
- * own. What waits between them is bounded: see schedule.c.
+ * (there is no getdents operation), so they may block; they also remove what is to go. Workers copy
+ * files; each has an io of its own. What waits between them is bounded: see schedule.c.
  */
 #pragma once
 
 #include "engine/directory.h"
 #include "engine/io.h"
 #include "engine/limit.h"
+#include "engine/tuner.h"
 
 enum {
-    WORKERS_MAX = 128,
-    READERS_MAX = 32,
+    WORKERS_MAX = 512,
+    READERS_MAX = 64,
 };
 
+struct file;
 struct worker;
+
+/** The thread that ends jobs for their owners when what they wait for hangs: see cancel.c. */
+struct canceller {
+    pthread_t thread;
+    bool started;
+    pthread_cond_t wake;
+    struct copyengine_job *jobs;
+};
 
 struct copyengine {
     struct copyengine_options options;
     const struct io_backend *backend;
     char backend_description[160];
     struct limit limit;
+    struct devices devices;
+    struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
+    struct tuner running; /* how many workers, where they do not */
+    atomic_ullong completed; /* files and pieces of files: what the tuners go by */
     atomic_bool modes_masked; /* a thread could not have a umask of its own */
     unsigned processors;
     unsigned batches_max;          /* waiting at once: each keeps two descriptors open */
-    unsigned transfers_per_worker; /* files that a worker has under way at once */
+    unsigned transfers_per_worker; /* files that a worker has under way at once, at most */
 
     pthread_mutex_t lock; /* everything below, and what job.h says */
     pthread_cond_t reader_wake;
@@ -38,27 +52,44 @@ struct copyengine {
     unsigned reader_count;
     unsigned readers_idle;
     pthread_t readers[READERS_MAX];
+    struct canceller canceller;
 };
 
-/** Files that a worker has taken: names [next, end) of a batch. */
+/** Work that a worker has taken: files [next, end) of a batch, or a range of a shared file. */
 struct slice {
     struct batch *batch; /* NULL: none */
     unsigned next;
     unsigned end;
+    struct file *file; /* NULL: none */
+    uint64_t offset;
+    uint64_t range_end;
 };
+
+/**
+ * As copyengine_new, with a backend of the caller's. For tests.
+ *
+ * @param backend NULL: as the options say
+ */
+int engine_new(const struct copyengine_options *options, const struct io_backend *backend,
+               struct copyengine **ret, struct copyengine_error *ret_error);
 
 /** Takes a job off the list of those that have work. */
 void engine_remove_job(struct copyengine *engine, struct copyengine_job *job);
 
-/**
- * Makes sure that enough threads run for a job whose operations take long.
- *
- * @param job its latencies are known
- */
-void engine_grow(struct copyengine *engine, const struct copyengine_job *job);
+/** Starts threads until there are as many workers and readers. With the engine's lock held. */
+int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned readers);
 
 /** What a thread of the engine does first: a umask of its own, its I/O priority. */
 void engine_enter_thread(struct copyengine *engine);
+
+/** Something completed: counts it, and lets the tuners look now and then. */
+void engine_count(struct copyengine *engine);
+
+/** Sees to it that a cancelled job ends soon. */
+void cancel_watch(struct copyengine_job *job);
+
+/** Ends the canceller; the engine is stopping. Without the lock. */
+void cancel_stop(struct copyengine *engine);
 
 /**
  * Waits for a directory that should be read now, of the job that has had least.
@@ -67,8 +98,12 @@ void engine_enter_thread(struct copyengine *engine);
  */
 struct directory *schedule_take_directory(struct copyengine *engine);
 
+/** Adds the root of a tree: a job begins, or a copy that failed is cleaned up. */
+void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
+                       struct directory *root);
+
 /**
- * Adds what was found in a directory.
+ * Adds what a reader found in a directory.
  *
  * @param again       the directory itself when it has more to read, else NULL
  * @param directories found in it, linked by `next`
@@ -77,8 +112,16 @@ struct directory *schedule_take_directory(struct copyengine *engine);
 void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
                   struct directory *directories, struct batch *batches);
 
+/** Adds batches that no reader found. */
+void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
+                          struct batch *batches);
+
+/** Adds a shared file, of which no range is taken. */
+void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file);
+
 /**
- * Takes files to copy, of the job that has had least. Marks the worker as idle when there are none.
+ * Takes files to copy, or a range, of the job that has had least. Marks the worker as idle when there
+ * are none.
  *
  * @param service_below only of jobs that have had less than this
  * @return              false: none
@@ -86,5 +129,5 @@ void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct 
 bool schedule_take_files(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret);
 
-/** Whether a job that has had less than `service` has files waiting. */
-bool schedule_has_lesser(struct copyengine *engine, unsigned long long service);
+/** What a job has had so far, in bytes, weighed by its priority. */
+unsigned long long schedule_service(struct copyengine_job *job);

@@ -1,6 +1,7 @@
 /*
  * The operation table: one description of an operation, two implementations that carry it out (a
- * ring, plain system calls). Knows nothing of trees, jobs or policies.
+ * ring, plain system calls), and one in the tests that makes operations fail. All that the engine
+ * does to files goes through it. Knows nothing of trees, jobs or policies.
  *
  * An `io` belongs to the thread that made it; only `wake` may be called by others.
  */
@@ -9,13 +10,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum io_kind {
-    IO_OPEN,
-    IO_READ,
-    IO_WRITE,
-    IO_CLOSE,
+    /* These may be queued. */
+    IO_OPEN,  /* openat(2) */
+    IO_READ,  /* pread(2) */
+    IO_WRITE, /* pwrite(2) */
+    IO_CLOSE, /* close(2) */
+    /* These are plain calls: a ring would hand them to a kernel thread, or has no such operation. */
+    IO_STAT,       /* statx(2); data: struct statx */
+    IO_LIST,       /* getdents64(2) */
+    IO_MAKE_DIR,   /* mkdirat(2) */
+    IO_MAKE_LINK,  /* symlinkat(2); name, in fd, says other_name */
+    IO_READ_LINK,  /* readlinkat(2) */
+    IO_HARD_LINK,  /* linkat(2); other_name, in other_fd, becomes another name of name, in fd */
+    IO_REMOVE,     /* unlinkat(2) */
+    IO_SET_MODE,   /* fchmod(2), fchmodat(2) */
+    IO_SET_OWNER,  /* fchownat(2) */
+    IO_SET_TIMES,  /* utimensat(2); data: struct timespec[2] */
+    IO_SEEK,       /* lseek(2); flags: whence */
+    IO_TRUNCATE,   /* ftruncate(2) to offset */
+    IO_ALLOCATE,   /* fallocate(2) */
+    IO_CLONE,      /* FICLONE of fd onto other_fd */
+    IO_COPY_RANGE, /* copy_file_range(2) from fd to other_fd, both at offset */
+    IO_SEND,       /* sendfile(2) from fd at offset to other_fd, at its file position */
+    IO_LIST_XATTR, /* flistxattr(2) */
+    IO_GET_XATTR,  /* fgetxattr(2) */
+    IO_SET_XATTR,  /* fsetxattr(2) */
+    IO_KIND_COUNT,
 };
 
 /** How long the file system behind an operation may make its caller wait. */
@@ -31,18 +55,23 @@ enum io_answer {
     IO_BUSY,   /* no room; reap, then try again */
 };
 
+/** What an operation does not use is zero. */
 struct io_op {
     enum io_kind kind;
-    enum io_latency latency;
-    int fd;           /* IO_OPEN: the directory; else the file */
-    const char *name; /* IO_OPEN: one name, or a path */
-    int flags;        /* IO_OPEN */
-    mode_t mode;      /* IO_OPEN with O_CREAT */
-    void *data;       /* IO_READ, IO_WRITE: inside a buffer of this io */
+    enum io_latency latency; /* of the kinds that may be queued; others: IO_IMMEDIATE */
+    int fd;                  /* the file, or the directory that `name` is in */
+    int other_fd;
+    const char *name; /* NULL or "": fd itself */
+    const char *other_name;
+    int flags;
+    mode_t mode;
+    uid_t user;
+    gid_t group;
+    void *data; /* IO_READ, IO_WRITE: inside a buffer of this io */
     size_t length;
     uint64_t offset;
     int buffer_index; /* which of the io's buffers `data` is in */
-    int result;       /* what the call returned, or -errno */
+    int64_t result;   /* what the call returned, or -errno */
 };
 
 enum { IO_BUFFERS_MAX = 64 };
@@ -58,6 +87,7 @@ struct io;
 
 struct io_backend {
     const char *name;
+    bool queues; /* more operations than one may be under way on one thread */
     /**
      * @param entries   operations that may be queued at once
      * @param buffers   stay the caller's, and outlive the io
@@ -69,10 +99,11 @@ struct io_backend {
     /**
      * Hands back one operation that was queued and is complete.
      *
-     * @param wait sleep until there is one, or until somebody calls `wake`
-     * @return     NULL when there is none, or after a `wake`
+     * @param wait_ns how long to sleep until there is one, or somebody calls `wake`; 0: not at all;
+     *                UINT64_MAX: for ever
+     * @return        NULL when there is none
      */
-    struct io_op *(*reap)(struct io *io, bool wait);
+    struct io_op *(*reap)(struct io *io, uint64_t wait_ns);
     /** Ends the sleep of `reap`, now or the next time. Any thread. */
     void (*wake)(struct io *io);
     /** No operation may be queued. */
@@ -101,3 +132,12 @@ bool io_try(struct io_op *op);
  * @return        0, or -errno
  */
 int io_ring_probe(const char **ret_why);
+
+/** An io, and what carries its operations out. */
+struct io_port {
+    const struct io_backend *backend;
+    struct io *io;
+};
+
+/** Carries out an operation that is never queued. @return its result */
+int64_t io_do(const struct io_port *port, struct io_op op);

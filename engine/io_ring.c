@@ -9,14 +9,14 @@
  */
 #include "engine/compiler.h"
 #include "engine/io.h"
+#include "engine/wake.h"
 
 #include <assert.h>
 #include <liburing.h>
-#include <sys/eventfd.h>
 
 enum {
-    SUBMIT_BATCH = 16,      /* queued operations that go to the kernel without waiting for more */
-    KERNEL_THREADS_MAX = 64 /* of one ring, for operations that block (opens, FUSE reads) */
+    SUBMIT_BATCH = 16,       /* queued operations that go to the kernel without waiting for more */
+    KERNEL_THREADS_MAX = 512 /* of one ring, for operations that block (opens, FUSE reads) */
 };
 
 enum ring_state {
@@ -155,7 +155,8 @@ static void prepare(const struct io *io, struct io_uring_sqe *sqe, struct io_op 
         else
             io_uring_prep_write(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
         break;
-    case IO_CLOSE:
+    default:
+        assert(op->kind == IO_CLOSE);
         io_uring_prep_close(sqe, op->fd);
         break;
     }
@@ -178,20 +179,30 @@ static void ring_fail(struct io *io)
     }
 }
 
-static void ring_submit_queued(struct io *io, bool wait)
+static int submit_and_wait(struct io_uring *ring, uint64_t wait_ns)
+{
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec timeout = {.tv_sec = (long long)(wait_ns / NS_PER_S),
+                                        .tv_nsec = (long long)(wait_ns % NS_PER_S)};
+    return wait_ns == UINT64_MAX
+               ? io_uring_submit_and_wait(ring, 1)
+               : io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout, NULL);
+}
+
+static void ring_submit_queued(struct io *io, uint64_t wait_ns)
 {
     int result;
     do {
-        result = wait ? io_uring_submit_and_wait(&io->ring, 1) : io_uring_submit(&io->ring);
-    } while (result == -EINTR && !wait);
+        result = wait_ns ? submit_and_wait(&io->ring, wait_ns) : io_uring_submit(&io->ring);
+    } while (result == -EINTR && !wait_ns);
     /* EAGAIN, EBUSY: short of memory, or completions wait to be reaped: later */
-    if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+    if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY && result != -ETIME)
         ring_fail(io);
 }
 
 static enum io_answer ring_submit(struct io *io, struct io_op *op)
 {
-    if (op->latency == IO_IMMEDIATE) {
+    if (op->latency == IO_IMMEDIATE) { /* all kinds that a ring does not know are */
         io_call(op);
         return IO_DONE;
     }
@@ -205,13 +216,13 @@ static enum io_answer ring_submit(struct io *io, struct io_op *op)
         return IO_BUSY;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
     if (!sqe) {
-        ring_submit_queued(io, false);
+        ring_submit_queued(io, 0);
         return IO_BUSY;
     }
     prepare(io, sqe, op);
     io->in_flight++;
     if (io_uring_sq_ready(&io->ring) >= SUBMIT_BATCH)
-        ring_submit_queued(io, false);
+        ring_submit_queued(io, 0);
     return IO_QUEUED;
 }
 
@@ -258,20 +269,20 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
     return NULL;
 }
 
-static struct io_op *ring_reap(struct io *io, bool wait)
+static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
 {
     struct io_op *op = take_returned(io);
-    if (op || (io->in_flight == 0 && !wait))
+    if (op || (io->in_flight == 0 && !wait_ns))
         return op;
     bool woken = false;
     if (io->state == RING_READY || io->in_flight > 0) {
         op = take_completion(io, &woken);
-        if (op || woken || !wait)
+        if (op || woken || !wait_ns)
             return op;
     }
     if (io->state == RING_READY && (io->in_flight > 0 || io->wake_armed)) {
         arm_wake(io);
-        ring_submit_queued(io, true);
+        ring_submit_queued(io, wait_ns);
         op = take_returned(io);
         return op ? op : take_completion(io, &woken);
     }
@@ -279,8 +290,7 @@ static struct io_op *ring_reap(struct io *io, bool wait)
         usleep(1000); /* the ring failed: nothing but looking again tells when the rest is done */
         return NULL;
     }
-    eventfd_t count;
-    eventfd_read(io->wake_fd, &count);
+    wake_wait(io->wake_fd, wait_ns);
     return NULL;
 }
 
@@ -301,6 +311,7 @@ static void ring_destroy(struct io *io)
 
 const struct io_backend io_ring_backend = {
     .name = "ring",
+    .queues = true,
     .create = ring_create,
     .submit = ring_submit,
     .reap = ring_reap,

@@ -4,8 +4,7 @@
  */
 #include "engine/compiler.h"
 #include "engine/io.h"
-
-#include <sys/eventfd.h>
+#include "engine/wake.h"
 
 struct io {
     int wake_fd;
@@ -35,11 +34,10 @@ static enum io_answer threads_submit(struct io *io, struct io_op *op)
     return IO_DONE;
 }
 
-static struct io_op *threads_reap(struct io *io, bool wait)
+static struct io_op *threads_reap(struct io *io, uint64_t wait_ns)
 {
-    eventfd_t count;
-    if (wait)
-        eventfd_read(io->wake_fd, &count); /* interrupted: the caller looks for work again */
+    if (wait_ns > 0)
+        wake_wait(io->wake_fd, wait_ns);
     return NULL;
 }
 

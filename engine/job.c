@@ -8,8 +8,9 @@
 #include "engine/compiler.h"
 #include "engine/directory.h"
 #include "engine/engine.h"
+#include "engine/hard_link.h"
+#include "engine/manifest.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 enum {
@@ -17,46 +18,99 @@ enum {
     FILE_SERVICE_BYTES = 16384, /* what creating a file costs, in bytes copied */
 };
 
-int job_new(struct copyengine *engine, const struct copyengine_copy *copy,
-            struct copyengine_job **ret)
+static void job_destroy(struct copyengine_job *job)
 {
-    if (!copy->source || !copy->destination || !*copy->source || !*copy->destination ||
-        copy->size > sizeof(*copy))
-        return -EINVAL;
+    free((char *)job->copy.source);
+    free((char *)job->copy.destination);
+    free(job->root_absolute);
+    free(job->root_resolved);
+    hard_links_free(job->hard_links);
+    manifest_free(job->manifest);
+    limit_destroy(&job->limit);
+    pthread_mutex_destroy(&job->lock);
+    pthread_mutex_destroy(&job->report_lock);
+    pthread_cond_destroy(&job->done_cond);
+    free(job);
+}
+
+/* Makes a job of what `copy` says; of a removal, only the destination counts. */
+static int job_new(struct copyengine *engine, enum job_kind kind,
+                   const struct copyengine_copy *copy, struct copyengine_job **ret)
+{
     struct copyengine_job *job = calloc(1, sizeof(*job));
     if (!job)
         return -ENOMEM;
-    memcpy(&job->copy, copy, copy->size);
-    job->copy.source = strdup(copy->source);
+    job->engine = engine;
+    job->kind = kind;
+    job->copy = *copy;
+    job->copy.source = copy->source ? strdup(copy->source) : NULL;
     job->copy.destination = strdup(copy->destination);
     if (job->copy.progress_interval_ms == 0)
         job->copy.progress_interval_ms = PROGRESS_INTERVAL_MS;
-    job->engine = engine;
+    job->references = 1;
     pthread_mutex_init(&job->lock, NULL);
     pthread_mutex_init(&job->report_lock, NULL);
     pthread_cond_init(&job->done_cond, NULL);
+    limit_init(&job->limit, copy->bytes_per_s);
     atomic_store(&job->reported_ns, clock_monotonic_ns());
-    if (!job->copy.source || !job->copy.destination) {
-        job->done = true;
-        copyengine_job_free(job);
+    if (copy->manifest)
+        job->manifest = manifest_new(copy->manifest_fd);
+    if (!job->copy.destination || (copy->source && !job->copy.source) ||
+        (copy->manifest && !job->manifest)) {
+        job_destroy(job);
         return -ENOMEM;
     }
     *ret = job;
     return 0;
 }
 
+int job_new_copy(struct copyengine *engine, const struct copyengine_copy *copy,
+                 struct copyengine_job **ret)
+{
+    struct copyengine_copy known = {0};
+    if (copy->size > sizeof(known))
+        return -EINVAL;
+    memcpy(&known, copy, copy->size);
+    if (!known.source || !known.destination || !*known.source || !*known.destination)
+        return -EINVAL;
+    return job_new(engine, JOB_COPY, &known, ret);
+}
+
+int job_new_removal(struct copyengine *engine, const struct copyengine_removal *removal,
+                    struct copyengine_job **ret)
+{
+    struct copyengine_removal known = {0};
+    if (removal->size > sizeof(known))
+        return -EINVAL;
+    memcpy(&known, removal, removal->size);
+    if (!known.path || !*known.path)
+        return -EINVAL;
+    return job_new(engine, JOB_REMOVAL,
+                   &(struct copyengine_copy){
+                       .destination_dirfd = known.dirfd,
+                       .destination = known.path,
+                       .on_progress = known.on_progress,
+                       .progress_interval_ms = known.progress_interval_ms,
+                       .on_done = known.on_done,
+                       .context = known.context,
+                       .priority = known.priority,
+                   },
+                   ret);
+}
+
+void job_release(struct copyengine_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    unsigned left = --job->references;
+    pthread_mutex_unlock(&job->lock);
+    if (left == 0)
+        job_destroy(job);
+}
+
 void copyengine_job_free(struct copyengine_job *job)
 {
-    if (!job)
-        return;
-    free((char *)job->copy.source);
-    free((char *)job->copy.destination);
-    free(job->root_absolute);
-    free(job->root_resolved);
-    pthread_mutex_destroy(&job->lock);
-    pthread_mutex_destroy(&job->report_lock);
-    pthread_cond_destroy(&job->done_cond);
-    free(job);
+    if (job)
+        job_release(job);
 }
 
 void job_fail_because(struct copyengine_job *job, const char *operation, enum job_side side,
@@ -71,19 +125,15 @@ void job_fail_because(struct copyengine_job *job, const char *operation, enum jo
         snprintf(error->explanation, sizeof(error->explanation), "%s", explanation);
         directory_path(job, side, directory, name, error->path, sizeof(error->path));
     }
+    if (!job->cleaning_up) /* which goes on, whatever cannot be removed */
+        atomic_store(&job->stopped, true);
     pthread_mutex_unlock(&job->lock);
-    atomic_store(&job->stopped, true);
 }
 
 void job_fail(struct copyengine_job *job, const char *operation, enum job_side side,
               const struct directory *directory, const char *name, int code)
 {
     job_fail_because(job, operation, side, directory, name, code, "");
-}
-
-void copyengine_cancel(struct copyengine_job *job)
-{
-    job_fail(job, "copy", JOB_SOURCE, NULL, NULL, ECANCELED);
 }
 
 void job_warn(struct copyengine_job *job, const struct directory *directory, const char *name,
@@ -93,7 +143,10 @@ void job_warn(struct copyengine_job *job, const struct directory *directory, con
         return;
     char path[sizeof(job->result.error.path)];
     directory_path(job, JOB_SOURCE, directory, name, path, sizeof(path));
-    job->copy.on_warning(job->copy.context, path, text);
+    pthread_mutex_lock(&job->report_lock);
+    if (!job->silent)
+        job->copy.on_warning(job->copy.context, path, text);
+    pthread_mutex_unlock(&job->report_lock);
 }
 
 static uint64_t counter_value(const atomic_ullong *counter)
@@ -104,11 +157,11 @@ static uint64_t counter_value(const atomic_ullong *counter)
 struct copyengine_progress copyengine_job_progress(struct copyengine_job *job)
 {
     return (struct copyengine_progress){
-        .files = counter_value(&job->files),
-        .directories = counter_value(&job->directories),
-        .symlinks = counter_value(&job->symlinks),
+        .files = counter_value(&job->files_done),
+        .directories = counter_value(&job->directories_done),
+        .symlinks = counter_value(&job->symlinks_done),
         .skipped = counter_value(&job->skipped),
-        .bytes = counter_value(&job->bytes),
+        .bytes = counter_value(&job->bytes_done),
     };
 }
 
@@ -125,13 +178,14 @@ static void report_if_due(struct copyengine_job *job)
     if (pthread_mutex_trylock(&job->report_lock) != 0)
         return; /* the last call still runs */
     struct copyengine_progress progress = copyengine_job_progress(job);
-    job->copy.on_progress(job->copy.context, &progress);
+    if (!job->silent)
+        job->copy.on_progress(job->copy.context, &progress);
     pthread_mutex_unlock(&job->report_lock);
 }
 
 void job_moved(struct copyengine_job *job, uint64_t bytes)
 {
-    atomic_fetch_add_explicit(&job->bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&job->bytes_done, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&job->service, bytes, memory_order_relaxed);
     report_if_due(job);
 }
@@ -143,23 +197,100 @@ void job_completed(struct copyengine_job *job, atomic_ullong *counter)
     report_if_due(job);
 }
 
-void job_finish(struct copyengine_job *job)
+void job_end(struct copyengine_job *job)
 {
-    engine_remove_job(job->engine, job);
-    struct copyengine_result *result = &job->result;
-    pthread_mutex_lock(&job->lock);
-    job->ended = true;
-    pthread_mutex_unlock(&job->lock);
-    result->progress = copyengine_job_progress(job);
-    if (result->error.code != 0 && job->destination_made)
-        copyengine_remove_tree(job->copy.destination_dirfd, job->copy.destination, NULL, NULL,
-                               NULL);
+    pthread_mutex_lock(&job->report_lock);
+    job->silent = true;
+    pthread_mutex_unlock(&job->report_lock);
     if (job->copy.on_done)
         job->copy.on_done(job->copy.context);
     pthread_mutex_lock(&job->lock);
     job->done = true;
     pthread_cond_broadcast(&job->done_cond);
     pthread_mutex_unlock(&job->lock);
+}
+
+/* The result stands from now on. Returns false: it did already. */
+static bool settle(struct copyengine_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    bool first = !job->ended;
+    if (first)
+        job->result.progress = copyengine_job_progress(job);
+    job->ended = true;
+    pthread_mutex_unlock(&job->lock);
+    return first;
+}
+
+/* Begins to remove what a copy made that failed. */
+static bool clean_up(struct copyengine_job *job)
+{
+    if (job->result.error.code == 0 || !atomic_load(&job->destination_made))
+        return false;
+    struct directory *root = directory_new(job, NULL, "");
+    if (!root)
+        return false;
+    pthread_mutex_lock(&job->lock);
+    job->cleaning_up = true;
+    job->kind = JOB_REMOVAL;
+    atomic_store(&job->stopped, false);
+    pthread_mutex_unlock(&job->lock);
+    schedule_add_root(job->engine, job, root);
+    return true;
+}
+
+void job_finish(struct copyengine_job *job)
+{
+    int result = job->manifest && job->kind == JOB_COPY && !job_is_stopped(job)
+                     ? manifest_end(job->manifest)
+                     : 0;
+    if (result < 0)
+        job_fail_because(job, "write", JOB_DESTINATION, NULL, NULL, -result,
+                         "the manifest cannot be written");
+    bool abandoned = !settle(job) && !job->cleaning_up;
+    if (!abandoned && !job->cleaning_up && clean_up(job))
+        return;
+    engine_remove_job(job->engine, job);
+    if (!abandoned)
+        job_end(job);
+    job_release(job);
+}
+
+static void on_abandoned_removed(void *context)
+{
+    struct copyengine_job *job = context;
+    job_end(job);
+    job_release(job);
+}
+
+void job_abandon(struct copyengine_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    bool late = job->ended;
+    if (!late)
+        job->references++;
+    pthread_mutex_unlock(&job->lock);
+    if (late || !settle(job)) {
+        if (!late)
+            job_release(job);
+        return;
+    }
+    struct copyengine_job *removal = NULL;
+    if (atomic_load(&job->destination_made))
+        copyengine_submit_removal(job->engine,
+                                  &(struct copyengine_removal){
+                                      .size = sizeof(struct copyengine_removal),
+                                      .dirfd = job->copy.destination_dirfd,
+                                      .path = job->copy.destination,
+                                      .on_done = on_abandoned_removed,
+                                      .context = job,
+                                      .priority = COPYENGINE_INTERACTIVE,
+                                  },
+                                  &removal);
+    if (removal)
+        copyengine_job_free(removal); /* it goes on, and tells when it is done */
+    else
+        on_abandoned_removed(job);
 }
 
 const struct copyengine_result *copyengine_wait(struct copyengine_job *job)
@@ -169,6 +300,37 @@ const struct copyengine_result *copyengine_wait(struct copyengine_job *job)
         pthread_cond_wait(&job->done_cond, &job->lock);
     pthread_mutex_unlock(&job->lock);
     return &job->result;
+}
+
+int copyengine_copy_tree(struct copyengine *engine, const struct copyengine_copy *copy,
+                         struct copyengine_result *ret_result)
+{
+    struct copyengine_job *job;
+    int result = copyengine_submit(engine, copy, &job);
+    if (result < 0)
+        return result;
+    const struct copyengine_result *copied = copyengine_wait(job);
+    result = -copied->error.code;
+    if (ret_result)
+        *ret_result = *copied;
+    copyengine_job_free(job);
+    return result;
+}
+
+int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *path,
+                           struct copyengine_error *ret_error)
+{
+    struct copyengine_removal removal = {.size = sizeof(removal), .dirfd = dirfd, .path = path};
+    struct copyengine_job *job;
+    int result = copyengine_submit_removal(engine, &removal, &job);
+    if (result < 0)
+        return result;
+    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    result = -error->code;
+    if (ret_error)
+        *ret_error = *error;
+    copyengine_job_free(job);
+    return result;
 }
 
 const char *copyengine_error_text(const struct copyengine_error *error, char *buffer, size_t size)

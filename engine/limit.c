@@ -1,4 +1,4 @@
-/* The bandwidth cap. Says how long to wait; waiting is its caller's business. */
+/* The bandwidth cap. Says until when to wait; waiting is its caller's business. */
 #include "engine/limit.h"
 
 #include "engine/clock.h"
@@ -31,7 +31,7 @@ uint64_t limit_take(struct limit *limit, uint64_t bytes)
     limit->free_at_ns =
         start_ns + (uint64_t)((double)bytes / (double)limit->bytes_per_s * NS_PER_S);
     pthread_mutex_unlock(&limit->lock);
-    return start_ns - now_ns;
+    return start_ns > now_ns ? start_ns : 0;
 }
 
 uint64_t limit_piece(const struct limit *limit, uint64_t wanted)

@@ -1,4 +1,4 @@
-/* The bandwidth cap: a token bucket that all jobs of an engine share. */
+/* A bandwidth cap: a token bucket that all who share it take from. */
 #pragma once
 
 #include <pthread.h>
@@ -16,7 +16,7 @@ void limit_destroy(struct limit *limit);
 /**
  * Takes bytes out of the bucket.
  *
- * @return how long the caller must wait before it moves them, in nanoseconds
+ * @return when the caller may move them, CLOCK_MONOTONIC in nanoseconds; 0: now
  */
 uint64_t limit_take(struct limit *limit, uint64_t bytes);
 

@@ -4,17 +4,20 @@
  * Each job has a stack of directories to read and a queue of batches of files to copy. Readers take
  * from the stack, so a tree is walked depth first, and what waits is bounded by its depth, not by
  * its size: a directory of a million entries is read a piece at a time and goes back on the stack
- * in between. Readers stop while enough files wait, and more of them are woken while few do: on a
- * cached tree one is enough, on a server a millisecond away many are.
+ * in between. Readers stop while enough files wait, and more of them are woken, or started, while few
+ * do: on a cached tree one is enough, on a server a millisecond away many are.
  *
  * Among jobs, the one that has had least service goes first ("least attained service"): small jobs
- * overtake large ones though nobody knows in advance which are small.
+ * overtake large ones though nobody knows in advance which are small. A priority makes service count
+ * for more or less, so nobody waits for ever.
  *
  * A worker takes more files at once the more are waiting (guided self-scheduling, Polychronopoulos
- * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly.
+ * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large files
+ * are shared out in ranges, which are taken before new files, so few of them are open.
  */
 #include "engine/compiler.h"
 #include "engine/engine.h"
+#include "engine/transfer.h"
 #include "engine/worker.h"
 
 #include <assert.h>
@@ -24,11 +27,20 @@ enum {
     FILES_MAX = 4096,          /* waiting: nobody reads on */
     SLICE_MAX = 32,            /* files that a worker takes at once */
     READERS_MAX_OF_CACHED = 2, /* more only contend (measured) */
+    PRIORITY_WEIGHT = 16,
 };
 
-static unsigned long long service_of(struct copyengine_job *job)
+unsigned long long schedule_service(struct copyengine_job *job)
 {
-    return atomic_load_explicit(&job->service, memory_order_relaxed);
+    unsigned long long service = atomic_load_explicit(&job->service, memory_order_relaxed);
+    switch (job->copy.priority) {
+    case COPYENGINE_INTERACTIVE:
+        return service / PRIORITY_WEIGHT;
+    case COPYENGINE_BULK:
+        return service * PRIORITY_WEIGHT;
+    default:
+        return service;
+    }
 }
 
 /*
@@ -45,8 +57,8 @@ static bool has_plenty(const struct copyengine *engine, struct copyengine_job *j
 
 static unsigned readers_wanted(const struct copyengine *engine, struct copyengine_job *job)
 {
-    if (job_is_stopped(job))
-        return READERS_MAX;
+    if (job_is_stopped(job) || job->kind == JOB_REMOVAL)
+        return engine->processors;
     if (has_plenty(engine, job))
         return 0;
     if (job->waiting_files >= FILES_ENOUGH)
@@ -59,15 +71,20 @@ static struct copyengine_job *job_to_read(struct copyengine *engine)
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
         if (job->waiting_directories && job->readers_active < readers_wanted(engine, job) &&
-            (!best || service_of(job) < service_of(best)))
+            (!best || schedule_service(job) < schedule_service(best)))
             best = job;
     return best;
 }
 
+/* Wakes a reader if there is work for one; starts another one if all are busy. */
 static void wake_reader(struct copyengine *engine)
 {
-    if (engine->readers_idle > 0 && job_to_read(engine))
+    if (!job_to_read(engine))
+        return;
+    if (engine->readers_idle > 0)
         pthread_cond_signal(&engine->reader_wake);
+    else if (!engine->stopping)
+        engine_start_threads(engine, 0, engine->reader_count + 1); /* if not, it takes longer */
 }
 
 struct directory *schedule_take_directory(struct copyengine *engine)
@@ -91,8 +108,50 @@ struct directory *schedule_take_directory(struct copyengine *engine)
     return directory;
 }
 
-static void append_batches(struct copyengine_job *job, struct batch *batches)
+void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
+                       struct directory *root)
 {
+    pthread_mutex_lock(&engine->lock);
+    root->next = job->waiting_directories;
+    job->waiting_directories = root;
+    wake_reader(engine);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static bool waits_for_others(const struct copyengine_job *job)
+{
+    return job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE ||
+           device_pair_is_cold(job->pair);
+}
+
+/*
+ * How many workers copy files of a job. Where operations wait for a disk or a server, and cannot be
+ * queued, each needs a thread.
+ */
+static unsigned workers_wanted(struct copyengine *engine, const struct copyengine_job *job)
+{
+    if (!waits_for_others(job))
+        return MIN(tuner_value(&engine->running), job->workers_max);
+    return engine->backend->queues ? engine->processors : tuner_value(&engine->waiting);
+}
+
+static void wake_workers(struct copyengine *engine, const struct copyengine_job *job,
+                         unsigned items)
+{
+    unsigned wanted = workers_wanted(engine, job);
+    if (engine->worker_count < wanted && engine->worker_count < items)
+        engine_start_threads(engine, MIN(wanted, items), 0); /* if not, it takes longer */
+    wanted = MIN(wanted, engine->worker_count);
+    for (unsigned i = 0; i < wanted && items > 0; i++)
+        items -= worker_wake_if_idle(engine->workers[i]);
+}
+
+/* With the engine's lock held. */
+static void append_batches(struct copyengine *engine, struct copyengine_job *job,
+                           struct batch *batches)
+{
+    if (!batches)
+        return;
     while (batches) {
         struct batch *batch = batches;
         batches = batch->next;
@@ -105,6 +164,7 @@ static void append_batches(struct copyengine_job *job, struct batch *batches)
         job->waiting_batches++;
         job->waiting_files += batch->count;
     }
+    wake_workers(engine, job, job->waiting_files);
 }
 
 void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
@@ -121,19 +181,28 @@ void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct 
         directory->next = job->waiting_directories;
         job->waiting_directories = directory;
     }
-    append_batches(job, batches);
-    unsigned wake = MIN(job->waiting_files, engine->worker_count);
-    for (unsigned i = 0; i < engine->worker_count && wake > 0; i++)
-        wake -= worker_wake_if_idle(engine->workers[i]);
+    append_batches(engine, job, batches);
     wake_reader(engine); /* one more than the caller, who comes back for the next directory */
     job->readers_active--;
     pthread_mutex_unlock(&engine->lock);
 }
 
-static unsigned workers_wanted(const struct copyengine *engine, const struct copyengine_job *job)
+void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
+                          struct batch *batches)
 {
-    bool remote = job->source_latency == IO_REMOTE || job->destination_latency == IO_REMOTE;
-    return remote ? WORKERS_MAX : engine->processors;
+    pthread_mutex_lock(&engine->lock);
+    append_batches(engine, job, batches);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file)
+{
+    uint64_t ranges = file->size / transfer_range_bytes(job) + 1;
+    pthread_mutex_lock(&engine->lock);
+    file->next = job->files;
+    job->files = file;
+    wake_workers(engine, job, (unsigned)MIN(ranges, (uint64_t)WORKERS_MAX));
+    pthread_mutex_unlock(&engine->lock);
 }
 
 static struct copyengine_job *job_to_copy(struct copyengine *engine, const struct worker *worker,
@@ -141,12 +210,46 @@ static struct copyengine_job *job_to_copy(struct copyengine *engine, const struc
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if (job->first_batch && worker_number(worker) < workers_wanted(engine, job) &&
-            service_of(job) < service_below) {
+        if ((job->first_batch || job->files) &&
+            worker_number(worker) < workers_wanted(engine, job) && !worker_delays(worker, job) &&
+            schedule_service(job) < service_below) {
             best = job;
-            service_below = service_of(job);
+            service_below = schedule_service(job);
         }
     return best;
+}
+
+/* Takes the next range of a shared file; all of them when the job has stopped. */
+static struct slice take_range(struct copyengine_job *job)
+{
+    struct file *file = job->files;
+    struct slice slice = {.file = file, .offset = file->untaken};
+    uint64_t left = file->size - file->untaken;
+    slice.range_end =
+        file->untaken + (job_is_stopped(job) ? left : MIN(left, transfer_range_bytes(job)));
+    file->untaken = slice.range_end;
+    if (file->untaken < file->size)
+        atomic_fetch_add(&file->references, 1);
+    else
+        job->files = file->next; /* and its reference goes with the slice */
+    return slice;
+}
+
+static struct slice take_files(const struct copyengine *engine, struct copyengine_job *job)
+{
+    struct batch *batch = job->first_batch;
+    unsigned share = job->waiting_files / (2 * engine->worker_count);
+    unsigned count = MIN(MIN(MAX(share, 1U), (unsigned)SLICE_MAX), batch->count - batch->taken);
+    struct slice slice = {.batch = batch, .next = batch->taken, .end = batch->taken + count};
+    batch->taken += count;
+    job->waiting_files -= count;
+    if (batch->taken == batch->count) {
+        job->first_batch = batch->next;
+        if (!job->first_batch)
+            job->last_batch = NULL;
+        job->waiting_batches--;
+    }
+    return slice;
 }
 
 bool schedule_take_files(struct copyengine *engine, struct worker *worker,
@@ -156,30 +259,11 @@ bool schedule_take_files(struct copyengine *engine, struct worker *worker,
     struct copyengine_job *job = job_to_copy(engine, worker, service_below);
     worker_set_idle(worker, !job);
     if (job) {
-        struct batch *batch = job->first_batch;
-        unsigned share = job->waiting_files / (2 * engine->worker_count);
-        unsigned count = MIN(MIN(MAX(share, 1U), (unsigned)SLICE_MAX), batch->count - batch->taken);
-        *ret = (struct slice){batch, batch->taken, batch->taken + count};
-        batch->taken += count;
-        job->waiting_files -= count;
-        if (batch->taken == batch->count) {
-            job->first_batch = batch->next;
-            if (!job->first_batch)
-                job->last_batch = NULL;
-            job->waiting_batches--;
-        }
+        *ret = job->files ? take_range(job) : take_files(engine, job);
+        if (job->first_batch || job->files) /* more may be wanted than when it was added */
+            wake_workers(engine, job, 1);
         wake_reader(engine);
     }
     pthread_mutex_unlock(&engine->lock);
     return job;
-}
-
-bool schedule_has_lesser(struct copyengine *engine, unsigned long long service)
-{
-    bool lesser = false;
-    pthread_mutex_lock(&engine->lock);
-    for (struct copyengine_job *job = engine->jobs; job && !lesser; job = job->next)
-        lesser = job->first_batch && service_of(job) < service;
-    pthread_mutex_unlock(&engine->lock);
-    return lesser;
 }

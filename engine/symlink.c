@@ -2,6 +2,7 @@
 #include "engine/symlink.h"
 
 #include "engine/compiler.h"
+#include "engine/manifest.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -195,26 +196,6 @@ int symlink_learn_root(struct copyengine_job *job)
     return job->root_absolute ? 0 : -ENOMEM;
 }
 
-/* The path of a directory relative to the root. */
-static char *relative_to_root(const struct directory *directory)
-{
-    size_t length = 0;
-    for (const struct directory *at = directory; at->parent; at = at->parent)
-        length += strlen(at->name) + 1;
-    char *path = malloc(length + 1);
-    if (!path)
-        return NULL;
-    char *end = path + length;
-    *end = '\0';
-    for (const struct directory *at = directory; at->parent; at = at->parent) {
-        size_t name_length = strlen(at->name);
-        *--end = '/';
-        end -= name_length;
-        memcpy(end, at->name, name_length);
-    }
-    return path;
-}
-
 static int target_of_copy(const struct directory *directory, const char *name, const char *target,
                           char *ret)
 {
@@ -223,37 +204,78 @@ static int target_of_copy(const struct directory *directory, const char *name, c
         strcpy(ret, target);
         return 0;
     }
-    CLEANUP_FREE char *parent = relative_to_root(directory);
+    CLEANUP_FREE char *parent = directory_relative_path(directory, NULL);
     if (!parent)
         return -ENOMEM;
     return symlink_keep_meaning(job, directory->source_fd, parent, name, target, ret);
 }
 
-bool symlink_copy(struct directory *directory, const char *name)
+/* What the link says, and its times. */
+static int64_t read_link(const struct io_port *port, const struct directory *directory,
+                         const char *name, char target[static SYMLINK_TARGET_MAX],
+                         struct statx *ret_status)
+{
+    int64_t length = io_do(port, (struct io_op){.kind = IO_READ_LINK,
+                                                .fd = directory->source_fd,
+                                                .name = name,
+                                                .data = target,
+                                                .length = SYMLINK_TARGET_MAX - 1});
+    if (length < 0)
+        return length;
+    target[length] = '\0';
+    return io_do(port, (struct io_op){.kind = IO_STAT,
+                                      .fd = directory->source_fd,
+                                      .name = name,
+                                      .flags = AT_SYMLINK_NOFOLLOW,
+                                      .data = ret_status});
+}
+
+static int64_t make_link(const struct io_port *port, const struct directory *directory,
+                         const char *name, const char *target, const struct statx *source)
+{
+    struct io_op op = {.kind = IO_MAKE_LINK,
+                       .fd = directory->destination_fd,
+                       .name = name,
+                       .other_name = target};
+    int64_t result = io_do(port, op);
+    if (result == 0 && directory->job->copy.owner) {
+        op.kind = IO_SET_OWNER;
+        op.user = source->stx_uid;
+        op.group = source->stx_gid;
+        result = io_do(port, op);
+    }
+    struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = source->stx_mtime.tv_sec, .tv_nsec = source->stx_mtime.tv_nsec}};
+    op.kind = IO_SET_TIMES;
+    op.data = times;
+    return result == 0 ? io_do(port, op) : result;
+}
+
+bool symlink_copy(const struct io_port *port, struct directory *directory, const char *name)
 {
     struct copyengine_job *job = directory->job;
     char target[SYMLINK_TARGET_MAX];
     char copied[SYMLINK_TARGET_MAX];
-    struct stat status;
-    ssize_t length = readlinkat(directory->source_fd, name, target, sizeof(target) - 1);
-    if (length < 0 || fstatat(directory->source_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
-        job_fail(job, "readlink", JOB_SOURCE, directory, name, errno);
-        return false;
-    }
-    target[length] = '\0';
-    int result = target_of_copy(directory, name, target, copied);
+    struct statx source;
+    int64_t result = read_link(port, directory, name, target, &source);
+    if (result == 0)
+        result = target_of_copy(directory, name, target, copied);
     if (result < 0) {
-        job_fail(job, "readlink", JOB_SOURCE, directory, name, -result);
+        job_fail(job, "readlink", JOB_SOURCE, directory, name, (int)-result);
         return false;
     }
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, status.st_mtim};
     if (job_is_stopped(job)) /* while a server took its time: nothing is made any more */
         return false;
-    if (symlinkat(copied, directory->destination_fd, name) < 0 ||
-        utimensat(directory->destination_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) {
-        job_fail(job, "symlink", JOB_DESTINATION, directory, name, errno);
+    result = make_link(port, directory, name, copied, &source);
+    if (result < 0) {
+        job_fail(job, "symlink", JOB_DESTINATION, directory, name, (int)-result);
         return false;
     }
-    job_completed(job, &job->symlinks);
+    if (job->manifest)
+        manifest_add_symlink(
+            job, directory, name, copied,
+            (struct timespec){.tv_sec = source.stx_mtime.tv_sec, .tv_nsec = source.stx_mtime.tv_nsec});
+    job_completed(job, &job->symlinks_done);
     return true;
 }

@@ -14,7 +14,7 @@ int symlink_learn_root(struct copyengine_job *job);
  * @param name of the link, in the directory
  * @return     false: failed, and the job knows
  */
-bool symlink_copy(struct directory *directory, const char *name);
+bool symlink_copy(const struct io_port *port, struct directory *directory, const char *name);
 
 /**
  * What a link of the copy must say to reach what the link reaches at the source.

@@ -6,20 +6,21 @@
 #include "engine/walk.h"
 
 #include "engine/compiler.h"
+#include "engine/remove.h"
 #include "engine/symlink.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 enum { BATCH_FILES_MAX = 64 };
 
-static const mode_t permission_bits = S_ISVTX | S_IRWXU | S_IRWXG | S_IRWXO;
-
 /* What one piece of a directory held. */
 struct finding {
+    const struct io_port *port;
     struct directory *directories;
     struct batch *batches;
     const char *names[BATCH_FILES_MAX]; /* of the batch to be, inside the reader's buffer */
@@ -31,17 +32,32 @@ static bool follows(const struct copyengine_job *job)
     return job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW;
 }
 
-static bool take_attributes(struct directory *directory)
+static int64_t open_name(const struct io_port *port, int dirfd, const char *name, int flags)
 {
-    struct stat status;
-    if (fstat(directory->source_fd, &status) < 0) {
-        job_fail(directory->job, "stat", JOB_SOURCE, directory, NULL, errno);
+    return io_do(port, (struct io_op){.kind = IO_OPEN,
+                                      .fd = dirfd,
+                                      .name = name,
+                                      .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags});
+}
+
+/* Looks at the directory that was opened. */
+static bool take_attributes(const struct io_port *port, struct directory *directory)
+{
+    struct statx status;
+    int64_t result = io_do(
+        port, (struct io_op){.kind = IO_STAT, .fd = directory->source_fd, .data = &status});
+    if (result < 0) {
+        job_fail(directory->job, "stat", JOB_SOURCE, directory, NULL, (int)-result);
         return false;
     }
-    directory->device = status.st_dev;
-    directory->inode = status.st_ino;
-    directory->mode = status.st_mode & permission_bits;
-    directory->mtime = status.st_mtim;
+    directory->device = makedev(status.stx_dev_major, status.stx_dev_minor);
+    directory->inode = status.stx_ino;
+    directory->attributes = (struct attributes){
+        .mode = attr_permissions(directory->job, status.stx_mode),
+        .user = status.stx_uid,
+        .group = status.stx_gid,
+        .mtime = {.tv_sec = status.stx_mtime.tv_sec, .tv_nsec = status.stx_mtime.tv_nsec},
+    };
     return true;
 }
 
@@ -87,51 +103,59 @@ static bool destination_is_inside(const struct copyengine_job *job, const struct
     return false;
 }
 
-/* Learns what the tree that was just made inherits from where it was made. */
-static bool learn_destination(struct copyengine_job *job, int destination_fd)
+/* Learns what the tree that was just made inherits from where it was made, and what can be done. */
+static bool learn_destination(struct copyengine_job *job, const struct directory *root)
 {
     struct stat status;
-    if (fstat(destination_fd, &status) < 0)
+    int fd = root->destination_fd;
+    if (fstat(fd, &status) < 0)
         return false;
+    job->root_fd = fd;
     job->inherited_bits = status.st_mode & S_ISGID;
     job->modes_need_setting = atomic_load(&job->engine->modes_masked) ||
-                              fgetxattr(destination_fd, "system.posix_acl_default", NULL, 0) >= 0;
+                              fgetxattr(fd, "system.posix_acl_default", NULL, 0) >= 0;
+    job->workers_max = device_writers_max(fd);
     /* Making files, and writing to the page cache, does not wait for a disk. */
-    job->destination_latency =
-        device_latency(destination_fd) == IO_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
-    return true;
+    job->destination_latency = device_latency(fd) == IO_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
+    job->pair = devices_find(&job->engine->devices, root->device, status.st_dev);
+    return job->pair;
 }
 
-static bool make_destination(struct directory *directory, int dirfd, const char *name)
+static bool make_destination(const struct io_port *port, struct directory *directory, int dirfd,
+                             const char *name)
 {
     struct copyengine_job *job = directory->job;
     if (job_is_stopped(job)) /* while a server took its time: nothing is made any more */
         return false;
-    if (mkdirat(dirfd, name, directory->mode | S_IRWXU) < 0) {
-        job_fail(job, "mkdir", JOB_DESTINATION, directory, NULL, errno);
+    int64_t result = io_do(port, (struct io_op){.kind = IO_MAKE_DIR,
+                                                .fd = dirfd,
+                                                .name = name,
+                                                .mode = directory->attributes.mode | S_IRWXU});
+    if (result < 0) {
+        job_fail(job, "mkdir", JOB_DESTINATION, directory, NULL, (int)-result);
         return false;
     }
     if (!directory->parent)
-        job->destination_made = true;
-    directory->destination_fd =
-        openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (directory->destination_fd < 0 ||
-        (!directory->parent && !learn_destination(job, directory->destination_fd))) {
-        job_fail(job, "open", JOB_DESTINATION, directory, NULL, errno);
-        return false;
-    }
-    return true;
+        atomic_store(&job->destination_made, true);
+    result = open_name(port, dirfd, name, O_NOFOLLOW);
+    directory->destination_fd = (int)result;
+    if (result >= 0 && !directory->parent && !learn_destination(job, directory))
+        result = -errno;
+    if (result < 0)
+        job_fail(job, "open", JOB_DESTINATION, directory, NULL, (int)-result);
+    return result >= 0;
 }
 
-static bool open_root(struct directory *root)
+static bool open_root(const struct io_port *port, struct directory *root)
 {
     struct copyengine_job *job = root->job;
-    root->source_fd = open(job->copy.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root->source_fd < 0) {
-        job_fail(job, "open", JOB_SOURCE, NULL, NULL, errno);
+    int64_t fd = open_name(port, AT_FDCWD, job->copy.source, 0);
+    root->source_fd = (int)fd;
+    if (fd < 0) {
+        job_fail(job, "open", JOB_SOURCE, NULL, NULL, (int)-fd);
         return false;
     }
-    if (!take_attributes(root))
+    if (!take_attributes(port, root))
         return false;
     if (destination_is_inside(job, root)) {
         job_fail_because(job, "mkdir", JOB_DESTINATION, NULL, NULL, EINVAL,
@@ -144,30 +168,35 @@ static bool open_root(struct directory *root)
         return false;
     }
     job->source_latency = device_latency(root->source_fd);
-    if (!make_destination(root, job->copy.destination_dirfd, job->copy.destination))
-        return false;
-    engine_grow(job->engine, job);
-    return true;
+    return make_destination(port, root, job->copy.destination_dirfd, job->copy.destination);
 }
 
-static bool open_below(struct directory *directory)
+static bool open_below(const struct io_port *port, struct directory *directory)
 {
     struct copyengine_job *job = directory->job;
     struct directory *parent = directory->parent;
-    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follows(job) ? 0 : O_NOFOLLOW);
-    directory->source_fd = openat(parent->source_fd, directory->name, flags);
-    if (directory->source_fd < 0) {
-        job_fail(job, "open", JOB_SOURCE, directory, NULL, errno);
+    int64_t fd =
+        open_name(port, parent->source_fd, directory->name, follows(job) ? 0 : O_NOFOLLOW);
+    directory->source_fd = (int)fd;
+    if (fd < 0) {
+        job_fail(job, "open", JOB_SOURCE, directory, NULL, (int)-fd);
         return false;
     }
-    if (!take_attributes(directory))
+    if (!take_attributes(port, directory))
         return false;
     if (follows(job) && is_loop(directory)) {
         job_fail_because(job, "open", JOB_SOURCE, directory, NULL, ELOOP,
                          "symbolic links form a loop");
         return false;
     }
-    return make_destination(directory, parent->destination_fd, directory->name);
+    return make_destination(port, directory, parent->destination_fd, directory->name);
+}
+
+static bool open_directory(const struct io_port *port, struct directory *directory)
+{
+    if (directory->job->kind == JOB_REMOVAL)
+        return remove_open(port, directory);
+    return directory->parent ? open_below(port, directory) : open_root(port, directory);
 }
 
 static bool end_batch(struct directory *directory, struct finding *finding)
@@ -186,15 +215,31 @@ static bool end_batch(struct directory *directory, struct finding *finding)
 }
 
 /* The type of an entry, where the directory does not tell, or what it reaches is asked for. */
-static unsigned char find_type(const struct directory *directory, const struct dirent64 *entry)
+static int find_type(const struct io_port *port, const struct directory *directory,
+                     const struct dirent64 *entry)
 {
     bool follow = follows(directory->job);
     if (entry->d_type != DT_UNKNOWN && !(follow && entry->d_type == DT_LNK))
         return entry->d_type;
-    struct stat status;
-    if (fstatat(directory->source_fd, entry->d_name, &status, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
-        return DT_UNKNOWN;
-    return (unsigned char)IFTODT(status.st_mode);
+    struct statx status;
+    int64_t result = io_do(port, (struct io_op){.kind = IO_STAT,
+                                                .fd = directory->source_fd,
+                                                .name = entry->d_name,
+                                                .flags = follow ? 0 : AT_SYMLINK_NOFOLLOW,
+                                                .data = &status});
+    return result < 0 ? (int)result : IFTODT(status.stx_mode);
+}
+
+static bool add_directory(struct directory *parent, const char *name, struct finding *finding)
+{
+    struct directory *found = directory_new(parent->job, parent, name);
+    if (!found) {
+        job_fail(parent->job, "read", JOB_SOURCE, parent, name, ENOMEM);
+        return false;
+    }
+    found->next = finding->directories;
+    finding->directories = found;
+    return true;
 }
 
 static bool add_entry(struct directory *directory, const struct dirent64 *entry,
@@ -202,60 +247,70 @@ static bool add_entry(struct directory *directory, const struct dirent64 *entry,
 {
     struct copyengine_job *job = directory->job;
     const char *name = entry->d_name;
-    switch (find_type(directory, entry)) {
+    int type = find_type(finding->port, directory, entry);
+    switch (type) {
     case DT_REG:
         finding->names[finding->name_count++] = name;
         return finding->name_count < BATCH_FILES_MAX || end_batch(directory, finding);
-    case DT_DIR: {
-        struct directory *found = directory_new(job, directory, name);
-        if (!found) {
-            job_fail(job, "read", JOB_SOURCE, directory, name, ENOMEM);
+    case DT_DIR:
+        return add_directory(directory, name, finding);
+    case DT_LNK:
+        return symlink_copy(finding->port, directory, name);
+    default:
+        if (type < 0) {
+            job_fail(job, "stat", JOB_SOURCE, directory, name, -type);
             return false;
         }
-        found->next = finding->directories;
-        finding->directories = found;
-        return true;
-    }
-    case DT_LNK:
-        return symlink_copy(directory, name);
-    case DT_UNKNOWN:
-        job_fail(job, "stat", JOB_SOURCE, directory, name, errno);
-        return false;
-    default:
         job_warn(job, directory, name, "is a socket, fifo or device: not copied");
         job_completed(job, &job->skipped);
         return true;
     }
 }
 
+/* Removes an entry, or adds it to what is to be removed later. */
+static bool take_away_entry(struct directory *directory, const struct dirent64 *entry,
+                            struct finding *finding)
+{
+    bool is_directory;
+    return remove_entry(finding->port, directory, entry, &is_directory) &&
+           (!is_directory || add_directory(directory, entry->d_name, finding));
+}
+
 /* Returns whether there is more to read. */
 static bool read_piece(struct directory *directory, char *buffer, struct finding *finding)
 {
-    ssize_t bytes = getdents64(directory->source_fd, buffer, WALK_BUFFER_BYTES);
+    bool removal = directory->job->kind == JOB_REMOVAL;
+    int64_t bytes = io_do(finding->port, (struct io_op){.kind = IO_LIST,
+                                                        .fd = directory->source_fd,
+                                                        .data = buffer,
+                                                        .length = WALK_BUFFER_BYTES});
     if (bytes < 0)
-        job_fail(directory->job, "read", JOB_SOURCE, directory, NULL, errno);
+        job_fail(directory->job, "read", removal ? JOB_DESTINATION : JOB_SOURCE, directory, NULL,
+                 (int)-bytes);
     if (bytes <= 0)
         return false;
-    for (ssize_t at = 0; at < bytes;) {
+    for (int64_t at = 0; at < bytes;) {
         const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
         at += entry->d_reclen;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (!add_entry(directory, entry, finding))
+        if (job_is_stopped(directory->job) ||
+            !(removal ? take_away_entry : add_entry)(directory, entry, finding))
             return false;
     }
     return end_batch(directory, finding);
 }
 
-void walk_read(struct copyengine *engine, struct directory *directory, char *buffer)
+void walk_read(struct copyengine *engine, const struct io_port *port, struct directory *directory,
+               char *buffer)
 {
     struct copyengine_job *job = directory->job;
-    struct finding finding = {0};
+    struct finding finding = {.port = port};
     bool more = !job_is_stopped(job);
     if (more && directory->source_fd < 0)
-        more = directory->parent ? open_below(directory) : open_root(directory);
+        more = open_directory(port, directory);
     more = more && read_piece(directory, buffer, &finding);
     schedule_add(engine, job, more ? directory : NULL, finding.directories, finding.batches);
     if (!more)
-        directory_release(directory);
+        directory_release(port, directory);
 }

@@ -12,4 +12,5 @@ enum { WALK_BUFFER_BYTES = 32 << 10 };
  * @param directory one reference of it is taken over
  * @param buffer    WALK_BUFFER_BYTES, aligned for struct dirent
  */
-void walk_read(struct copyengine *engine, struct directory *directory, char *buffer);
+void walk_read(struct copyengine *engine, const struct io_port *port, struct directory *directory,
+               char *buffer);

@@ -4,6 +4,7 @@
  */
 #include "engine/worker.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/transfer.h"
 
@@ -15,6 +16,8 @@ enum {
     BUFFERS_BYTES_MAX = 24 << 20, /* of all workers together */
     SLICES_MAX = 4,
 };
+
+#define DELAY_LOOK_NS (10 * NS_PER_MS) /* under a bandwidth cap */
 
 struct transfer_list {
     struct transfer *first;
@@ -31,7 +34,9 @@ struct worker {
     struct transfer *transfers;
     struct transfer_list unused;
     struct transfer_list starved;
-    struct transfer_list yielded;
+    struct transfer_list delayed;
+    unsigned under_way; /* of the transfers, the delayed ones included */
+    unsigned delayed_count;
     struct slice slices[SLICES_MAX]; /* taken, not begun yet */
 };
 
@@ -62,25 +67,28 @@ static struct transfer *list_pop(struct transfer_list *list)
 static void run(struct worker *worker, struct transfer *transfer)
 {
     switch (transfer_run(&worker->host, transfer)) {
-    case TRANSFER_DONE:
-        list_push(&worker->unused, transfer); /* its memory is warm: the next file gets it */
-        break;
     case TRANSFER_STARVED:
         list_append(&worker->starved, transfer);
         break;
-    case TRANSFER_YIELDED:
-        list_append(&worker->yielded, transfer);
+    case TRANSFER_DELAYED:
+        list_append(&worker->delayed, transfer);
+        worker->delayed_count++;
         break;
-    case TRANSFER_QUEUED:
-    case TRANSFER_ADVANCE:
+    case TRANSFER_DONE:
+        list_push(&worker->unused, transfer);
+        worker->under_way--;
+        engine_count(worker->host.engine);
+        break;
+    default:
         break;
     }
 }
 
-/* Runs what completed, then those that waited for room. */
+/* Goes on with transfers whose operations are complete, and with those that waited for that. */
 static void run_completed(struct worker *worker, struct io_op *op)
 {
-    for (; op; op = worker->host.engine->backend->reap(worker->host.io, false))
+    const struct io_port *port = &worker->host.port;
+    for (; op; op = port->backend->reap(port->io, 0))
         run(worker, CONTAINER_OF(op, struct transfer, op));
     struct transfer_list starved = worker->starved;
     worker->starved = (struct transfer_list){0};
@@ -88,23 +96,50 @@ static void run_completed(struct worker *worker, struct io_op *op)
         run(worker, transfer);
 }
 
-static unsigned long long service_of(const struct batch *batch)
+/* Goes on with those whose time has come, or whose job has stopped. */
+static void run_due(struct worker *worker)
 {
-    return atomic_load_explicit(&batch->directory->job->service, memory_order_relaxed);
+    struct transfer_list waiting = worker->delayed;
+    uint64_t now_ns = waiting.first ? clock_monotonic_ns() : 0;
+    worker->delayed = (struct transfer_list){0};
+    for (struct transfer *transfer; (transfer = list_pop(&waiting));) {
+        if (transfer->due_ns <= now_ns ||
+            job_is_stopped(transfer->file->batch->directory->job)) {
+            worker->delayed_count--;
+            run(worker, transfer);
+        } else {
+            list_append(&worker->delayed, transfer);
+        }
+    }
 }
 
-/* The slice of the job that has had least, if that is less than `service_below`. */
-static struct slice *find_slice(struct worker *worker, unsigned long long service_below)
+bool worker_delays(const struct worker *worker, const struct copyengine_job *job)
+{
+    const struct transfer *transfer = worker->delayed.first;
+    while (transfer && transfer->file->batch->directory->job != job)
+        transfer = transfer->next;
+    return transfer;
+}
+
+static struct copyengine_job *job_of(const struct slice *slice)
+{
+    return (slice->file ? slice->file->batch : slice->batch)->directory->job;
+}
+
+/* The slice of the job that has had least. */
+static struct slice *find_slice(struct worker *worker)
 {
     struct slice *best = NULL;
     struct slice *unused = NULL;
+    unsigned long long service_below = ULLONG_MAX;
     for (size_t i = 0; i < SLICES_MAX; i++) {
         struct slice *slice = &worker->slices[i];
-        if (!slice->batch) {
+        if (!slice->batch && !slice->file) {
             unused = slice;
-        } else if (service_of(slice->batch) < service_below) {
+        } else if (!worker_delays(worker, job_of(slice)) &&
+                   schedule_service(job_of(slice)) < service_below) {
             best = slice;
-            service_below = service_of(slice->batch);
+            service_below = schedule_service(job_of(slice));
         }
     }
     if (best)
@@ -114,34 +149,41 @@ static struct slice *find_slice(struct worker *worker, unsigned long long servic
     return NULL;
 }
 
+/* Whether another transfer may begin on this worker. */
+static bool has_room(const struct worker *worker)
+{
+    struct copyengine *engine = worker->host.engine;
+    unsigned window = engine->backend->queues
+                          ? tuner_value(&engine->waiting) / engine->processors + 1
+                          : 1;
+    return worker->unused.first && !worker->starved.first &&
+           worker->under_way - worker->delayed_count < window;
+}
+
 static bool begin_file(struct worker *worker)
 {
-    const struct transfer *yielded = worker->yielded.first;
-    if (!worker->unused.first || worker->starved.first)
-        return false;
-    struct slice *slice = find_slice(worker, yielded ? service_of(yielded->batch) : ULLONG_MAX);
+    struct slice *slice = has_room(worker) ? find_slice(worker) : NULL;
     if (!slice)
         return false;
-    struct batch *batch = slice->batch;
-    const char *name = batch->names[slice->next++];
-    if (slice->next == slice->end)
-        slice->batch = NULL;
-    if (job_is_stopped(batch->directory->job)) {
-        batch_release(batch);
+    if (slice->batch && job_is_stopped(job_of(slice))) {
+        struct batch *batch = slice->batch;
+        if (++slice->next == slice->end)
+            slice->batch = NULL;
+        batch_release(&worker->host.port, batch);
         return true;
     }
     struct transfer *transfer = list_pop(&worker->unused);
-    transfer_begin(transfer, batch, name);
+    if (slice->file) {
+        transfer_begin_range(transfer, slice->file, slice->offset, slice->range_end);
+        slice->file = NULL;
+    } else {
+        transfer_begin(transfer, slice->batch, slice->batch->names[slice->next++]);
+        if (slice->next == slice->end)
+            slice->batch = NULL;
+    }
+    worker->under_way++;
     run(worker, transfer);
     return true;
-}
-
-static bool continue_yielded(struct worker *worker)
-{
-    struct transfer *transfer = list_pop(&worker->yielded);
-    if (transfer)
-        run(worker, transfer);
-    return transfer;
 }
 
 static bool is_stopping(struct copyengine *engine)
@@ -156,12 +198,15 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct copyengine *engine = worker->host.engine;
+    const struct io_port *port = &worker->host.port;
     engine_enter_thread(engine);
     do {
         do {
-            run_completed(worker, engine->backend->reap(worker->host.io, false));
-        } while (begin_file(worker) || continue_yielded(worker));
-        run_completed(worker, engine->backend->reap(worker->host.io, true));
+            run_completed(worker, port->backend->reap(port->io, 0));
+            run_due(worker);
+        } while (begin_file(worker));
+        run_completed(worker, port->backend->reap(
+                                  port->io, worker->delayed.first ? DELAY_LOOK_NS : UINT64_MAX));
     } while (!is_stopping(engine));
     return NULL;
 }
@@ -181,16 +226,18 @@ unsigned worker_wake_if_idle(struct worker *worker)
     if (!worker->idle)
         return 0;
     worker->idle = false;
-    worker->host.engine->backend->wake(worker->host.io);
+    worker->host.port.backend->wake(worker->host.port.io);
     return 1;
 }
 
 static void worker_free(struct worker *worker)
 {
-    if (worker->host.io)
-        worker->host.engine->backend->destroy(worker->host.io);
+    if (worker->host.port.io)
+        worker->host.port.backend->destroy(worker->host.port.io);
     if (worker->buffers.memory)
         munmap(worker->buffers.memory, worker->buffers.count * worker->buffers.buffer_bytes);
+    for (unsigned i = 0; worker->transfers && i < worker->host.engine->transfers_per_worker; i++)
+        XXH3_freeState(worker->transfers[i].hash);
     free(worker->transfers);
     free(worker);
 }
@@ -221,13 +268,14 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
     if (!worker)
         return -ENOMEM;
     worker->host.engine = engine;
+    worker->host.port.backend = engine->backend;
     worker->number = number;
     worker->transfers = calloc(transfers, sizeof(*worker->transfers));
     int result = worker->transfers ? allocate_buffers(worker, transfers) : -ENOMEM;
     for (unsigned i = 0; result == 0 && i < transfers; i++)
         list_push(&worker->unused, &worker->transfers[i]);
     if (result == 0)
-        result = engine->backend->create(transfers, &worker->buffers, &worker->host.io);
+        result = engine->backend->create(transfers, &worker->buffers, &worker->host.port.io);
     if (result == 0)
         result = -pthread_create(&worker->thread, NULL, worker_main, worker);
     if (result < 0) {
@@ -240,7 +288,13 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
 
 void worker_stop(struct worker *worker)
 {
-    worker->host.engine->backend->wake(worker->host.io);
+    worker->host.port.backend->wake(worker->host.port.io);
     pthread_join(worker->thread, NULL);
     worker_free(worker);
+}
+
+void worker_leave_behind(struct worker *worker)
+{
+    pthread_detach(worker->thread);
+    worker->host.port.backend->wake(worker->host.port.io);
 }

@@ -9,7 +9,16 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
 /** Ends the thread; the engine is stopping and has no jobs. */
 void worker_stop(struct worker *worker);
 
+/** Ends the thread whenever it can, or never. */
+void worker_leave_behind(struct worker *worker);
+
 unsigned worker_number(const struct worker *worker);
+
+/**
+ * Whether a file of this job waits on this worker for its bandwidth: then the worker takes no more of
+ * that job, but of others. Only from the worker's own thread.
+ */
+bool worker_delays(const struct worker *worker, const struct copyengine_job *job);
 
 /** With the engine's lock held. */
 void worker_set_idle(struct worker *worker, bool idle);

@@ -1,0 +1,142 @@
+/* Writing manifests. Records are collected in a buffer of fixed size, whoever completes something. */
+#include "engine/manifest.h"
+
+#include "engine/compiler.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    BUFFER_BYTES = 64 << 10,
+    FIELDS_BYTES = 160, /* all but the path */
+    DIGEST_TEXT_BYTES = 2 * sizeof(XXH128_canonical_t) + 1,
+};
+
+struct manifest {
+    pthread_mutex_t lock;
+    int fd;
+    int error; /* the first, negative */
+    uint64_t count;
+    size_t used;
+    char buffer[BUFFER_BYTES];
+};
+
+/* With the lock held, or alone. */
+static void flush(struct manifest *manifest)
+{
+    for (size_t at = 0; at < manifest->used && manifest->error == 0;) {
+        ssize_t written = write(manifest->fd, manifest->buffer + at, manifest->used - at);
+        if (written < 0 && errno != EINTR)
+            manifest->error = -errno;
+        at += written > 0 ? (size_t)written : 0;
+    }
+    manifest->used = 0;
+}
+
+static void append(struct manifest *manifest, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        if (manifest->used == BUFFER_BYTES)
+            flush(manifest);
+        size_t fits = MIN(length, BUFFER_BYTES - manifest->used);
+        memcpy(manifest->buffer + manifest->used, bytes, fits);
+        manifest->used += fits;
+        bytes += fits;
+        length -= fits;
+    }
+}
+
+struct manifest *manifest_new(int fd)
+{
+    static const char head[] = "pkgcache-manifest 1";
+    struct manifest *manifest = malloc(sizeof(*manifest));
+    if (!manifest)
+        return NULL;
+    manifest->fd = fd;
+    manifest->error = 0;
+    manifest->count = 0;
+    manifest->used = 0;
+    pthread_mutex_init(&manifest->lock, NULL);
+    append(manifest, head, sizeof(head));
+    return manifest;
+}
+
+static void format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTES])
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, digest);
+    for (size_t i = 0; i < sizeof(canonical.digest); i++)
+        sprintf(ret + 2 * i, "%02x", canonical.digest[i]);
+}
+
+/* A record, but for the path. */
+struct record {
+    char type;
+    mode_t mode;
+    uint64_t size;
+    struct timespec mtime;
+    const XXH128_hash_t *digest; /* NULL: none */
+};
+
+static void add(struct copyengine_job *job, const struct directory *directory, const char *name,
+                const struct record *record)
+{
+    struct manifest *manifest = job->manifest;
+    CLEANUP_FREE char *path = directory_relative_path(directory, name);
+    char fields[FIELDS_BYTES];
+    char digest[DIGEST_TEXT_BYTES] = "-";
+    if (record->digest)
+        format_digest(*record->digest, digest);
+    int length = snprintf(fields, sizeof(fields), "%c %o %" PRIu64 " %jd.%09ld %s ", record->type,
+                          record->mode, record->size, (intmax_t)record->mtime.tv_sec,
+                          record->mtime.tv_nsec, digest);
+    pthread_mutex_lock(&manifest->lock);
+    if (!path && manifest->error == 0)
+        manifest->error = -ENOMEM;
+    append(manifest, fields, (size_t)length);
+    if (path && *path)
+        append(manifest, path, strlen(path) + 1);
+    else
+        append(manifest, ".", 2);
+    manifest->count++;
+    pthread_mutex_unlock(&manifest->lock);
+}
+
+void manifest_add_file(struct copyengine_job *job, const struct file *file)
+{
+    add(job, file->batch->directory, file->name,
+        &(struct record){'f', file->attributes.mode, file->size, file->attributes.mtime,
+                         file->has_digest ? &file->digest : NULL});
+}
+
+void manifest_add_directory(struct copyengine_job *job, const struct directory *directory)
+{
+    add(job, directory, NULL,
+        &(struct record){'d', directory->attributes.mode, 0, directory->attributes.mtime, NULL});
+}
+
+void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
+                          const char *name, const char *target, struct timespec mtime)
+{
+    size_t length = strlen(target);
+    XXH128_hash_t digest = XXH3_128bits(target, length);
+    add(job, directory, name,
+        &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest});
+}
+
+int manifest_end(struct manifest *manifest)
+{
+    char last[32];
+    int length = snprintf(last, sizeof(last), "end %" PRIu64, manifest->count);
+    append(manifest, last, (size_t)length + 1);
+    flush(manifest);
+    return manifest->error;
+}
+
+void manifest_free(struct manifest *manifest)
+{
+    if (!manifest)
+        return;
+    pthread_mutex_destroy(&manifest->lock);
+    free(manifest);
+}

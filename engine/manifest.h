@@ -1,0 +1,30 @@
+/*
+ * A manifest: what is in a tree, one record for each file, directory and link, streamed to a file.
+ *
+ *     pkgcache-manifest 1 NUL
+ *     TYPE MODE SIZE MTIME DIGEST PATH NUL      for each, in no order
+ *     end COUNT NUL
+ *
+ * TYPE is f, d or l; MODE octal permission bits; SIZE in bytes, of a link its target's length, 0 for
+ * directories; MTIME seconds.nanoseconds since the epoch; DIGEST the XXH3-128 of the contents in
+ * hexadecimal (of a link's target), or - when the bytes did not pass through memory: such a file is to
+ * be digested later. One space between them; PATH, relative to the root, is all that is left, "." for
+ * the root. The last record tells that nothing is missing.
+ */
+#pragma once
+
+#include "engine/directory.h"
+#include "engine/transfer.h"
+
+/** @param fd stays the caller's; written to from its position on. @return NULL for want of memory */
+struct manifest *manifest_new(int fd);
+
+void manifest_add_file(struct copyengine_job *job, const struct file *file);
+void manifest_add_directory(struct copyengine_job *job, const struct directory *directory);
+void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
+                          const char *name, const char *target, struct timespec mtime);
+
+/** Writes the last record. @return 0 or -errno, also of what could not be written before */
+int manifest_end(struct manifest *manifest);
+
+void manifest_free(struct manifest *manifest);

@@ -1,0 +1,104 @@
+/*
+ * Hill climbing on the rate of completions, as in R. Jain, "The Art of Computer Systems Performance
+ * Analysis" (1991), or the auto-tuning of a database's worker pool: a trial value, half as much
+ * again or a third less than the settled one, is kept for a tick; it becomes the settled one if the
+ * rate was better by more than noise. When neither direction pays, trials become rarer. The rate at
+ * the settled value is measured anew all the time, so a change of the load is followed.
+ */
+#include "engine/tuner.h"
+
+#include "engine/clock.h"
+#include "engine/compiler.h"
+
+#define TICK_NS (25 * NS_PER_MS)
+
+enum {
+    TICK_COMPLETED_MIN = 32, /* fewer say nothing: the tick goes on */
+    REST_MIN = 1,
+    REST_MAX = 32,
+};
+
+/* A trial must be better than this many times the settled rate. */
+#define BETTER_UP   1.05 /* more at once costs memory, and others' patience: it must pay */
+#define BETTER_DOWN 0.98
+
+void tuner_init(struct tuner *tuner, unsigned value, unsigned min, unsigned max)
+{
+    *tuner = (struct tuner){
+        .min = min, .max = max, .settled = value, .direction = 1, .rest_next = REST_MIN};
+    atomic_store(&tuner->value, value);
+    pthread_mutex_init(&tuner->lock, NULL);
+}
+
+void tuner_destroy(struct tuner *tuner)
+{
+    pthread_mutex_destroy(&tuner->lock);
+}
+
+static unsigned step_from(const struct tuner *tuner, int direction)
+{
+    unsigned value = tuner->settled;
+    unsigned next = direction > 0 ? value + MAX(value / 2, 1U) : value - MAX(value / 3, 1U);
+    if (direction < 0 && value <= 1)
+        next = 1;
+    return MIN(MAX(next, tuner->min), tuner->max);
+}
+
+/* Ends a trial: keeps its value, or goes back and tries the other direction later. */
+static void judge_trial(struct tuner *tuner, double rate)
+{
+    unsigned tried = tuner_value(tuner);
+    double better = tuner->direction > 0 ? BETTER_UP : BETTER_DOWN;
+    if (rate > tuner->settled_rate * better) {
+        tuner->settled = tried;
+        tuner->settled_rate = rate;
+        tuner->rest_ticks = 0;
+        tuner->rest_next = REST_MIN;
+        return;
+    }
+    atomic_store_explicit(&tuner->value, tuner->settled, memory_order_relaxed);
+    tuner->direction = -tuner->direction;
+    tuner->rest_ticks = tuner->rest_next;
+    if (tuner->direction > 0) /* both were tried */
+        tuner->rest_next = MIN(2 * tuner->rest_next, (unsigned)REST_MAX);
+}
+
+static void begin_trial(struct tuner *tuner)
+{
+    unsigned next = step_from(tuner, tuner->direction);
+    if (next == tuner->settled) {
+        tuner->direction = -tuner->direction;
+        next = step_from(tuner, tuner->direction);
+    }
+    atomic_store_explicit(&tuner->value, next, memory_order_relaxed);
+}
+
+static void end_tick(struct tuner *tuner, double rate)
+{
+    if (tuner_value(tuner) != tuner->settled)
+        judge_trial(tuner, rate);
+    else
+        tuner->settled_rate = tuner->settled_rate > 0 ? (tuner->settled_rate + rate) / 2 : rate;
+    if (tuner_value(tuner) != tuner->settled || tuner->min == tuner->max)
+        return;
+    if (tuner->rest_ticks > 0)
+        tuner->rest_ticks--;
+    else
+        begin_trial(tuner);
+}
+
+void tuner_look(struct tuner *tuner, uint64_t now_ns, uint64_t completed)
+{
+    if (pthread_mutex_trylock(&tuner->lock) != 0)
+        return;
+    uint64_t since_ns = now_ns - tuner->tick_start_ns;
+    uint64_t count = completed - tuner->tick_start_completed;
+    bool idle = since_ns > 40 * TICK_NS; /* nothing to do for a while: no measure of anything */
+    if (idle || (since_ns >= TICK_NS && count >= TICK_COMPLETED_MIN)) {
+        if (!idle)
+            end_tick(tuner, (double)count / (double)since_ns);
+        tuner->tick_start_ns = now_ns;
+        tuner->tick_start_completed = completed;
+    }
+    pthread_mutex_unlock(&tuner->lock);
+}
