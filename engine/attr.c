@@ -1,7 +1,7 @@
 /*
  * Attributes. Of the xattrs, those of users and POSIX ACLs (acl(5), which the kernel shows as
- * system.posix_acl_*) belong to a copy; security.* and trusted.* say what this machine thinks of the
- * file, and are the new file's own.
+ * system.posix_acl_*) belong to a copy; security.* and trusted.* say what this machine thinks of
+ * the file, and are the new file's own.
  */
 #include "engine/attr.h"
 
@@ -31,19 +31,22 @@ static bool is_unsupported(int64_t result)
 }
 
 /* The names of all xattrs, one after the other; in `small` if they fit. *ret_allocated: free it. */
-static int64_t list(const struct io_port *port, int fd, char *small, char **ret, char **ret_allocated)
+static int64_t list(const struct io_port *port, int fd, char *small, char **ret,
+                    char **ret_allocated)
 {
     *ret = small;
     *ret_allocated = NULL;
     int64_t length = io_do(
-        port, (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = small, .length = SMALL_BYTES});
+        port,
+        (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = small, .length = SMALL_BYTES});
     if (length != -ERANGE)
         return length;
     *ret = *ret_allocated = malloc(XATTR_LIST_MAX);
     if (!*ret)
         return -ENOMEM;
     return io_do(
-        port, (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = *ret, .length = XATTR_LIST_MAX});
+        port,
+        (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = *ret, .length = XATTR_LIST_MAX});
 }
 
 int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd)
@@ -69,8 +72,11 @@ static int copy_xattr(const struct io_port *port, int source_fd, int destination
 {
     char small[SMALL_BYTES];
     CLEANUP_FREE char *allocated = NULL;
-    struct io_op op = {
-        .kind = IO_GET_XATTR, .fd = source_fd, .name = name, .data = small, .length = sizeof(small)};
+    struct io_op op = {.kind = IO_GET_XATTR,
+                       .fd = source_fd,
+                       .name = name,
+                       .data = small,
+                       .length = sizeof(small)};
     int64_t length = io_do(port, op);
     if (length == -ERANGE) {
         op.data = allocated = malloc(XATTR_SIZE_MAX);
@@ -111,8 +117,8 @@ static int copy_xattrs(const struct io_port *port, struct copyengine_job *job, i
 }
 
 int attr_set(const struct io_port *port, struct copyengine_job *job, int source_fd,
-             int destination_fd, const struct attributes *attributes, bool has_xattrs, bool set_mode,
-             const char **ret_failed)
+             int destination_fd, const struct attributes *attributes, bool has_xattrs,
+             bool set_mode, const char **ret_failed)
 {
     int64_t result = 0;
     if (job->copy.owner) {
@@ -128,15 +134,15 @@ int attr_set(const struct io_port *port, struct copyengine_job *job, int source_
     }
     if (result == 0 && (set_mode || attributes->mode & set_id_bits)) {
         *ret_failed = "chmod";
-        result = io_do(port, (struct io_op){.kind = IO_SET_MODE,
-                                            .fd = destination_fd,
-                                            .mode = attributes->mode});
+        result = io_do(
+            port,
+            (struct io_op){.kind = IO_SET_MODE, .fd = destination_fd, .mode = attributes->mode});
     }
     if (result == 0) {
         struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, attributes->mtime};
         *ret_failed = "utimens";
-        result = io_do(
-            port, (struct io_op){.kind = IO_SET_TIMES, .fd = destination_fd, .data = times});
+        result =
+            io_do(port, (struct io_op){.kind = IO_SET_TIMES, .fd = destination_fd, .data = times});
     }
     return (int)result;
 }

@@ -1,4 +1,5 @@
-/* What a copy keeps of a file or directory beside its contents: owner, xattrs, ACLs, mode, times. */
+/* What a copy keeps of a file or directory beside its contents: owner, xattrs, ACLs, mode, times.
+ */
 #pragma once
 
 #include "engine/job.h"
@@ -23,8 +24,8 @@ mode_t attr_permissions(const struct copyengine_job *job, mode_t mode);
 int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd);
 
 /**
- * Gives a complete copy its attributes, those that depend on each other in the right order: a change
- * of owner drops set-id bits, and only a mode that lets its owner write lets him set xattrs.
+ * Gives a complete copy its attributes, those that depend on each other in the right order: a
+ * change of owner drops set-id bits, and only a mode that lets its owner write lets him set xattrs.
  *
  * @param has_xattrs what attr_has_xattrs said
  * @param set_mode   the mode is not yet what it shall be
@@ -32,5 +33,5 @@ int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int 
  * @return           0 or -errno
  */
 int attr_set(const struct io_port *port, struct copyengine_job *job, int source_fd,
-             int destination_fd, const struct attributes *attributes, bool has_xattrs, bool set_mode,
-             const char **ret_failed);
+             int destination_fd, const struct attributes *attributes, bool has_xattrs,
+             bool set_mode, const char **ret_failed);

@@ -1,8 +1,8 @@
 /*
  * Cancelling. A job that is cancelled begins nothing new, and ends as soon as what is under way has
  * ended. What waits for a server that does not answer cannot be ended: such a job is ended for its
- * owner after a moment, what it made is removed, and what still hangs is left behind. When that wakes
- * up, it finds its job stopped, and makes nothing: see where job_is_stopped() is asked.
+ * owner after a moment, what it made is removed, and what still hangs is left behind. When that
+ * wakes up, it finds its job stopped, and makes nothing: see where job_is_stopped() is asked.
  */
 #include "engine/clock.h"
 #include "engine/compiler.h"

@@ -113,8 +113,9 @@ struct copyengine_copy {
     bool owner;           /* keep user and group: needs root */
     bool set_id;          /* keep set-user-ID and set-group-ID bits */
     bool digest;          /* take the XXH3-128 of each file whose bytes pass through memory */
-    bool manifest; /* write a manifest of the tree to manifest_fd, with what digests there are */
-    int manifest_fd; /* stays yours; written to from its position on. engine/manifest.h has the format */
+    bool manifest;   /* write a manifest of the tree to manifest_fd, with what digests there are */
+    int manifest_fd; /* stays yours; written to from its position on. engine/manifest.h has the
+                        format */
 };
 
 /** A tree, or a file, to remove. The string is copied by copyengine_submit_removal. */
@@ -183,8 +184,9 @@ COPYENGINE_PUBLIC int copyengine_submit_removal(struct copyengine *engine,
                                                 struct copyengine_job **ret);
 
 /**
- * Makes a job end early with ECANCELED, and remove what it made. Returns at once. The job ends soon,
- * also when its source does not answer: what hangs then is left behind, and can do no more harm.
+ * Makes a job end early with ECANCELED, and remove what it made. Returns at once. The job ends
+ * soon, also when its source does not answer: what hangs then is left behind, and can do no more
+ * harm.
  */
 COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
 

@@ -57,8 +57,8 @@ enum io_latency device_latency(int fd);
 unsigned device_writers_max(int fd);
 
 /**
- * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot be
- * done at all here, so that nobody need ask again.
+ * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot
+ * be done at all here, so that nobody need ask again.
  *
  * @param code an errno value, positive
  */

@@ -52,8 +52,8 @@ static void set_attributes(const struct io_port *port, struct directory *directo
     }
     bool made_otherwise = (wanted & S_IRWXU) != S_IRWXU;
     int result = attr_set(port, job, directory->source_fd, directory->destination_fd, &attributes,
-                          has_xattrs > 0, made_otherwise || has_xattrs > 0 || job->modes_need_setting,
-                          &failed);
+                          has_xattrs > 0,
+                          made_otherwise || has_xattrs > 0 || job->modes_need_setting, &failed);
     if (result < 0) {
         job_fail(job, failed, JOB_DESTINATION, directory, NULL, -result);
         return;

@@ -36,7 +36,7 @@ struct copyengine {
     struct devices devices;
     struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
     struct tuner running; /* how many workers, where they do not */
-    atomic_ullong completed; /* files and pieces of files: what the tuners go by */
+    atomic_ullong completed;  /* files and pieces of files: what the tuners go by */
     atomic_bool modes_masked; /* a thread could not have a umask of its own */
     unsigned processors;
     unsigned batches_max;          /* waiting at once: each keeps two descriptors open */
@@ -120,8 +120,8 @@ void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
 void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file);
 
 /**
- * Takes files to copy, or a range, of the job that has had least. Marks the worker as idle when there
- * are none.
+ * Takes files to copy, or a range, of the job that has had least. Marks the worker as idle when
+ * there are none.
  *
  * @param service_below only of jobs that have had less than this
  * @return              false: none

@@ -123,11 +123,11 @@ static int64_t make_link(const struct io_port *port, const struct copyengine_job
     char *name = path;
     for (char *slash; fd >= 0 && (slash = strchr(name, '/')); name = slash + 1) {
         *slash = '\0';
-        int64_t below = io_do(port, (struct io_op){.kind = IO_OPEN,
-                                                   .fd = (int)fd,
-                                                   .name = name,
-                                                   .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW |
-                                                            O_CLOEXEC});
+        int64_t below =
+            io_do(port, (struct io_op){.kind = IO_OPEN,
+                                       .fd = (int)fd,
+                                       .name = name,
+                                       .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC});
         if (fd != job->root_fd)
             close((int)fd);
         fd = below;

@@ -19,7 +19,8 @@ enum io_kind {
     IO_READ,  /* pread(2) */
     IO_WRITE, /* pwrite(2) */
     IO_CLOSE, /* close(2) */
-    /* These are plain calls: a ring would hand them to a kernel thread, or has no such operation. */
+    /* These are plain calls: a ring would hand them to a kernel thread, or has no such operation.
+     */
     IO_STAT,       /* statx(2); data: struct statx */
     IO_LIST,       /* getdents64(2) */
     IO_MAKE_DIR,   /* mkdirat(2) */

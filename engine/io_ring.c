@@ -184,9 +184,8 @@ static int submit_and_wait(struct io_uring *ring, uint64_t wait_ns)
     struct io_uring_cqe *cqe;
     struct __kernel_timespec timeout = {.tv_sec = (long long)(wait_ns / NS_PER_S),
                                         .tv_nsec = (long long)(wait_ns % NS_PER_S)};
-    return wait_ns == UINT64_MAX
-               ? io_uring_submit_and_wait(ring, 1)
-               : io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout, NULL);
+    return wait_ns == UINT64_MAX ? io_uring_submit_and_wait(ring, 1)
+                                 : io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout, NULL);
 }
 
 static void ring_submit_queued(struct io *io, uint64_t wait_ns)

@@ -24,17 +24,17 @@ enum job_kind {
 
 struct copyengine_job {
     struct copyengine *engine;
-    enum job_kind kind;         /* a copy that failed becomes the removal of what it made */
+    enum job_kind kind;          /* a copy that failed becomes the removal of what it made */
     struct copyengine_copy copy; /* its strings are the job's own; a removal has the destination */
 
     /* Known when the root was opened, fixed from then on. */
     enum io_latency source_latency;
     enum io_latency destination_latency;
     struct device_pair *pair;
-    unsigned workers_max;    /* more would only contend for the destination's locks */
+    unsigned workers_max;         /* more would only contend for the destination's locks */
     atomic_bool destination_made; /* there is something to remove when the job fails */
-    bool modes_need_setting; /* a umask or a default ACL changes the mode given to open */
-    mode_t inherited_bits;   /* set-gid, which directories take over from their parent */
+    bool modes_need_setting;      /* a umask or a default ACL changes the mode given to open */
+    mode_t inherited_bits;        /* set-gid, which directories take over from their parent */
     char *root_absolute; /* the source as given, made absolute: what a link "into the tree" means */
     char *root_resolved; /* the same with every link on the way resolved */
     int root_fd;         /* of the destination; belongs to the root's directory */
@@ -99,7 +99,7 @@ static inline bool job_is_stopped(const struct copyengine_job *job)
 static inline enum io_latency job_source_latency(const struct copyengine_job *job)
 {
     return atomic_load_explicit(&job->pair->no_inline, memory_order_relaxed) ? IO_REMOTE
-                                                                              : job->source_latency;
+                                                                             : job->source_latency;
 }
 
 /** Which of the two trees a path is in. */

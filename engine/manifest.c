@@ -1,4 +1,5 @@
-/* Writing manifests. Records are collected in a buffer of fixed size, whoever completes something. */
+/* Writing manifests. Records are collected in a buffer of fixed size, whoever completes something.
+ */
 #include "engine/manifest.h"
 
 #include "engine/compiler.h"

@@ -5,18 +5,19 @@
  *     TYPE MODE SIZE MTIME DIGEST PATH NUL      for each, in no order
  *     end COUNT NUL
  *
- * TYPE is f, d or l; MODE octal permission bits; SIZE in bytes, of a link its target's length, 0 for
- * directories; MTIME seconds.nanoseconds since the epoch; DIGEST the XXH3-128 of the contents in
- * hexadecimal (of a link's target), or - when the bytes did not pass through memory: such a file is to
- * be digested later. One space between them; PATH, relative to the root, is all that is left, "." for
- * the root. The last record tells that nothing is missing.
+ * TYPE is f, d or l; MODE octal permission bits; SIZE in bytes, of a link its target's length, 0
+ * for directories; MTIME seconds.nanoseconds since the epoch; DIGEST the XXH3-128 of the contents
+ * in hexadecimal (of a link's target), or - when the bytes did not pass through memory: such a file
+ * is to be digested later. One space between them; PATH, relative to the root, is all that is left,
+ * "." for the root. The last record tells that nothing is missing.
  */
 #pragma once
 
 #include "engine/directory.h"
 #include "engine/transfer.h"
 
-/** @param fd stays the caller's; written to from its position on. @return NULL for want of memory */
+/** @param fd stays the caller's; written to from its position on. @return NULL for want of memory
+ */
 struct manifest *manifest_new(int fd);
 
 void manifest_add_file(struct copyengine_job *job, const struct file *file);

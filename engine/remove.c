@@ -15,7 +15,8 @@ static const int open_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 /* Where a directory's name is. */
 static int parent_fd(const struct directory *directory)
 {
-    return directory->parent ? directory->parent->source_fd : directory->job->copy.destination_dirfd;
+    return directory->parent ? directory->parent->source_fd
+                             : directory->job->copy.destination_dirfd;
 }
 
 static const char *name_in_parent(const struct directory *directory)
@@ -37,10 +38,9 @@ static int64_t open_directory(const struct io_port *port, int dirfd, const char 
 {
     struct io_op op = {.kind = IO_OPEN, .fd = dirfd, .name = name, .flags = open_flags};
     int64_t fd = io_do(port, op);
-    if (fd == -EACCES && io_do(port, (struct io_op){.kind = IO_SET_MODE,
-                                                    .fd = dirfd,
-                                                    .name = name,
-                                                    .mode = S_IRWXU}) == 0)
+    if (fd == -EACCES &&
+        io_do(port,
+              (struct io_op){.kind = IO_SET_MODE, .fd = dirfd, .name = name, .mode = S_IRWXU}) == 0)
         fd = io_do(port, op);
     return fd;
 }
@@ -48,9 +48,9 @@ static int64_t open_directory(const struct io_port *port, int dirfd, const char 
 /* The root may be a file, or gone. Returns 1: it is a directory; 0: it is gone; or -errno. */
 static int64_t remove_root_file(const struct io_port *port, const struct directory *root)
 {
-    int64_t result = io_do(port, (struct io_op){.kind = IO_REMOVE,
-                                                .fd = parent_fd(root),
-                                                .name = name_in_parent(root)});
+    int64_t result = io_do(
+        port,
+        (struct io_op){.kind = IO_REMOVE, .fd = parent_fd(root), .name = name_in_parent(root)});
     if (result == -ENOENT)
         return 0;
     /* POSIX says EPERM for a directory, Linux EISDIR */
@@ -81,8 +81,7 @@ bool remove_entry(const struct io_port *port, struct directory *directory,
 {
     struct copyengine_job *job = directory->job;
     *ret_directory = entry->d_type == DT_DIR;
-    int64_t result =
-        *ret_directory ? 0 : remove_name(port, directory->source_fd, entry->d_name, 0);
+    int64_t result = *ret_directory ? 0 : remove_name(port, directory->source_fd, entry->d_name, 0);
     if (result == -EISDIR) { /* a file system that does not tell types */
         *ret_directory = true;
         result = 0;

@@ -4,16 +4,16 @@
  * Each job has a stack of directories to read and a queue of batches of files to copy. Readers take
  * from the stack, so a tree is walked depth first, and what waits is bounded by its depth, not by
  * its size: a directory of a million entries is read a piece at a time and goes back on the stack
- * in between. Readers stop while enough files wait, and more of them are woken, or started, while few
- * do: on a cached tree one is enough, on a server a millisecond away many are.
+ * in between. Readers stop while enough files wait, and more of them are woken, or started, while
+ * few do: on a cached tree one is enough, on a server a millisecond away many are.
  *
  * Among jobs, the one that has had least service goes first ("least attained service"): small jobs
- * overtake large ones though nobody knows in advance which are small. A priority makes service count
- * for more or less, so nobody waits for ever.
+ * overtake large ones though nobody knows in advance which are small. A priority makes service
+ * count for more or less, so nobody waits for ever.
  *
  * A worker takes more files at once the more are waiting (guided self-scheduling, Polychronopoulos
- * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large files
- * are shared out in ranges, which are taken before new files, so few of them are open.
+ * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large
+ * files are shared out in ranges, which are taken before new files, so few of them are open.
  */
 #include "engine/compiler.h"
 #include "engine/engine.h"

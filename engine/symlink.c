@@ -233,10 +233,8 @@ static int64_t read_link(const struct io_port *port, const struct directory *dir
 static int64_t make_link(const struct io_port *port, const struct directory *directory,
                          const char *name, const char *target, const struct statx *source)
 {
-    struct io_op op = {.kind = IO_MAKE_LINK,
-                       .fd = directory->destination_fd,
-                       .name = name,
-                       .other_name = target};
+    struct io_op op = {
+        .kind = IO_MAKE_LINK, .fd = directory->destination_fd, .name = name, .other_name = target};
     int64_t result = io_do(port, op);
     if (result == 0 && directory->job->copy.owner) {
         op.kind = IO_SET_OWNER;
@@ -273,9 +271,9 @@ bool symlink_copy(const struct io_port *port, struct directory *directory, const
         return false;
     }
     if (job->manifest)
-        manifest_add_symlink(
-            job, directory, name, copied,
-            (struct timespec){.tv_sec = source.stx_mtime.tv_sec, .tv_nsec = source.stx_mtime.tv_nsec});
+        manifest_add_symlink(job, directory, name, copied,
+                             (struct timespec){.tv_sec = source.stx_mtime.tv_sec,
+                                               .tv_nsec = source.stx_mtime.tv_nsec});
     job_completed(job, &job->symlinks_done);
     return true;
 }

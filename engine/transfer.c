@@ -3,9 +3,9 @@
  * transfer is a chain of steps; each looks at the result of the operation before it and starts the
  * next, so that the same code runs when operations are done at once and when they are queued.
  *
- * The system calls for a small file that is cached, and why each: openat (source), statx (size, mode,
- * times), flistxattr (are there any), openat (destination, with its final mode), sendfile or preadv2
- * and pwrite, statx (did the source change meanwhile), utimensat, close, close.
+ * The system calls for a small file that is cached, and why each: openat (source), statx (size,
+ * mode, times), flistxattr (are there any), openat (destination, with its final mode), sendfile or
+ * preadv2 and pwrite, statx (did the source change meanwhile), utimensat, close, close.
  */
 #include "engine/transfer.h"
 
@@ -49,7 +49,8 @@ enum transfer_state transfer_fail(struct transfer_host *host, struct transfer *t
                                   const char *operation, enum job_side side, int64_t code)
 {
     const struct file *file = transfer->file;
-    job_fail(transfer_job(transfer), operation, side, file->batch->directory, file->name, (int)code);
+    job_fail(transfer_job(transfer), operation, side, file->batch->directory, file->name,
+             (int)code);
     return transfer_give_up(host, transfer);
 }
 
@@ -254,9 +255,9 @@ static bool clone_file(struct transfer_host *host, struct copyengine_job *job,
 {
     if (atomic_load_explicit(&job->pair->no_clone, memory_order_relaxed))
         return false;
-    int64_t result = io_do(&host->port, (struct io_op){.kind = IO_CLONE,
-                                                       .fd = file->source_fd,
-                                                       .other_fd = file->destination_fd});
+    int64_t result = io_do(
+        &host->port,
+        (struct io_op){.kind = IO_CLONE, .fd = file->source_fd, .other_fd = file->destination_fd});
     if (result < 0 && device_pair_cannot((int)-result))
         atomic_store_explicit(&job->pair->no_clone, true, memory_order_relaxed);
     return result >= 0; /* if the disk is full, the copy will find out */
@@ -336,9 +337,9 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
         !is_same_time(file->ctime, source.stx_ctime))
         return retry(host, transfer, &source);
     if (file->sparse) {
-        result = io_do(&host->port, (struct io_op){.kind = IO_TRUNCATE,
-                                                   .fd = file->destination_fd,
-                                                   .offset = file->size});
+        result = io_do(
+            &host->port,
+            (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd, .offset = file->size});
         if (result < 0)
             return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
     }

@@ -1,7 +1,7 @@
 /*
- * One file, or one range of a large file, under way: from its name to a complete copy, one operation
- * at a time. Knows how a file is copied; who copies which file when is the worker's and the
- * schedule's business.
+ * One file, or one range of a large file, under way: from its name to a complete copy, one
+ * operation at a time. Knows how a file is copied; who copies which file when is the worker's and
+ * the schedule's business.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ struct file {
     uint64_t size;
     struct attributes attributes;
     struct timespec ctime;
-    bool sparse;         /* may have holes */
+    bool sparse; /* may have holes */
     bool has_xattrs;
     bool made_otherwise; /* with another mode than it shall have */
     bool retried;        /* the source changed once already */

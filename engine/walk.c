@@ -44,8 +44,8 @@ static int64_t open_name(const struct io_port *port, int dirfd, const char *name
 static bool take_attributes(const struct io_port *port, struct directory *directory)
 {
     struct statx status;
-    int64_t result = io_do(
-        port, (struct io_op){.kind = IO_STAT, .fd = directory->source_fd, .data = &status});
+    int64_t result =
+        io_do(port, (struct io_op){.kind = IO_STAT, .fd = directory->source_fd, .data = &status});
     if (result < 0) {
         job_fail(directory->job, "stat", JOB_SOURCE, directory, NULL, (int)-result);
         return false;
@@ -175,8 +175,7 @@ static bool open_below(const struct io_port *port, struct directory *directory)
 {
     struct copyengine_job *job = directory->job;
     struct directory *parent = directory->parent;
-    int64_t fd =
-        open_name(port, parent->source_fd, directory->name, follows(job) ? 0 : O_NOFOLLOW);
+    int64_t fd = open_name(port, parent->source_fd, directory->name, follows(job) ? 0 : O_NOFOLLOW);
     directory->source_fd = (int)fd;
     if (fd < 0) {
         job_fail(job, "open", JOB_SOURCE, directory, NULL, (int)-fd);

@@ -103,8 +103,7 @@ static void run_due(struct worker *worker)
     uint64_t now_ns = waiting.first ? clock_monotonic_ns() : 0;
     worker->delayed = (struct transfer_list){0};
     for (struct transfer *transfer; (transfer = list_pop(&waiting));) {
-        if (transfer->due_ns <= now_ns ||
-            job_is_stopped(transfer->file->batch->directory->job)) {
+        if (transfer->due_ns <= now_ns || job_is_stopped(transfer->file->batch->directory->job)) {
             worker->delayed_count--;
             run(worker, transfer);
         } else {
@@ -153,9 +152,8 @@ static struct slice *find_slice(struct worker *worker)
 static bool has_room(const struct worker *worker)
 {
     struct copyengine *engine = worker->host.engine;
-    unsigned window = engine->backend->queues
-                          ? tuner_value(&engine->waiting) / engine->processors + 1
-                          : 1;
+    unsigned window =
+        engine->backend->queues ? tuner_value(&engine->waiting) / engine->processors + 1 : 1;
     return worker->unused.first && !worker->starved.first &&
            worker->under_way - worker->delayed_count < window;
 }
@@ -205,8 +203,8 @@ static void *worker_main(void *argument)
             run_completed(worker, port->backend->reap(port->io, 0));
             run_due(worker);
         } while (begin_file(worker));
-        run_completed(worker, port->backend->reap(
-                                  port->io, worker->delayed.first ? DELAY_LOOK_NS : UINT64_MAX));
+        run_completed(worker, port->backend->reap(port->io, worker->delayed.first ? DELAY_LOOK_NS
+                                                                                  : UINT64_MAX));
     } while (!is_stopping(engine));
     return NULL;
 }

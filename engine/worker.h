@@ -15,8 +15,8 @@ void worker_leave_behind(struct worker *worker);
 unsigned worker_number(const struct worker *worker);
 
 /**
- * Whether a file of this job waits on this worker for its bandwidth: then the worker takes no more of
- * that job, but of others. Only from the worker's own thread.
+ * Whether a file of this job waits on this worker for its bandwidth: then the worker takes no more
+ * of that job, but of others. Only from the worker's own thread.
  */
 bool worker_delays(const struct worker *worker, const struct copyengine_job *job);
 
