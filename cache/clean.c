@@ -55,8 +55,8 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
     char text[sizeof(error.path) + 256];
     int result = 0;
     if (!cleaning->options->dry_run)
-        result = cache_delete_tree(cleaning->cache, dirfd, name, cleaning->options->cancel_fd,
-                                   &error);
+        result =
+            cache_delete_tree(cleaning->cache, dirfd, name, cleaning->options->cancel_fd, &error);
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
     if (result < 0)

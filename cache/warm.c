@@ -299,8 +299,8 @@ static void forget_jobs(struct addition *copied, size_t *jobs)
 }
 
 /*
- * Cancels all jobs, and waits for them: they end soon, also when a source hangs. Returns how many do
- * not, because the cache's own disk hangs.
+ * Cancels all jobs, and waits for them: they end soon, also when a source hangs. Returns how many
+ * do not, because the cache's own disk hangs.
  */
 static size_t cancel_jobs(struct run *run)
 {

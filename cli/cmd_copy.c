@@ -96,7 +96,8 @@ static int finish(struct options *options, struct copyengine_job *job, double se
     return print_summary(options, &result->progress, seconds);
 }
 
-static int copy(struct options *options, struct copyengine *engine)
+/* Copies, and says how it went. The manifest is written to `manifest_fd`, unless that is -1. */
+static int copy(struct options *options, struct copyengine *engine, int manifest_fd)
 {
     struct copying copying = {.options = options, .event_fd = eventfd(0, EFD_CLOEXEC)};
     struct pkgcache_options settings = settings_cache_options(&options->settings);
@@ -111,6 +112,11 @@ static int copy(struct options *options, struct copyengine *engine)
         .on_warning = on_warning,
         .on_done = on_done,
         .context = &copying,
+        .owner = options->owner,
+        .set_id = options->set_id,
+        .digest = manifest_fd >= 0 && (options->digest || !options->digest_given),
+        .manifest = manifest_fd >= 0,
+        .manifest_fd = manifest_fd,
     };
     progress_start(options);
     uint64_t start_ns = clock_monotonic_ns();
@@ -128,6 +134,24 @@ static int copy(struct options *options, struct copyengine *engine)
     return code;
 }
 
+/* As copy, with a manifest, which is written aside and renamed: nobody reads half of one. */
+static int copy_with_manifest(struct options *options, struct copyengine *engine)
+{
+    const char *path = options->manifest;
+    CLEANUP_FREE char *aside = NULL;
+    if (asprintf(&aside, "%s.%d.tmp", path, getpid()) < 0)
+        return output_error(options, EXIT_FAILED, ENOMEM, "manifest %s: out of memory", path);
+    CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return output_error(options, EXIT_FAILED, errno, "manifest %s: %s", path, strerror(errno));
+    int code = copy(options, engine, fd);
+    if (code == EXIT_DONE && (fsync(fd) < 0 || rename(aside, path) < 0))
+        code = output_error(options, EXIT_FAILED, errno, "manifest %s: %s", path, strerror(errno));
+    if (code != EXIT_DONE)
+        unlink(aside);
+    return code;
+}
+
 int cmd_copy(struct options *options)
 {
     struct pkgcache_options settings = settings_cache_options(&options->settings);
@@ -139,7 +163,7 @@ int cmd_copy(struct options *options)
         return output_error(options, EXIT_FAILED, -result, "cannot start the copy engine: %s",
                             *error.explanation ? error.explanation : strerror(-result));
     output_verbose(options, "backend: %s", copyengine_backend_description(engine));
-    int code = copy(options, engine);
+    int code = options->manifest ? copy_with_manifest(options, engine) : copy(options, engine, -1);
     copyengine_free(engine);
     return code;
 }

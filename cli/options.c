@@ -50,6 +50,9 @@ enum option_id {
     OPTION_TIME_LIMIT,
     OPTION_DRY_RUN,
     OPTION_DIGEST,
+    OPTION_MANIFEST,
+    OPTION_OWNER,
+    OPTION_SET_ID,
 };
 
 static const struct {
@@ -78,8 +81,12 @@ static const struct {
      "which ones, by name and separated by commas"},
     {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
     {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL, "only say what would go, and why"},
-    {"digest", OPTION_DIGEST, COMMAND_WARM | COMMAND_ADD | COMMAND_COPY, "no",
-     "digests of payloads: none are made yet"},
+    {"digest", OPTION_DIGEST, COMMAND_WARM | COMMAND_ADD | COMMAND_COPY, "yes|no",
+     "digests in the manifest (copy: yes; none are kept in a cache yet)"},
+    {"manifest", OPTION_MANIFEST, COMMAND_COPY, "FILE",
+     "write what the copy consists of into FILE"},
+    {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep users and groups (as root)"},
+    {"set-id", OPTION_SET_ID, COMMAND_COPY, NULL, "keep set-user-ID and set-group-ID bits"},
 };
 
 static void print_options(unsigned mask, bool common)
@@ -152,6 +159,14 @@ static int read_when(struct options *options, const char *name, const char *text
                         text, json ? ", never or json" : " or never");
 }
 
+static int read_yes_no(struct options *options, const char *name, const char *text, bool *ret)
+{
+    *ret = strcmp(text, "yes") == 0;
+    if (*ret || strcmp(text, "no") == 0)
+        return -1;
+    return output_error(options, EXIT_USAGE, EINVAL, "--%s: \"%s\" is not yes or no", name, text);
+}
+
 static int read_time_limit(struct options *options, const char *text)
 {
     char *end;
@@ -200,16 +215,19 @@ static int read_option(struct options *options, int id, const char *text)
     case OPTION_TIME_LIMIT:
         return read_time_limit(options, text);
     case OPTION_TOUCH:
-        options->touch = strcmp(text, "no") != 0;
-        if (!options->touch || strcmp(text, "yes") == 0)
-            return -1;
-        return output_error(options, EXIT_USAGE, EINVAL, "--touch: \"%s\" is not yes or no", text);
+        return read_yes_no(options, "touch", text, &options->touch);
     case OPTION_DIGEST:
-        if (strcmp(text, "no") == 0)
-            return -1;
-        return output_error(options, EXIT_USAGE, EINVAL,
-                            "--digest: \"%s\": digests are not made yet, only no is possible",
-                            text);
+        options->digest_given = true;
+        return read_yes_no(options, "digest", text, &options->digest);
+    case OPTION_MANIFEST:
+        options->manifest = text;
+        return -1;
+    case OPTION_OWNER:
+        options->owner = true;
+        return -1;
+    case OPTION_SET_ID:
+        options->set_id = true;
+        return -1;
     default: /* getopt has said what is wrong */
         return EXIT_USAGE;
     }
@@ -307,6 +325,10 @@ int options_read(int argc, char **argv, struct options *ret)
     int code = check_command(ret, used, help);
     if (code >= 0)
         return code;
+    if (ret->digest && !ret->manifest)
+        return output_error(ret, EXIT_USAGE, EINVAL,
+                            "--digest=yes: digests go into a manifest, which only copy writes, "
+                            "with --manifest=FILE");
     ret->durability_given =
         ret->settings.values[SETTING_DURABILITY].text || getenv("PKGCACHE_DURABILITY");
     if (settings_complete(&ret->settings, &error) < 0)

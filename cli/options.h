@@ -43,6 +43,11 @@ struct options {
     const char *columns;
     double time_limit_s;
     bool durability_given;
+    bool digest;
+    bool digest_given;
+    const char *manifest;
+    bool owner;
+    bool set_id;
 };
 
 /**

@@ -44,7 +44,7 @@ class Fidelity(CopyTest):
     def test_a_random_tree(self):
         """20,000 files with links of every kind, holes, odd names, modes and times."""
         trees.make_random_tree(self.source, support.scaled(20000))
-        self.assert_copied(self.run_copy())
+        self.assert_copied(self.run_copy(), hard_links=True)
 
     def test_the_source_is_left_alone(self):
         """Nothing of it changes, its directories' times included."""
@@ -60,7 +60,7 @@ class Fidelity(CopyTest):
                 trees.make_random_tree(self.source, 500)
                 for number, where in enumerate((point, self.directory)):
                     self.copy = os.path.join(where, f'copy-{kind}-{number}')
-                    self.assert_copied(self.run_copy())
+                    self.assert_copied(self.run_copy(), hard_links=True)
 
     def test_holes_stay_holes(self):
         """A sparse file does not fill up."""
@@ -90,9 +90,9 @@ class Fidelity(CopyTest):
     def test_paths_longer_than_path_max(self):
         """30 directories deep with names of 200 bytes."""
         name, depth = 'n' * 200, 30
-        make_deep(self.source, name, depth)
+        trees.make_deep(self.source, name, depth)
         self.assert_code(self.run_copy(), DONE)
-        directory = open_deep(self.copy, name, depth)
+        directory = trees.open_deep(self.copy, name, depth)
         try:
             with open(os.open('file', os.O_RDONLY, dir_fd=directory), 'rb') as file:
                 self.assertEqual(file.read(), b'deep')
@@ -146,31 +146,6 @@ class Fidelity(CopyTest):
         self.assert_code(result, DONE)
         backend = os.environ.get('PKGCACHE_BACKEND')
         self.assertIn(backend or 'backend', result.err)
-
-
-def make_deep(root, name, depth):
-    """Directories in directories, made one at a time: the path as a whole is too long."""
-    os.mkdir(root)
-    directory = os.open(root, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir(name, dir_fd=directory)
-        below = os.open(name, os.O_RDONLY, dir_fd=directory)
-        os.close(directory)
-        directory = below
-    file = os.open('file', os.O_WRONLY | os.O_CREAT, dir_fd=directory)
-    os.write(file, b'deep')
-    os.close(file)
-    os.close(directory)
-
-
-def open_deep(root, name, depth):
-    """A descriptor of the innermost directory."""
-    directory = os.open(root, os.O_RDONLY)
-    for _ in range(depth):
-        below = os.open(name, os.O_RDONLY, dir_fd=directory)
-        os.close(directory)
-        directory = below
-    return directory
 
 
 class Links(CopyTest):

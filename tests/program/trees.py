@@ -158,6 +158,31 @@ def make_plain_tree(root, contents):
                 file.write(content)
 
 
+def make_deep(root, name, depth):
+    """Directories in directories, made one at a time: the path as a whole is too long."""
+    os.mkdir(root)
+    directory = os.open(root, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=directory)
+        below = os.open(name, os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    file = os.open('file', os.O_WRONLY | os.O_CREAT, dir_fd=directory)
+    os.write(file, b'deep')
+    os.close(file)
+    os.close(directory)
+
+
+def open_deep(root, name, depth):
+    """A descriptor of the innermost directory."""
+    directory = os.open(root, os.O_RDONLY)
+    for _ in range(depth):
+        below = os.open(name, os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    return directory
+
+
 def random_seed():
     """A seed to print; PKGCACHE_TEST_SEED sets it."""
     return int(os.environ.get('PKGCACHE_TEST_SEED') or random.SystemRandom().randrange(1 << 32))
