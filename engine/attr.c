@@ -49,22 +49,33 @@ static int64_t list(const struct io_port *port, int fd, char *small, char **ret,
         (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = *ret, .length = XATTR_LIST_MAX});
 }
 
-int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd)
+bool attr_are_unsupported(const struct copyengine_job *job)
+{
+    return atomic_load_explicit(&job->pair->no_xattrs, memory_order_relaxed);
+}
+
+int attr_judge_list(const struct io_port *port, struct copyengine_job *job, int fd, int64_t listed)
 {
     char small[SMALL_BYTES];
     char *names;
     CLEANUP_FREE char *allocated = NULL;
-    if (atomic_load_explicit(&job->pair->no_xattrs, memory_order_relaxed))
-        return 0;
-    int64_t length = list(port, fd, small, &names, &allocated);
-    if (is_unsupported(length)) {
+    if (is_unsupported(listed)) {
         atomic_store_explicit(&job->pair->no_xattrs, true, memory_order_relaxed);
         return 0;
     }
+    int64_t length = listed > 0 ? list(port, fd, small, &names, &allocated) : listed;
     for (int64_t at = 0; at < length; at += (int64_t)strlen(names + at) + 1)
         if (is_wanted(names + at))
             return 1;
     return length < 0 ? (int)length : 0;
+}
+
+int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd)
+{
+    if (attr_are_unsupported(job))
+        return 0;
+    return attr_judge_list(port, job, fd,
+                           io_do(port, (struct io_op){.kind = IO_LIST_XATTR, .fd = fd}));
 }
 
 static int copy_xattr(const struct io_port *port, int source_fd, int destination_fd,

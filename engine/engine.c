@@ -43,7 +43,8 @@ static void *reader_main(void *argument)
     struct io_port port = {.backend = engine->backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
     engine_enter_thread(engine);
-    if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
+    if (port.backend->create(1, &no_buffers, &engine->pool, &port.io) <
+        0) /* it only makes plain calls */
         port = (struct io_port){.backend = &io_threads_backend};
     for (struct directory *directory; (directory = schedule_take_directory(engine));)
         walk_read(engine, &port, directory, buffer);
@@ -154,9 +155,10 @@ static void init(struct copyengine *engine)
     pthread_cond_init(&engine->reader_wake, NULL);
     limit_init(&engine->limit, engine->options.bytes_per_s);
     devices_init(&engine->devices);
+    io_pool_init(&engine->pool);
 }
 
-/* What init and set_bounds made. */
+/* What init and set_bounds made, but for the pool. */
 static void destroy(struct copyengine *engine)
 {
     limit_destroy(&engine->limit);
@@ -212,6 +214,7 @@ int copyengine_new(const struct copyengine_options *options, struct copyengine *
 /* Threads that hang in a server that does not answer go on to use the engine: it is not freed. */
 static void leave_behind(struct copyengine *engine)
 {
+    io_pool_leave_behind(&engine->pool);
     for (unsigned i = 0; i < engine->reader_count; i++)
         pthread_detach(engine->readers[i]);
     for (unsigned i = 0; i < engine->worker_count; i++)
@@ -232,6 +235,7 @@ void copyengine_free(struct copyengine *engine)
         leave_behind(engine);
         return;
     }
+    io_pool_destroy(&engine->pool); /* first: its threads wake workers */
     for (unsigned i = 0; i < engine->reader_count; i++)
         pthread_join(engine->readers[i], NULL);
     for (unsigned i = 0; i < engine->worker_count; i++)

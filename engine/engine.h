@@ -9,6 +9,7 @@
 
 #include "engine/directory.h"
 #include "engine/io.h"
+#include "engine/io_pool.h"
 #include "engine/limit.h"
 #include "engine/tuner.h"
 
@@ -34,6 +35,7 @@ struct copyengine {
     char backend_description[160];
     struct limit limit;
     struct devices devices;
+    struct io_pool pool;
     struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
     struct tuner running; /* how many workers, where they do not */
     atomic_ullong completed;  /* files and pieces of files: what the tuners go by */

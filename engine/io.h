@@ -15,10 +15,11 @@
 
 enum io_kind {
     /* These may be queued. */
-    IO_OPEN,  /* openat(2) */
-    IO_READ,  /* pread(2) */
-    IO_WRITE, /* pwrite(2) */
-    IO_CLOSE, /* close(2) */
+    IO_OPEN,       /* openat(2) */
+    IO_READ,       /* pread(2) */
+    IO_WRITE,      /* pwrite(2) */
+    IO_CLOSE,      /* close(2) */
+    IO_LIST_XATTR, /* flistxattr(2) */
     /* These are plain calls: a ring would hand them to a kernel thread, or has no such operation.
      */
     IO_STAT,       /* statx(2); data: struct statx */
@@ -37,7 +38,6 @@ enum io_kind {
     IO_CLONE,      /* FICLONE of fd onto other_fd */
     IO_COPY_RANGE, /* copy_file_range(2) from fd to other_fd, both at offset */
     IO_SEND,       /* sendfile(2) from fd at offset to other_fd, at its file position */
-    IO_LIST_XATTR, /* flistxattr(2) */
     IO_GET_XATTR,  /* fgetxattr(2) */
     IO_SET_XATTR,  /* fsetxattr(2) */
     IO_KIND_COUNT,
@@ -73,6 +73,11 @@ struct io_op {
     uint64_t offset;
     int buffer_index; /* which of the io's buffers `data` is in */
     int64_t result;   /* what the call returned, or -errno */
+
+    /* The implementation's, while the operation is under way. */
+    struct io_op *next;
+    struct io *io;
+    void (*on_done)(struct io_op *op);
 };
 
 enum { IO_BUFFERS_MAX = 64 };
@@ -85,6 +90,7 @@ struct io_buffers {
 };
 
 struct io;
+struct io_pool;
 
 struct io_backend {
     const char *name;
@@ -92,10 +98,12 @@ struct io_backend {
     /**
      * @param entries   operations that may be queued at once
      * @param buffers   stay the caller's, and outlive the io
+     * @param pool      for what may wait and cannot be queued otherwise; outlives the io
      * @param ret       the io
      * @return          0 or -errno
      */
-    int (*create)(unsigned entries, const struct io_buffers *buffers, struct io **ret);
+    int (*create)(unsigned entries, const struct io_buffers *buffers, struct io_pool *pool,
+                  struct io **ret);
     enum io_answer (*submit)(struct io *io, struct io_op *op);
     /**
      * Hands back one operation that was queued and is complete.

@@ -27,8 +27,9 @@ enum {
     STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
 };
 
-static transfer_step step_opened_source, step_opened_destination, step_complete, step_close_source,
-    step_finish;
+static transfer_step step_opened_source, step_listed_xattrs, step_opened_destination, step_complete,
+    step_close_source, step_finish;
+static transfer_step open_destination;
 
 enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer *transfer)
 {
@@ -153,14 +154,38 @@ static void take_attributes(const struct copyengine_job *job, struct file *file,
     file->sparse = source->stx_blocks * STAT_BLOCK_BYTES < source->stx_size;
 }
 
+/* Asks whether there are xattrs, unless the source's file system is known to have none. */
+static enum transfer_state list_xattrs(struct transfer_host *host, struct transfer *transfer)
+{
+    const struct copyengine_job *job = transfer_job(transfer);
+    if (attr_are_unsupported(job))
+        return open_destination(host, transfer);
+    return transfer_start(host, transfer,
+                          (struct io_op){
+                              .kind = IO_LIST_XATTR,
+                              .latency = job_source_latency(job),
+                              .fd = transfer->file->source_fd,
+                          },
+                          step_listed_xattrs);
+}
+
+static enum transfer_state step_listed_xattrs(struct transfer_host *host, struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    struct file *file = transfer->file;
+    if (job_is_stopped(job))
+        return transfer_give_up(host, transfer);
+    int result = attr_judge_list(&host->port, job, file->source_fd, transfer->op.result);
+    if (result < 0)
+        return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
+    file->has_xattrs = result > 0;
+    return open_destination(host, transfer);
+}
+
 static enum transfer_state open_destination(struct transfer_host *host, struct transfer *transfer)
 {
     struct copyengine_job *job = transfer_job(transfer);
     struct file *file = transfer->file;
-    int result = attr_has_xattrs(&host->port, job, file->source_fd);
-    if (result < 0)
-        return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
-    file->has_xattrs = result > 0;
     mode_t mode = file->attributes.mode | (file->has_xattrs ? S_IWUSR : 0);
     file->made_otherwise = mode != file->attributes.mode;
     return transfer_start(host, transfer,
@@ -195,10 +220,10 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     }
     take_attributes(job, file, &source);
     if (source.stx_nlink < 2 || job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW)
-        return open_destination(host, transfer);
+        return list_xattrs(host, transfer);
     switch (hard_link_enter(&host->port, job, &source, file)) {
     case HARD_LINK_COPY:
-        return open_destination(host, transfer);
+        return list_xattrs(host, transfer);
     case HARD_LINK_MADE:
         return transfer_go_on(transfer, step_finish);
     case HARD_LINK_WAITS: /* and is in a batch again as soon as it can be linked */

@@ -273,7 +273,8 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
     for (unsigned i = 0; result == 0 && i < transfers; i++)
         list_push(&worker->unused, &worker->transfers[i]);
     if (result == 0)
-        result = engine->backend->create(transfers, &worker->buffers, &worker->host.port.io);
+        result = engine->backend->create(transfers, &worker->buffers, &engine->pool,
+                                         &worker->host.port.io);
     if (result == 0)
         result = -pthread_create(&worker->thread, NULL, worker_main, worker);
     if (result < 0) {
