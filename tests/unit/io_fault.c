@@ -1,5 +1,5 @@
 /* The backend that makes operations go wrong. See io_fault.h for what it does, and does not. */
-#include "io_fault.h"
+#include "tests/unit/io_fault.h"
 
 #include "engine/compiler.h"
 

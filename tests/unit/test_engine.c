@@ -4,6 +4,7 @@
  */
 #include "engine/compiler.h"
 #include "engine/copyengine.h"
+#include "engine/engine.h"
 #include "engine/symlink.h"
 
 #include <criterion/criterion.h>
@@ -372,6 +373,62 @@ Test(engine, ends_early_when_cancelled)
     cr_assert_eq(copyengine_wait(job)->error.code, ECANCELED);
     copyengine_job_free(job);
     cr_assert_eq(access("copy", F_OK), -1, "what was made is gone");
+}
+
+/* A job with a limit of its own holds nobody up. */
+Test(engine, limits_one_job_and_not_the_others)
+{
+    struct copyengine_job *slow;
+    mkdir("source", 0755);
+    mkdir("large", 0755);
+    cr_assert_eq(system("for i in $(seq 300); do echo $i > source/$i; done"), 0);
+    cr_assert_eq(system("for i in $(seq 60); do head -c 1000000 /dev/zero > large/$i; done"), 0);
+    struct copyengine_copy limited = copy_of("large", "slow");
+    limited.bytes_per_s = 1000000; /* takes a minute */
+    cr_assert_eq(copyengine_submit(engine, &limited, &slow), 0);
+    while (copyengine_job_progress(slow).bytes == 0)
+        usleep(1000);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+        cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "copy", NULL), 0);
+    }
+    cr_assert_lt(copyengine_job_progress(slow).files, 60);
+    copyengine_cancel(slow);
+    cr_assert_eq(copyengine_wait(slow)->error.code, ECANCELED);
+    copyengine_job_free(slow);
+    cr_assert_eq(access("slow", F_OK), -1);
+}
+
+Test(engine, priorities_weigh_what_a_job_has_had)
+{
+    struct copyengine_job job = {.copy = {.priority = COPYENGINE_NORMAL}};
+    atomic_store(&job.service, 1600);
+    cr_assert_eq(schedule_service(&job), 1600);
+    job.copy.priority = COPYENGINE_INTERACTIVE;
+    cr_assert_lt(schedule_service(&job), 1600);
+    job.copy.priority = COPYENGINE_BULK;
+    cr_assert_gt(schedule_service(&job), 1600);
+}
+
+Test(engine, removes_while_others_copy)
+{
+    struct copyengine_job *removal;
+    mkdir("source", 0755);
+    cr_assert_eq(system("for i in $(seq 500); do mkdir source/d$i; echo $i > source/d$i/f; done"),
+                 0);
+    cr_assert_eq(run(copy_of("source", "first")).error.code, 0);
+    struct copyengine_removal what = {
+        .size = sizeof(what), .dirfd = AT_FDCWD, .path = "first", .on_done = count_done};
+    cr_assert_eq(copyengine_submit_removal(engine, &what, &removal), 0);
+    cr_assert_eq(run(copy_of("source", "second")).error.code, 0);
+    const struct copyengine_result *result = copyengine_wait(removal);
+    cr_assert_eq(result->error.code, 0);
+    cr_assert_eq(result->progress.files, 500);
+    cr_assert_eq(result->progress.directories, 501);
+    copyengine_job_free(removal);
+    cr_assert_eq(atomic_load(&done_count), 1);
+    cr_assert_eq(access("first", F_OK), -1);
+    expect_same("source", "second");
 }
 
 static atomic_int progress_count;

@@ -2,7 +2,7 @@
  * Operations that fail: whatever goes wrong, and whenever, there is an error that names a file and
  * nothing is left behind, or there is a correct copy. Runs with each backend, by PKGCACHE_BACKEND.
  */
-#include "io_fault.h"
+#include "tests/unit/io_fault.h"
 
 #include "engine/compiler.h"
 #include "engine/engine.h"

@@ -1,9 +1,8 @@
 /* The lock, one situation at a time. What happens under load and kills: test_lock_crash.c. */
 #include "tests/unit/lock_support.h"
+#include "tests/unit/refuse.h"
 
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -423,31 +422,12 @@ Test(lock, says_that_there_is_no_cache)
     remove_cache(&cache);
 }
 
-/* Makes a system call fail for this process: with any arguments, or with this second one. */
-static bool refuse(unsigned number, bool any, unsigned argument, unsigned code)
-{
-    struct sock_filter program[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, any ? 1 : 3),
-        any ? (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | code)
-            : (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                           offsetof(struct seccomp_data, args[1])),
-        any ? (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-            : (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, argument, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | code),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog filter = {.len = ARRAY_LENGTH(program), .filter = program};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
 Test(lock, refuses_file_systems_without_hard_links)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
     struct lock *lock = NULL;
-    if (!refuse(SYS_linkat, true, 0, EPERM))
+    if (!refuse_call(SYS_linkat, EPERM))
         cr_skip_test("no seccomp");
     cr_expect(lock_within(&cache, 100, &lock, &error) == -EOPNOTSUPP);
     expect_message(&error, "hard links");
@@ -458,7 +438,7 @@ Test(lock, refuses_file_systems_without_its_kind_of_locks)
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
     struct lock *lock = NULL;
-    if (!refuse(SYS_fcntl, false, F_OFD_SETLK, EINVAL))
+    if (!refuse_call_with(SYS_fcntl, F_OFD_SETLK, EINVAL))
         cr_skip_test("no seccomp");
     cr_expect(lock_within(&cache, 100, &lock, &error) == -EOPNOTSUPP);
     expect_message(&error, "open-file-description");
