@@ -65,39 +65,16 @@ static int look(const struct addition *addition, int *ret_fd, struct slot_view *
     return slot_find(*ret_fd, addition->variant->handle, true, ret);
 }
 
-/* Whether the source can be cached at all; if not, the addition is finished with the reason. */
-static bool refuse(struct addition *addition)
-{
-    const char *root = addition->variant->root;
-    CLEANUP_CLOSE int fd = -1;
-    struct stat status;
-    if (!root) {
-        addition_finish(addition, PKGCACHE_FAILED,
-                        "its root is not known; give it with \"root\" or --root");
-        return true;
-    }
-    fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0) {
-        addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", root, strerror(errno));
-        return true;
-    }
-    if (addition->run->cache->options.refuse_same_device &&
-        status.st_dev == addition->run->cache->device) {
-        addition_finish(addition, PKGCACHE_SKIPPED,
-                        "root %s is on the cache's own file system, and --same-device is no", root);
-        return true;
-    }
-    return false;
-}
-
-static int stage_sidecar(struct addition *addition, bool durable)
+int addition_stage(struct addition *addition, bool durable)
 {
     struct run *run = addition->run;
     int result = 0;
-    if (*run->staging.id == '\0') {
+    if (run->staging.fd < 0) {
         result = staging_open(run->cache, &run->staging);
         if (result == 0)
             result = heartbeat_add(&run->heartbeat, run->staging.owner_fd);
+        if (result < 0)
+            staging_close(&run->staging);
     }
     if (result == 0 && !addition->sidecar_text) {
         struct text text = {0};
@@ -120,21 +97,36 @@ static void finish_for(struct addition *addition, const char *step, int result)
 void addition_prepare(struct addition *addition)
 {
     CLEANUP_CLOSE int hash_fd = -1;
+    struct run *run = addition->run;
+    const char *root = addition->variant->root;
     struct slot_view view;
     int result = look(addition, &hash_fd, &view);
     if (result < 0) {
         finish_for(addition, "look it up", result);
-        return;
-    }
-    if (view.status == PKGCACHE_FOUND) {
+    } else if (view.status == PKGCACHE_FOUND) {
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
-        return;
+    } else if (!root) {
+        addition_finish(addition, PKGCACHE_FAILED,
+                        "its root is not known; give it with \"root\" or --root");
+    } else {
+        result = roots_add(run->roots, root, addition->index);
+        if (result < 0)
+            addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", root, strerror(-result));
+        else
+            run->checking++;
     }
-    if (refuse(addition))
-        return;
-    result = stage_sidecar(addition, false);
-    if (result < 0)
-        finish_for(addition, "stage its sidecar", result);
+}
+
+void addition_checked(struct addition *addition, const struct root_check *check)
+{
+    const struct pkgcache *cache = addition->run->cache;
+    if (check->result < 0)
+        addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", check->root,
+                        strerror(-check->result));
+    else if (cache->options.refuse_same_device && check->device == cache->device)
+        addition_finish(addition, PKGCACHE_SKIPPED,
+                        "root %s is on the cache's own file system, and --same-device is no",
+                        check->root);
     else
         run_enqueue(addition->run, addition);
 }
@@ -143,6 +135,14 @@ static bool same_copy(const struct slot_view *a, const struct slot_view *b)
 {
     return strcmp(a->name, b->name) == 0 && a->copying_inode == b->copying_inode &&
            a->beat.tv_sec == b->beat.tv_sec && a->beat.tv_nsec == b->beat.tv_nsec;
+}
+
+/* Whether a slot that could not be taken away altogether is still the handle's. */
+static bool still_holds(int hash_fd, const struct addition *addition, const struct slot_view *old)
+{
+    struct slot_view view;
+    return slot_find(hash_fd, addition->variant->handle, true, &view) < 0 ||
+           strcmp(view.name, old->name) == 0;
 }
 
 /*
@@ -166,7 +166,7 @@ static int make_room(const struct addition *addition, const struct lock *lock, i
         if (!dead && !view.damaged)
             return -EAGAIN;
         result = slot_retire(cache, lock, hash_fd, view.name, name_of(addition));
-        if (result < 0)
+        if (result < 0 && still_holds(hash_fd, addition, &view))
             return result;
     }
 }
@@ -354,7 +354,7 @@ bool addition_look(struct addition *addition)
         addition->condemned = view;
     }
     if (result == 0 && !addition->sidecar_staged)
-        result = stage_sidecar(addition, run_is_durable(run));
+        result = addition_stage(addition, run_is_durable(run));
     addition->flush.result = 0;
     return end_step(addition, NULL, "prepare it", result);
 }
@@ -416,6 +416,7 @@ bool addition_place(struct addition *addition, const struct lock *lock)
 void addition_flush(struct addition *addition)
 {
     addition->stage = STAGE_FLUSHING;
+    addition->run->flushing++;
     addition->attributes_result =
         slot_set_root(addition->slot, addition->root_mode, addition->root_mtime);
     flusher_add(addition->run->flusher, &addition->flush);
@@ -424,6 +425,7 @@ void addition_flush(struct addition *addition)
 bool addition_commit(struct addition *addition, const struct lock *lock)
 {
     int result = addition->attributes_result;
+    addition->run->flushing--;
     if (result == 0)
         result = addition->flush.result;
     if (result == 0)

@@ -79,7 +79,8 @@ static void inherit(const struct pkgcache *cache)
         fsetxattr(cache->staging_fd, default_acl, acl, (size_t)size, 0);
 }
 
-int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
+/* Opens the directories under .sys; makes them if they are missing, or passes over them. */
+static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_error *error)
 {
     const struct {
         const char *name;
@@ -91,16 +92,36 @@ int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
         {"to_delete", &cache->sys_fd, &cache->trash_fd},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(directories); i++) {
+        const char *name = directories[i].name;
         if (*directories[i].fd >= 0)
             continue;
-        int fd = open_or_make(*directories[i].parent, directories[i].name);
-        if (fd < 0)
-            return error_set(ret_error, -fd, "cache %s: cannot make or open its directory %s: %s",
-                             cache->path, directories[i].name, strerror(-fd));
-        *directories[i].fd = fd;
+        int fd = make ? open_or_make(*directories[i].parent, name)
+                      : openat(*directories[i].parent, name, directory_flags);
+        int code = fd >= 0 ? 0 : make ? -fd : errno;
+        *directories[i].fd = fd >= 0 ? fd : -1;
+        if (code == ENOENT && !make && i == 0)
+            return error_set(error, code,
+                             "cache %s: it is none: it has no directory .sys, which rez and "
+                             "pkgcache make in a cache",
+                             cache->path);
+        if (code != 0 && !(code == ENOENT && !make))
+            return error_set(error, code, "cache %s: cannot make or open its directory %s: %s",
+                             cache->path, name, strerror(code));
     }
-    inherit(cache);
     return 0;
+}
+
+int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    int result = open_directories(cache, true, ret_error);
+    if (result == 0)
+        inherit(cache);
+    return result;
+}
+
+int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    return open_directories(cache, false, ret_error);
 }
 
 int pkgcache_open(const char *path, const struct pkgcache_options *options, bool create,
@@ -173,9 +194,9 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
         .context = &done_fd,
     };
     struct copyengine_job *job = NULL;
-    int result = done_fd < 0 ? -errno : cache_start_engine(cache, NULL);
-    if (result == 0)
-        result = copyengine_submit_removal(cache->engine, &removal, &job);
+    if (cache_start_engine(cache, NULL) < 0) /* no thread to be had: on this one */
+        return copyengine_remove_tree(NULL, dirfd, name, ret_error);
+    int result = done_fd < 0 ? -errno : copyengine_submit_removal(cache->engine, &removal, &job);
     if (result < 0) {
         if (ret_error) {
             *ret_error = (struct copyengine_error){.code = -result, .operation = "delete"};
@@ -216,7 +237,9 @@ int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcach
     CLEANUP_FREE char *path = strdup(handle->relative_path);
     if (!path)
         return -ENOMEM;
-    CLEANUP_CLOSE int fd = dup(cache->fd);
+    CLEANUP_CLOSE int fd = fcntl(cache->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
     char *rest = path;
     for (char *name; fd >= 0 && (name = strsep(&rest, "/"));) {
         int below = open_or_make(fd, name);

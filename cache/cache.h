@@ -26,6 +26,13 @@ struct pkgcache {
 int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
 /**
+ * Opens those of the directories under .sys that are there. Those who only take away make none.
+ *
+ * @return 0; -ENOENT: there is no .sys, so this is no cache; or -errno
+ */
+int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error);
+
+/**
  * Opens NAME/VERSION/HASH4 of a handle.
  *
  * @param create make what is missing

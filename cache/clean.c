@@ -70,6 +70,8 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
 static int clean_trash(struct cleaning *cleaning)
 {
     struct names names;
+    if (cleaning->cache->trash_fd < 0)
+        return 0;
     int result = names_open(&names, cleaning->cache->trash_fd);
     for (const char *name; result == 0 && (name = names_next(&names));)
         result =
@@ -125,6 +127,8 @@ static int clean_staging(struct cleaning *cleaning)
 {
     struct pkgcache *cache = cleaning->cache;
     struct names names;
+    if (cache->staging_fd < 0)
+        return 0;
     int result = names_open(&names, cache->staging_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         char id[NAME_MAX + 1];
@@ -136,11 +140,26 @@ static int clean_staging(struct cleaning *cleaning)
             result = delete_tree(cleaning, cache->staging_fd, ".sys/staging", id,
                                  "was left by a process that is gone");
             if (!cleaning->options->dry_run)
-                staging_remove(cache, id, -1, NULL);
+                staging_forget(cache, id);
         }
     }
     names_close(&names);
     return result;
+}
+
+/* Whether a slot may have this name: rez's are letters, and so are ours. Others are nobody's to
+ * take. */
+static bool is_slot_name(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz");
+    return length > 0 && length < SLOT_NAME_MAX && name[length] == '\0';
+}
+
+/* Whether a directory may be a hash directory: NAME/VERSION/ and four hexadecimal digits. */
+static bool is_hash_directory(const char *path)
+{
+    const char *hash = strrchr(path, '/');
+    return hash && strspn(hash + 1, "0123456789abcdef") == 4 && hash[5] == '\0';
 }
 
 /* The slot that a name in a hash directory belongs to; false: to none. */
@@ -150,19 +169,19 @@ static bool slot_name_of(const struct names *names, const char *file_name,
     static const char copying[] = ".copying-";
     const char *name = file_name;
     if (slot_name_of_sidecar(file_name, ret))
-        return true;
+        return is_slot_name(ret);
     if (strncmp(name, copying, sizeof(copying) - 1) == 0)
         name += sizeof(copying) - 1;
     else if (*name == '.' || names->type != DT_DIR)
         return false;
-    if (*name == '\0' || strlen(name) >= SLOT_NAME_MAX)
+    if (!is_slot_name(name))
         return false;
     strcpy(ret, name);
     return true;
 }
 
 /* Why a slot that nobody copies to is no use; NULL: it is, or may be. */
-static const char *why_damaged(int hash_fd, const char *path, const char *name)
+static const char *why_damaged(int hash_fd, const char *name)
 {
     char file[SLOT_FILE_MAX];
     struct stat status;
@@ -176,8 +195,6 @@ static const char *why_damaged(int hash_fd, const char *path, const char *name)
         return "its sidecar cannot be read";
     if (result < 0) /* another user's, or of a kind that is not ours to judge */
         return NULL;
-    if (strcmp(sidecar.handle->relative_path, path) != 0)
-        return "its sidecar is another variant's";
     return payload ? NULL : "its payload is missing";
 }
 
@@ -194,8 +211,8 @@ struct judgement {
  * @param before what was said of it without the lock; finding out whether a copier is gone takes
  *               20 ms, so with the lock held it is enough that nothing has changed; NULL: judge
  */
-static struct judgement judge(const struct pkgcache *cache, int hash_fd, const char *path,
-                              const char *name, const struct judgement *before)
+static struct judgement judge(const struct pkgcache *cache, int hash_fd, const char *name,
+                              const struct judgement *before)
 {
     struct judgement judgement = {0};
     struct stat status;
@@ -203,7 +220,7 @@ static struct judgement judge(const struct pkgcache *cache, int hash_fd, const c
     snprintf(file, sizeof(file), ".copying-%s", name);
     CLEANUP_CLOSE int fd = openat(hash_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        judgement.why = why_damaged(hash_fd, path, name);
+        judgement.why = why_damaged(hash_fd, name);
     if (fd < 0 || fstat(fd, &status) < 0)
         return judgement;
     judgement.beat = status.st_mtim;
@@ -230,7 +247,7 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
                           const char *name)
 {
     struct pkgcache *cache = cleaning->cache;
-    struct judgement judgement = judge(cache, hash_fd, path, name, NULL);
+    struct judgement judgement = judge(cache, hash_fd, name, NULL);
     if (!judgement.why)
         return 0;
     if (!cleaning->options->dry_run) {
@@ -238,7 +255,7 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
         int result = lock_for(cleaning, &lock);
         if (result < 0)
             return result;
-        judgement = judge(cache, hash_fd, path, name, &judgement);
+        judgement = judge(cache, hash_fd, name, &judgement);
         if (judgement.why)
             result = slot_retire(cache, lock, hash_fd, name, "damaged");
         lock_release(lock);
@@ -256,6 +273,8 @@ static int clean_hash_directory(void *context, int hash_fd, const char *path)
 {
     struct cleaning *cleaning = context;
     struct names names;
+    if (!is_hash_directory(path))
+        return 0;
     int result = names_open(&names, hash_fd);
     for (const char *file; result == 0 && (file = names_next(&names));) {
         char name[SLOT_NAME_MAX];
@@ -268,45 +287,67 @@ static int clean_hash_directory(void *context, int hash_fd, const char *path)
     return result ? result : check_time(cleaning);
 }
 
-/* Removes a hash directory that has been empty for long, and its parents, with the lock held. */
-static int clean_empty_directory(void *context, int hash_fd, const char *path)
+/* Whether a hash directory has been empty for so long that no rez is about to use it. */
+static bool is_long_empty(int hash_fd)
 {
-    struct cleaning *cleaning = context;
     struct stat status;
     struct names names;
     if (names_open(&names, hash_fd) < 0)
-        return 0;
+        return false;
     bool empty = !names_next(&names) && names.error == 0;
     names_close(&names);
-    if (!empty || fstat(hash_fd, &status) < 0 || age_s(status.st_mtim) < EMPTY_AGE_S)
-        return 0;
+    return empty && fstat(hash_fd, &status) == 0 && age_s(status.st_mtim) >= EMPTY_AGE_S;
+}
+
+/* Removes an empty hash directory, and its parents while they are empty. The lock is held. */
+static int remove_empty(const struct pkgcache *cache, const char *path)
+{
+    CLEANUP_FREE char *name = strdup(path);
+    if (!name)
+        return -ENOMEM;
+    if (unlinkat(cache->fd, name, AT_REMOVEDIR) < 0)
+        return -errno;
+    for (char *slash; (slash = strrchr(name, '/'));) {
+        *slash = '\0';
+        if (unlinkat(cache->fd, name, AT_REMOVEDIR) < 0)
+            break;
+    }
+    return 0;
+}
+
+static int clean_empty_directory(void *context, int hash_fd, const char *path)
+{
+    struct cleaning *cleaning = context;
+    if (is_cancelled(cleaning))
+        return error_set(cleaning->error, ECANCELED, "interrupted");
+    if (!is_hash_directory(path) || !is_long_empty(hash_fd))
+        return check_time(cleaning);
+    int result = 0;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
-        int result = lock_for(cleaning, &lock);
+        result = lock_for(cleaning, &lock);
         if (result < 0)
             return result;
-        CLEANUP_FREE char *name = strdup(path);
-        while (name && unlinkat(cleaning->cache->fd, name, AT_REMOVEDIR) == 0) {
-            char *slash = strrchr(name, '/');
-            if (!slash)
-                break;
-            *slash = '\0';
-        }
+        result = remove_empty(cleaning->cache, path);
         lock_release(lock);
     }
-    say(cleaning, cleaning->options->on_removed, path, "", "was empty");
-    return 0;
+    if (result == 0)
+        say(cleaning, cleaning->options->on_removed, path, "", "was empty");
+    return check_time(cleaning);
 }
 
 int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                    struct pkgcache_error *ret_error)
 {
-    struct cleaning cleaning = {.cache = cache, .options = clean, .error = ret_error};
+    struct pkgcache_error error;
+    struct cleaning cleaning = {
+        .cache = cache, .options = clean, .error = ret_error ? ret_error : &error};
     bool limited = clean->time_limit_s > 0;
+    *cleaning.error = (struct pkgcache_error){0};
     if (limited)
         cleaning.deadline_ns =
             clock_monotonic_ns() + (uint64_t)(clean->time_limit_s * (double)NS_PER_S);
-    int result = cache_make_directories(cache, ret_error);
+    int result = cache_open_directories(cache, ret_error);
     if (result < 0)
         return result;
     result = clean_trash(&cleaning);
@@ -320,7 +361,7 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
         result = clean_trash(&cleaning);
     if (result == NOT_FINISHED)
         return 0;
-    if (result < 0 && result != -ETIMEDOUT && result != -ECANCELED)
-        error_set(ret_error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
+    if (result < 0 && cleaning.error->code == 0)
+        error_set(cleaning.error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
     return result;
 }

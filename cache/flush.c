@@ -6,7 +6,9 @@
 
 #include "engine/compiler.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 
 struct request_list {
     struct flush_request *first;
@@ -14,7 +16,7 @@ struct request_list {
 };
 
 struct flusher {
-    int cache_fd;
+    int cache_fd; /* its own */
     enum pkgcache_durability durability;
     void (*on_done)(void *context);
     void *context;
@@ -22,9 +24,19 @@ struct flusher {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping;
+    bool flushing;
     struct request_list waiting;
     struct request_list done;
+    char written[32]; /* what the kernel last said of pages written */
 };
+
+static void flusher_free(struct flusher *flusher)
+{
+    close(flusher->cache_fd);
+    pthread_mutex_destroy(&flusher->lock);
+    pthread_cond_destroy(&flusher->wake);
+    free(flusher);
+}
 
 static void list_clear(struct request_list *list)
 {
@@ -52,6 +64,13 @@ static struct flush_request *take_group(struct flusher *flusher)
     return group;
 }
 
+/* Without the lock. */
+static int flush(const struct flusher *flusher)
+{
+    return flusher->durability != PKGCACHE_DURABILITY_NONE && syncfs(flusher->cache_fd) < 0 ? -errno
+                                                                                            : 0;
+}
+
 static void *flusher_main(void *argument)
 {
     struct flusher *flusher = argument;
@@ -62,11 +81,17 @@ static void *flusher_main(void *argument)
         if (flusher->stopping)
             break;
         struct flush_request *group = take_group(flusher);
+        flusher->flushing = true;
         pthread_mutex_unlock(&flusher->lock);
-        int result = 0;
-        if (flusher->durability != PKGCACHE_DURABILITY_NONE && syncfs(flusher->cache_fd) < 0)
-            result = -errno;
+        int result = flush(flusher);
         pthread_mutex_lock(&flusher->lock);
+        if (flusher
+                ->stopping) { /* nobody waits: the requests are no more, and this is ours to free */
+            pthread_mutex_unlock(&flusher->lock);
+            flusher_free(flusher);
+            return NULL;
+        }
+        flusher->flushing = false;
         while (group) {
             struct flush_request *request = group;
             group = request->next;
@@ -85,15 +110,20 @@ int flusher_start(int cache_fd, enum pkgcache_durability durability, void (*on_d
     struct flusher *flusher = calloc(1, sizeof(*flusher));
     if (!flusher)
         return -ENOMEM;
-    *flusher = (struct flusher){
-        .cache_fd = cache_fd, .durability = durability, .on_done = on_done, .context = context};
+    *flusher = (struct flusher){.durability = durability, .on_done = on_done, .context = context};
+    flusher->cache_fd = fcntl(cache_fd, F_DUPFD_CLOEXEC, 0);
+    if (flusher->cache_fd < 0) {
+        int error = errno;
+        free(flusher);
+        return -error;
+    }
     list_clear(&flusher->waiting);
     list_clear(&flusher->done);
     pthread_mutex_init(&flusher->lock, NULL);
     pthread_cond_init(&flusher->wake, NULL);
     int code = pthread_create(&flusher->thread, NULL, flusher_main, flusher);
     if (code != 0) {
-        free(flusher);
+        flusher_free(flusher);
         return -code;
     }
     *ret = flusher;
@@ -117,16 +147,33 @@ struct flush_request *flusher_take_done(struct flusher *flusher)
     return done;
 }
 
+bool flusher_progresses(struct flusher *flusher)
+{
+    char written[sizeof(flusher->written)] = "";
+    char line[128];
+    CLEANUP_FCLOSE FILE *stream = fopen("/proc/vmstat", "re");
+    while (stream && fgets(line, sizeof(line), stream))
+        if (sscanf(line, "nr_written %31s", written) == 1)
+            break;
+    bool progresses = strcmp(written, flusher->written) != 0;
+    strcpy(flusher->written, written);
+    return progresses;
+}
+
 void flusher_stop(struct flusher *flusher)
 {
     if (!flusher)
         return;
     pthread_mutex_lock(&flusher->lock);
     flusher->stopping = true;
+    bool busy = flusher->flushing;
+    pthread_t thread = flusher->thread;
+    if (busy)
+        pthread_detach(thread);
     pthread_cond_signal(&flusher->wake);
     pthread_mutex_unlock(&flusher->lock);
-    pthread_join(flusher->thread, NULL);
-    pthread_mutex_destroy(&flusher->lock);
-    pthread_cond_destroy(&flusher->wake);
-    free(flusher);
+    if (busy)
+        return;
+    pthread_join(thread, NULL);
+    flusher_free(flusher);
 }

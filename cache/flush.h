@@ -30,5 +30,13 @@ void flusher_add(struct flusher *flusher, struct flush_request *request);
 /** @return requests that are done, linked by `next`; NULL: none */
 struct flush_request *flusher_take_done(struct flusher *flusher);
 
-/** Waits for the flush that runs; what waits is not flushed any more. NULL is allowed. */
+/**
+ * Whether the kernel has written anything since the last time this was asked (nr_written of
+ * /proc/vmstat): what a flush waits for comes nearer. Any disk counts, which is more than we would
+ * like to know; but a cache's disk that hangs while others are busy is seldom.
+ */
+bool flusher_progresses(struct flusher *flusher);
+
+/** Ends it. What waits is not flushed any more, and a flush that runs is not waited for. NULL is
+ *  allowed. */
 void flusher_stop(struct flusher *flusher);

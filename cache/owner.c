@@ -230,15 +230,24 @@ int64_t owner_boot_time_ns(void)
     return (int64_t)clock_ns(CLOCK_REALTIME) - (int64_t)clock_ns(CLOCK_BOOTTIME);
 }
 
+/* Whether the last sign of life is older than this machine's boot. */
+static bool is_before_boot(const struct timespec *beat)
+{
+    int64_t before_boot_s = (owner_boot_time_ns() - BOOT_MARGIN_NS) / (int64_t)NS_PER_S;
+    return beat && beat->tv_sec < before_boot_s;
+}
+
 /*
  * The boot of a machine ends all its processes, wherever they were. But the record of another
- * machine (a cache on a shared file system) has another boot id too, and its process may be well:
- * only the host name tells. A machine that was renamed at its boot is a case for the grace time.
+ * machine (a cache on a shared file system) has another boot id too, and its process may be well;
+ * and machines, or containers with a boot id of their own, may have the same host name. So the last
+ * sign of life has to be from before our boot, too. All else is a case for the grace time.
  */
-static bool is_of_another_boot(const struct owner *record, const struct owner *self)
+static bool is_of_another_boot(const struct owner *record, const struct owner *self,
+                               const struct timespec *beat)
 {
     return strcmp(record->boot, self->boot) != 0 && record->host[0] &&
-           strcmp(record->host, self->host) == 0;
+           strcmp(record->host, self->host) == 0 && is_before_boot(beat);
 }
 
 /* Whether our pids and start times mean the same processes as the record's. */
@@ -265,14 +274,11 @@ enum owner_state owner_judge(const struct owner *record, const struct owner *sel
                              const struct timespec *beat)
 {
     if (!record || !record->boot[0]) {
-        if (!beat)
-            return OWNER_UNKNOWN;
-        int64_t before_boot_s = (owner_boot_time_ns() - BOOT_MARGIN_NS) / (int64_t)NS_PER_S;
-        return beat->tv_sec < before_boot_s ? OWNER_GONE : OWNER_UNKNOWN;
+        return is_before_boot(beat) ? OWNER_GONE : OWNER_UNKNOWN;
     }
     if (!self->boot[0])
         return OWNER_UNKNOWN;
-    if (is_of_another_boot(record, self))
+    if (is_of_another_boot(record, self, beat))
         return OWNER_GONE;
     if (!is_comparable(record, self))
         return OWNER_UNKNOWN;
@@ -289,8 +295,6 @@ int owner_pidfd(const struct owner *record, const struct owner *self, int *ret_f
 {
     if (!record->boot[0] || !self->boot[0] || !record->start_ticks)
         return -EREMOTE;
-    if (is_of_another_boot(record, self))
-        return -ESRCH;
     if (!is_comparable(record, self))
         return -EREMOTE;
 

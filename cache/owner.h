@@ -79,8 +79,7 @@ bool owner_is_same(const struct owner *one, const struct owner *other);
  *
  * @param record NULL: there is none (rez writes none), or it could not be read
  * @param self   this process
- * @param beat   modification time of the file the record was in; used only when the record does
- *               not name its boot; NULL: not known
+ * @param beat   modification time of the file the record was in; NULL: not known
  * @return       OWNER_GONE: proven; OWNER_ALIVE: it was there a moment ago; OWNER_UNKNOWN: no proof
  *               either way, the caller applies its grace time
  */

@@ -6,11 +6,13 @@
 
 #include "cache/flush.h"
 #include "cache/heartbeat.h"
+#include "cache/roots.h"
 #include "cache/slot.h"
 #include "cache/staging.h"
 #include "cache/watch.h"
 
 enum stage {
+    STAGE_CHECKING, /* its root is being looked at */
     STAGE_NEW,      /* in the queue of those to begin with */
     STAGE_WAITING,  /* for another process */
     STAGE_COPYING,  /* the engine has it */
@@ -44,6 +46,13 @@ struct addition {
     uint64_t wait_deadline_ns; /* CLOCK_MONOTONIC; when the copier's grace time is over */
 };
 
+/** How far a run is as a whole. */
+enum run_phase {
+    RUN_CHECKING, /* roots are looked at */
+    RUN_STAGING,  /* sidecars are flushed, all together */
+    RUN_COPYING,
+};
+
 struct run {
     struct pkgcache *cache;
     const struct pkgcache_warm *warm;
@@ -52,6 +61,13 @@ struct run {
     struct addition *additions;
     struct addition *first_new;
     struct addition **last_new;
+    enum run_phase phase;
+    struct roots *roots;
+    size_t checking; /* roots */
+    uint64_t
+        checking_until_ns; /* CLOCK_MONOTONIC; those that are not looked at by then come later */
+    struct flush_request staged; /* of the sidecars */
+    size_t flushing;             /* variants */
     size_t unfinished;
     bool hangs; /* a job did not end when it was cancelled */
     struct staging staging;
@@ -87,11 +103,14 @@ static inline bool run_is_durable(const struct run *run)
  * or is in the queue again.
  */
 
-/**
- * Looks whether there is anything to do, refuses what cannot be cached, stages the sidecar. The
- * sidecars of a run are flushed together after this.
- */
+/** Looks whether there is anything to do, and has the root looked at. */
 void addition_prepare(struct addition *addition);
+
+/** Takes in what was found of the root: refuses what cannot be cached, queues the rest. */
+void addition_checked(struct addition *addition, const struct root_check *check);
+
+/** Stages the sidecar. Those that are staged first are flushed together. @return 0 or -errno */
+int addition_stage(struct addition *addition, bool durable);
 
 /** Looks again, and judges a slot that another process fills. */
 bool addition_look(struct addition *addition);

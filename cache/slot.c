@@ -323,12 +323,15 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
     int result = make_copying(hash_fd, name, record, &fd);
     if (result == -ENOSPC || result == -EDQUOT) /* a full disk must be possible to clean */
         return slot_retire(cache, lock, hash_fd, name, prefix);
-    if (result == 0 && !lock_still_held(lock))
-        return -ESTALE;
-    if (result == 0)
-        result = move_to_trash(cache, hash_fd, name, prefix);
-    if (result == 0)
-        result = unlink_if_there(hash_fd, sidecar);
+    if (result < 0)
+        return result;
+    result = lock_still_held(lock) ? move_to_trash(cache, hash_fd, name, prefix) : -ESTALE;
+    if (result < 0) { /* not ours to take: it is found again */
+        if (is_file_of(hash_fd, copying, fd, true))
+            unlinkat(hash_fd, copying, 0);
+        return result;
+    }
+    result = unlink_if_there(hash_fd, sidecar);
     if (result == 0)
         result = unlink_if_there(hash_fd, copying);
     return result;

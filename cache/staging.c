@@ -31,20 +31,20 @@ void staging_close(struct staging *staging)
 {
     cleanup_close_fd(&staging->owner_fd);
     cleanup_close_fd(&staging->fd);
-    if (*staging->id)
-        staging_remove(staging->cache, staging->id, -1, NULL);
+    if (*staging->id) {
+        cache_delete_tree(staging->cache, staging->cache->staging_fd, staging->id, -1, NULL);
+        staging_forget(staging->cache, staging->id);
+    }
     *staging = (struct staging){.fd = -1, .owner_fd = -1};
 }
 
-int staging_remove(struct pkgcache *cache, const char *id, int cancel_fd,
-                   struct copyengine_error *ret_error)
+void staging_forget(const struct pkgcache *cache, const char *id)
 {
     char owner_name[NAME_MAX + 1];
-    int result = cache_delete_tree(cache, cache->staging_fd, id, cancel_fd, ret_error);
+    struct stat status;
     snprintf(owner_name, sizeof(owner_name), "%.200s" STAGING_OWNER_SUFFIX, id);
-    if (result == 0)
+    if (fstatat(cache->staging_fd, id, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         unlinkat(cache->staging_fd, owner_name, 0);
-    return result;
 }
 
 int staging_write(const struct staging *staging, const char *name, const char *text, bool durable)

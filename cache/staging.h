@@ -25,9 +25,8 @@ int staging_open(struct pkgcache *cache, struct staging *ret);
 /** Removes the directory and what is left in it. */
 void staging_close(struct staging *staging);
 
-/** Removes a staging directory, then what says who owns it. As cache_delete_tree. */
-int staging_remove(struct pkgcache *cache, const char *id, int cancel_fd,
-                   struct copyengine_error *ret_error);
+/** Removes what says who owns a staging directory, if that is gone. */
+void staging_forget(const struct pkgcache *cache, const char *id);
 
 /** Writes a file with this text. @return 0 or -errno; nothing is left behind then */
 int staging_write(const struct staging *staging, const char *name, const char *text, bool durable);

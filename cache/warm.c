@@ -11,11 +11,14 @@
 #include <sys/eventfd.h>
 
 enum {
-    UNDER_WAY_MAX = 64,     /* variants that are copied at once */
-    SMALL_MAX = 8,          /* of those, that have not turned out to be large */
-    LARGE_BYTES = 64 << 20, /* copied: it is large */
+    UNDER_WAY_MAX = 64,      /* variants that are copied at once */
+    SMALL_MAX = 8,           /* of those, that have not turned out to be large */
+    LARGE_BYTES = 64 << 20,  /* copied: it is large */
+    FLUSHED_MAX = 64,        /* that wait to be flushed */
+    CHECKING_MS = 1000,      /* how long all wait for roots to be looked at */
+    LOOK_INTERVAL_MS = 1000, /* where nothing tells when something has happened */
     REPORT_INTERVAL_MS = 100,
-    CANCEL_WAIT_MS = 5000, /* for jobs to end, when the run is cancelled */
+    CANCEL_WAIT_MS = 600, /* for jobs to end, when the run is cancelled */
     CANCEL_LOCK_MS = 200,
 };
 
@@ -43,21 +46,22 @@ static struct addition *dequeue(struct run *run)
     return addition;
 }
 
-/* How many more variants may be copied now. */
+/* How many more variants may be copied now. Each has descriptors open until it is committed. */
 static unsigned room(const struct run *run)
 {
-    unsigned under_way = 0;
+    unsigned copied = 0;
     unsigned small = 0;
     for (size_t i = 0; i < run->warm->count; i++) {
         const struct addition *addition = &run->additions[i];
         if (addition->stage != STAGE_COPYING || !addition->job)
             continue;
-        under_way++;
+        copied++;
         small += copyengine_job_progress(addition->job).bytes < LARGE_BYTES;
     }
-    if (under_way >= UNDER_WAY_MAX || small >= SMALL_MAX)
+    if (copied >= UNDER_WAY_MAX || small >= SMALL_MAX || run->flushing >= FLUSHED_MAX)
         return 0;
-    return MIN(UNDER_WAY_MAX - under_way, SMALL_MAX - small);
+    unsigned wanted = MIN(UNDER_WAY_MAX - copied, SMALL_MAX - small);
+    return (unsigned)MIN((size_t)wanted, FLUSHED_MAX - run->flushing);
 }
 
 /* Takes the lock; if it cannot be had, the run ends. */
@@ -142,7 +146,7 @@ static void claim(struct run *run, struct addition *group)
 
 static void begin_more(struct run *run)
 {
-    while (run->first_new && run->fatal == 0) {
+    while (run->phase == RUN_COPYING && run->first_new && run->fatal == 0) {
         int result = cache_start_engine(run->cache, run->error);
         if (result < 0)
             run_fail(run, result);
@@ -157,6 +161,12 @@ static void on_flushed(void *context)
 {
     struct run *run = context;
     heartbeat_beat(&run->heartbeat);
+    eventfd_write(run->event_fd, 1);
+}
+
+static void on_checked(void *context)
+{
+    const struct run *run = context;
     eventfd_write(run->event_fd, 1);
 }
 
@@ -183,15 +193,36 @@ static void take_copied(struct run *run)
     flush_each(group);
 }
 
+static void take_checked(struct run *run)
+{
+    struct root_check *check = roots_take_done(run->roots);
+    while (check) {
+        struct root_check *next = check->next;
+        run->checking--;
+        addition_checked(&run->additions[check->index], check);
+        roots_free_check(check);
+        check = next;
+    }
+}
+
 static void take_flushed(struct run *run)
 {
     struct addition *group = NULL;
     struct flush_request *request = flusher_take_done(run->flusher);
-    for (; request; request = request->next) {
+    for (struct flush_request *next; request; request = next) {
+        next = request->next;
+        if (request == &run->staged) {
+            run->phase = RUN_COPYING;
+            continue;
+        }
         struct addition *addition = CONTAINER_OF(request, struct addition, flush);
         addition->next = group;
         group = addition;
     }
+    if (run->staged.result < 0 && run->phase == RUN_COPYING && run->fatal == 0)
+        run_fail(run,
+                 error_set(run->error, -run->staged.result, "cache %s: cannot write to disk: %s",
+                           run->cache->path, strerror(-run->staged.result)));
     struct lock *lock = group ? take_lock(run) : NULL;
     if (!lock)
         return;
@@ -202,6 +233,24 @@ static void take_flushed(struct run *run)
         group = addition->next;
         addition_conclude(addition);
     }
+}
+
+/*
+ * Stages the sidecars of all whose roots are known, and has them flushed together. A root that
+ * takes long holds nobody up: its variant comes later, and its sidecar is flushed by itself.
+ */
+static void stage_sidecars(struct run *run)
+{
+    if (run->checking > 0 && clock_monotonic_ns() < run->checking_until_ns)
+        return;
+    run->phase = RUN_COPYING;
+    if (!run->first_new || !run_is_durable(run))
+        return; /* staged one by one, as they are begun with */
+    for (struct addition *addition = run->first_new; addition; addition = addition->next)
+        if (addition_stage(addition, false) < 0)
+            return; /* it will be tried again, and say why */
+    run->phase = RUN_STAGING;
+    flusher_add(run->flusher, &run->staged);
 }
 
 static void on_watched(void *context, int directory)
@@ -215,19 +264,33 @@ static void on_watched(void *context, int directory)
     }
 }
 
-/* Milliseconds until the grace time of a copier is over; -1: nobody waits for one. */
+/* Milliseconds until something is due without anybody saying so; -1: nothing is. */
 static int wait_timeout_ms(struct run *run)
 {
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t nearest_ns = UINT64_MAX;
+    bool unwatched = false;
     for (size_t i = 0; i < run->warm->count; i++) {
         const struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_WAITING)
+        if (addition->stage == STAGE_WAITING) {
             nearest_ns = MIN(nearest_ns, addition->wait_deadline_ns);
+            unwatched = unwatched || addition->watched_directory < 0;
+        }
     }
+    if (run->phase == RUN_CHECKING)
+        nearest_ns = MIN(nearest_ns, run->checking_until_ns);
+    if (run->flushing > 0 || unwatched)
+        nearest_ns = MIN(nearest_ns, now_ns + LOOK_INTERVAL_MS * NS_PER_MS);
     if (nearest_ns == UINT64_MAX)
         return -1;
     return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
+}
+
+/* A flush completes nothing until its end; but what the kernel writes meanwhile are completions. */
+static void beat_while_flushing(struct run *run)
+{
+    if (run->flushing > 0 && flusher_progresses(run->flusher))
+        heartbeat_beat(&run->heartbeat);
 }
 
 static void enqueue_overdue(struct run *run)
@@ -235,7 +298,8 @@ static void enqueue_overdue(struct run *run)
     uint64_t now_ns = clock_monotonic_ns();
     for (size_t i = 0; i < run->warm->count; i++) {
         struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_WAITING && addition->wait_deadline_ns <= now_ns)
+        if (addition->stage == STAGE_WAITING &&
+            (addition->wait_deadline_ns <= now_ns || addition->watched_directory < 0))
             run_enqueue(run, addition);
     }
 }
@@ -351,7 +415,8 @@ static int open_run(struct run *run)
     pthread_mutex_init(&run->lock, NULL);
     heartbeat_init(&run->heartbeat);
     run->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int result = run->event_fd < 0 ? -errno : watch_open(&run->cache->self, &run->watch);
+    int result = run->event_fd < 0 ? -errno : roots_start(on_checked, run, &run->roots);
+    watch_open(&run->cache->self, &run->watch); /* without it, they are looked at now and then */
     if (result == 0)
         result = flusher_start(run->cache->fd, run->cache->options.durability, on_flushed, run,
                                &run->flusher);
@@ -373,6 +438,7 @@ static int open_run(struct run *run)
 static void close_run(struct run *run)
 {
     flusher_stop(run->flusher);
+    roots_stop(run->roots);
     watch_close(&run->watch);
     for (size_t i = 0; run->additions && i < run->warm->count; i++)
         free(run->additions[i].sidecar_text);
@@ -386,32 +452,55 @@ static void close_run(struct run *run)
     free(run);
 }
 
-/* Looks at all of them first: often there is nothing to copy, and sidecars are flushed together. */
-static void prepare(struct run *run, struct pkgcache_result *results)
+/* Looks at all of them first: often there is nothing to copy. */
+static void prepare(struct run *run)
 {
-    for (size_t i = 0; i < run->warm->count; i++) {
-        run->additions[i].result = &results[i];
+    for (size_t i = 0; i < run->warm->count && run->fatal == 0; i++) {
         addition_prepare(&run->additions[i]);
+        if (cache_is_cancelled(run->warm->cancel_fd))
+            run_fail(run, error_set(run->error, ECANCELED, "interrupted"));
     }
-    if (run->first_new && run_is_durable(run) && syncfs(run->cache->fd) < 0)
-        run_fail(run, error_set(run->error, errno, "cache %s: cannot write to disk: %s",
-                                run->cache->path, strerror(errno)));
+    run->checking_until_ns = clock_monotonic_ns() + CHECKING_MS * NS_PER_MS;
 }
 
 /* Until each has its result, or the run fails. */
 static void drive(struct run *run)
 {
-    begin_more(run);
     while (run->unfinished > 0 && run->fatal == 0) {
         int result = wait_for_events(run, wait_timeout_ms(run));
         if (result < 0)
             run_fail(run, result);
+        beat_while_flushing(run);
         enqueue_overdue(run);
+        take_checked(run);
         take_copied(run);
         take_flushed(run);
+        if (run->phase == RUN_CHECKING)
+            stage_sidecars(run);
         begin_more(run);
         report(run);
     }
+}
+
+/* What was not even begun failed for the same reason as the run. */
+static void fail_all(const struct pkgcache_warm *warm, struct pkgcache_result *results,
+                     const struct pkgcache_error *error)
+{
+    for (size_t i = 0; i < warm->count; i++) {
+        results[i].status = PKGCACHE_FAILED;
+        results[i].reason = strdup(error->message);
+    }
+}
+
+static int run_all(struct run *run, struct pkgcache_result *results)
+{
+    for (size_t i = 0; i < run->warm->count; i++)
+        run->additions[i].result = &results[i];
+    prepare(run);
+    drive(run);
+    if (run->fatal < 0)
+        abort_run(run);
+    return run->fatal;
 }
 
 int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
@@ -419,22 +508,21 @@ int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
 {
     struct pkgcache_error error = {0};
     memset(results, 0, warm->count * sizeof(*results));
-    int result = cache_make_directories(cache, ret_error);
-    if (result < 0)
-        return result;
-    struct run *run = calloc(1, sizeof(*run));
-    if (!run)
-        return error_set(ret_error, ENOMEM, "out of memory");
-    *run = (struct run){.cache = cache, .warm = warm, .error = &error, .unfinished = warm->count};
-    result = open_run(run);
-    if (result == 0) {
-        prepare(run, results);
-        drive(run);
-        result = run->fatal;
-        if (result < 0)
-            abort_run(run);
+    int result = cache_make_directories(cache, &error);
+    struct run *run = result == 0 ? calloc(1, sizeof(*run)) : NULL;
+    if (result == 0 && !run)
+        result = error_set(&error, ENOMEM, "out of memory");
+    if (run) {
+        *run =
+            (struct run){.cache = cache, .warm = warm, .error = &error, .unfinished = warm->count};
+        result = open_run(run);
     }
-    close_run(run);
+    if (result == 0)
+        result = run_all(run, results);
+    else
+        fail_all(warm, results, &error);
+    if (run)
+        close_run(run);
     if (ret_error)
         *ret_error = error;
     return result;

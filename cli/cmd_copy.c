@@ -26,8 +26,7 @@ static void on_progress(void *context, const struct copyengine_progress *progres
 static void on_warning(void *context, const char *path, const char *text)
 {
     const struct copying *copying = context;
-    if (copying->options->verbosity >= 0 && !copying->options->json)
-        fprintf(stderr, "pkgcache: %s: %s\n", path, text);
+    output_warning(copying->options, path, text);
 }
 
 static void on_done(void *context)
@@ -122,8 +121,8 @@ static int copy(struct options *options, struct copyengine *engine, int manifest
     uint64_t start_ns = clock_monotonic_ns();
     int result = copying.event_fd < 0 ? -errno : copyengine_submit(engine, &what, &job);
     if (result < 0)
-        return output_error(options, EXIT_FAILED, -result, "copy %s: %s", what.source,
-                            strerror(-result));
+        return output_error(options, EXIT_FAILED, -result, "copy \"%s\" to \"%s\": %s", what.source,
+                            what.destination, strerror(-result));
     int signal = wait_for_job(job, copying.event_fd, signals_fd());
     double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
     int code = signal ? output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted")

@@ -84,8 +84,9 @@ static char *last_used(struct timespec time)
 {
     char text[32];
     struct tm local;
-    localtime_r(&time.tv_sec, &local);
-    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local);
+    if (!localtime_r(&time.tv_sec, &local) ||
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) == 0)
+        return strdup("?"); /* of a year that no calendar knows */
     return strdup(text);
 }
 

@@ -55,8 +55,7 @@ static void on_result(void *context, size_t index, const struct pkgcache_result 
 static void on_warning(void *context, const char *path, const char *text)
 {
     const struct filling *filling = context;
-    if (filling->options->verbosity >= 0 && !filling->options->json)
-        fprintf(stderr, "pkgcache: %s: %s\n", path, text);
+    output_warning(filling->options, path, text);
 }
 
 static int prepare(struct filling *filling)

@@ -82,7 +82,7 @@ static const struct {
     {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
     {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL, "only say what would go, and why"},
     {"digest", OPTION_DIGEST, COMMAND_WARM | COMMAND_ADD | COMMAND_COPY, "yes|no",
-     "digests in the manifest (copy: yes; none are kept in a cache yet)"},
+     "digests in the manifest (copy: yes; a cache: none)"},
     {"manifest", OPTION_MANIFEST, COMMAND_COPY, "FILE",
      "write what the copy consists of into FILE"},
     {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep users and groups (as root)"},
@@ -143,7 +143,7 @@ static int print_settings(struct options *options)
         }
         printf("\n");
     }
-    return EXIT_DONE;
+    return output_end(options, EXIT_DONE);
 }
 
 static int read_when(struct options *options, const char *name, const char *text, bool json,
@@ -228,7 +228,7 @@ static int read_option(struct options *options, int id, const char *text)
     case OPTION_SET_ID:
         options->set_id = true;
         return -1;
-    default: /* getopt has said what is wrong */
+    default:
         return EXIT_USAGE;
     }
 }
@@ -246,7 +246,7 @@ static int check_command(struct options *options, unsigned used, bool help)
     if (options->argument_count == 0) {
         if (help) {
             print_help(NULL);
-            return EXIT_DONE;
+            return output_end(options, EXIT_DONE);
         }
         return output_error(options, EXIT_USAGE, EINVAL,
                             "no command: try pkgcache warm, or pkgcache --help");
@@ -258,7 +258,7 @@ static int check_command(struct options *options, unsigned used, bool help)
                             "%s: there is no such command; see pkgcache --help", name);
     if (help) {
         print_help(command);
-        return EXIT_DONE;
+        return output_end(options, EXIT_DONE);
     }
     options->command = command;
     options->arguments++;
@@ -287,50 +287,85 @@ static void fill_getopt_table(struct option *ret)
     ret[count] = (struct option){0};
 }
 
-int options_read(int argc, char **argv, struct options *ret)
+/* What getopt does not know. It has passed over that already: the word before the next one. */
+static int refuse_option(const struct options *options, int id, char **argv)
+{
+    return output_error(
+        options, EXIT_USAGE, EINVAL, "%s: %s; see pkgcache --help", argv[optind - 1],
+        id == ':' ? "a value is missing" : "there is no such option, or it takes no value");
+}
+
+/* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
+static int read_options(int argc, char **argv, struct options *options, unsigned *ret_used)
 {
     struct option table[ARRAY_LENGTH(option_table) + SETTING_COUNT + 1];
     struct pkgcache_error error;
-    unsigned used = 0;
-    bool help = false;
-    bool help_settings = false;
-    *ret = (struct options){.touch = true};
-    argv[0] = (char[]){"pkgcache"}; /* what getopt calls us in its messages */
     fill_getopt_table(table);
-    for (int id; (id = getopt_long(argc, argv, "hvq", table, NULL)) != -1;) {
+    opterr = 0;
+    for (int id; (id = getopt_long(argc, argv, ":hvq", table, NULL)) != -1;) {
+        if (id == '?' || id == ':')
+            return refuse_option(options, id, argv);
         if (id >= FIRST_SETTING && id < FIRST_SETTING + SETTING_COUNT) {
-            if (settings_set(&ret->settings, (enum setting_id)(id - FIRST_SETTING), optarg,
+            if (settings_set(&options->settings, (enum setting_id)(id - FIRST_SETTING), optarg,
                              "the command line", &error) < 0)
-                return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
+                return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
             continue;
         }
         for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
             if ((int)option_table[i].id == id)
-                used |= 1U << i;
+                *ret_used |= 1U << i;
         if (id == OPTION_VERSION) {
             printf("pkgcache %s\n", PKGCACHE_VERSION);
-            return EXIT_DONE;
+            return output_end(options, EXIT_DONE);
         }
-        help = help || id == OPTION_HELP;
-        help_settings = help_settings || id == OPTION_HELP_SETTINGS;
-        int code =
-            id == OPTION_HELP || id == OPTION_HELP_SETTINGS ? -1 : read_option(ret, id, optarg);
+        bool only_noted = id == OPTION_HELP || id == OPTION_HELP_SETTINGS;
+        int code = only_noted ? -1 : read_option(options, id, optarg);
         if (code >= 0)
             return code;
     }
-    ret->arguments = argv + optind;
-    ret->argument_count = argc - optind;
-    if (help_settings)
+    options->arguments = argv + optind;
+    options->argument_count = argc - optind;
+    return -1;
+}
+
+/* Whether an option of the table was used. */
+static bool is_used(unsigned used, enum option_id id)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+        if (option_table[i].id == id)
+            return used & 1U << i;
+    return false;
+}
+
+/* Errors are JSON wherever on the line --json stands. */
+static bool asks_for_json(char **argv)
+{
+    while (*++argv && strcmp(*argv, "--") != 0)
+        if (strcmp(*argv, "--json") == 0)
+            return true;
+    return false;
+}
+
+int options_read(int argc, char **argv, struct options *ret)
+{
+    struct pkgcache_error error;
+    unsigned used = 0;
+    *ret = (struct options){.touch = true, .json = asks_for_json(argv)};
+    unsetenv("POSIXLY_CORRECT"); /* options may stand behind the command, whatever else does not */
+    int code = read_options(argc, argv, ret, &used);
+    if (code < 0 && is_used(used, OPTION_HELP_SETTINGS))
         return print_settings(ret);
-    int code = check_command(ret, used, help);
+    if (code < 0)
+        code = check_command(ret, used, is_used(used, OPTION_HELP));
     if (code >= 0)
         return code;
     if (ret->digest && !ret->manifest)
         return output_error(ret, EXIT_USAGE, EINVAL,
                             "--digest=yes: digests go into a manifest, which only copy writes, "
                             "with --manifest=FILE");
+    const char *durability = getenv("PKGCACHE_DURABILITY");
     ret->durability_given =
-        ret->settings.values[SETTING_DURABILITY].text || getenv("PKGCACHE_DURABILITY");
+        ret->settings.values[SETTING_DURABILITY].text || (durability && *durability);
     if (settings_complete(&ret->settings, &error) < 0)
         return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
     return -1;

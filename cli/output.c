@@ -15,6 +15,32 @@ static bool wants_color(const struct options *options)
            (options->color == WHEN_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
 }
 
+/* One JSON object a line on standard error; `exit_code` 0: it does not end with that. */
+static void write_json_line(const char *key, const char *text, int code, int exit_code)
+{
+    CLEANUP_TEXT struct text line = {0};
+    text_printf(&line, "{\"%s\": ", key);
+    json_write_string(&line, text, strlen(text));
+    if (code)
+        text_printf(&line, ", \"errno\": %d", code);
+    if (exit_code)
+        text_printf(&line, ", \"exit\": %d", exit_code);
+    text_append_string(&line, "}\n");
+    if (line.error == 0)
+        fputs(line.bytes, stderr);
+}
+
+void output_warning(const struct options *options, const char *path, const char *text)
+{
+    CLEANUP_FREE char *message = NULL;
+    if (options->verbosity < 0 || asprintf(&message, "%s: %s", path, text) < 0)
+        return;
+    if (options->json)
+        write_json_line("warning", message, 0, 0);
+    else
+        fprintf(stderr, "pkgcache: %s\n", message);
+}
+
 int output_error(const struct options *options, int exit_code, int code, const char *format, ...)
 {
     CLEANUP_FREE char *message = NULL;
@@ -26,12 +52,7 @@ int output_error(const struct options *options, int exit_code, int code, const c
     const char *text = message ? message : "out of memory";
     progress_clear();
     if (options->json) {
-        CLEANUP_TEXT struct text line = {0};
-        text_append_string(&line, "{\"error\": ");
-        json_write_string(&line, text, strlen(text));
-        text_printf(&line, ", \"errno\": %d, \"exit\": %d}\n", code, exit_code);
-        if (line.error == 0)
-            fputs(line.bytes, stderr);
+        write_json_line("error", text, code, exit_code);
     } else {
         bool color = wants_color(options);
         fprintf(stderr, "%spkgcache:%s %s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "",

@@ -7,12 +7,16 @@
 /**
  * Prints "pkgcache: MESSAGE", or with --json one JSON object, on standard error.
  *
- * @param exit_code  what the program will end with
+ * @param exit_code  what the program will end with; 0: it goes on
  * @param code       an errno value; 0: none
  * @return           exit_code
  */
 int output_error(const struct options *options, int exit_code, int code, const char *format, ...)
     PRINTF_LIKE(4, 5);
+
+/** Prints "pkgcache: PATH: TEXT", or with --json one JSON object, on standard error; not with -q.
+ */
+void output_warning(const struct options *options, const char *path, const char *text);
 
 /** Prints a line on standard error with -v. */
 void output_verbose(const struct options *options, const char *format, ...) PRINTF_LIKE(2, 3);

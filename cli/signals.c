@@ -8,12 +8,21 @@
 
 static int signal_fd = -1;
 
+/* Who started us may want us to ignore it, as nohup(1) and a shell's & do. */
+static void add_unless_ignored(sigset_t *set, int number)
+{
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+        sigaddset(set, number);
+}
+
 int signals_open(void)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    add_unless_ignored(&set, SIGINT);
+    add_unless_ignored(&set, SIGTERM);
+    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is no reason to leave work half done */
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -1;
     signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

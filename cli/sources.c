@@ -70,9 +70,11 @@ static void read_root(struct source_variant *item, const struct json *value)
         give_reason(item, "its root is not an absolute path");
         return;
     }
-    item->root = malloc(value->text_length + 1);
-    if (!item->root || utf8_to_path(value->text, value->text_length, item->root) < 0)
+    CLEANUP_FREE char *root = malloc(value->text_length + 1);
+    if (!root || utf8_to_path(value->text, value->text_length, root) < 0)
         give_reason(item, "its root is not a path");
+    else
+        item->root = STEAL(root);
 }
 
 /*
@@ -188,9 +190,10 @@ static int read_standard_input(struct sources *sources, struct pkgcache_error *e
 {
     CLEANUP_TEXT struct text text = {0};
     CLEANUP_JSON struct json_document *document = NULL;
-    int result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, error);
+    struct pkgcache_error why;
+    int result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, &why);
     if (result < 0)
-        return result;
+        return error_set(error, -result, "standard input: %.900s", why.message);
     if (text.length == 0)
         return error_set(error, EINVAL, "standard input: there is nothing in it");
     if (memchr(text.bytes, '\0', text.length))
@@ -247,6 +250,8 @@ static void unite(struct source_variant *first, struct source_variant *again)
 {
     char reason[2 * PATH_MAX + 128];
     bool same = !again->root || (first->root && strcmp(first->root, again->root) == 0);
+    if (again->reason)
+        give_reason(first, again->reason);
     if (!first->root && again->root)
         first->root = STEAL(again->root);
     else if (!same) {

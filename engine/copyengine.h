@@ -210,6 +210,7 @@ COPYENGINE_PUBLIC int copyengine_copy_tree(struct copyengine *engine,
 /**
  * Removes a tree, and waits until that is done.
  *
+ * @param engine    NULL: it is done by the calling thread alone
  * @param dirfd     where `path` starts
  * @param ret_error may be NULL; names the file that could not be removed
  * @return          0, also when there was nothing; or -errno

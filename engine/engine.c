@@ -55,7 +55,7 @@ static void *reader_main(void *argument)
 
 int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned readers)
 {
-    int result = 0;
+    int result = engine->alone ? -EAGAIN : 0;
     workers = MIN(workers, (unsigned)WORKERS_MAX);
     readers = MIN(readers, (unsigned)READERS_MAX);
     while (result == 0 && engine->worker_count < workers) {
@@ -282,6 +282,25 @@ int copyengine_submit_removal(struct copyengine *engine, const struct copyengine
     struct copyengine_job *job;
     int result = job_new_removal(engine, removal, &job);
     return result < 0 ? result : submit(engine, job, ret);
+}
+
+int engine_remove_alone(const struct copyengine_removal *removal, struct copyengine_job **ret)
+{
+    struct copyengine *engine = calloc(1, sizeof(*engine));
+    struct io_port port = {.backend = &io_threads_backend};
+    _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
+    if (!engine)
+        return -ENOMEM;
+    engine->alone = true;
+    engine->backend = port.backend;
+    init(engine);
+    set_bounds(engine);
+    int result = copyengine_submit_removal(engine, removal, ret);
+    while (result == 0 && engine->jobs)
+        walk_read(engine, &port, schedule_take_directory(engine), buffer);
+    io_pool_destroy(&engine->pool);
+    destroy(engine);
+    return result;
 }
 
 void engine_remove_job(struct copyengine *engine, struct copyengine_job *job)

@@ -49,6 +49,7 @@ struct copyengine {
     struct copyengine_job *jobs;
     unsigned job_count;
     bool stopping;
+    bool alone; /* without threads of its own */
     unsigned worker_count;
     struct worker *workers[WORKERS_MAX];
     unsigned reader_count;
@@ -74,6 +75,9 @@ struct slice {
  */
 int engine_new(const struct copyengine_options *options, const struct io_backend *backend,
                struct copyengine **ret, struct copyengine_error *ret_error);
+
+/** Removes a tree without any thread but the caller's. @param ret the job, which is done */
+int engine_remove_alone(const struct copyengine_removal *removal, struct copyengine_job **ret);
 
 /** Takes a job off the list of those that have work. */
 void engine_remove_job(struct copyengine *engine, struct copyengine_job *job);

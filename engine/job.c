@@ -322,7 +322,8 @@ int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *pat
 {
     struct copyengine_removal removal = {.size = sizeof(removal), .dirfd = dirfd, .path = path};
     struct copyengine_job *job;
-    int result = copyengine_submit_removal(engine, &removal, &job);
+    int result = engine ? copyengine_submit_removal(engine, &removal, &job)
+                        : engine_remove_alone(&removal, &job);
     if (result < 0)
         return result;
     const struct copyengine_error *error = &copyengine_wait(job)->error;

@@ -131,6 +131,11 @@ static bool make_destination(const struct io_port *port, struct directory *direc
                                                 .fd = dirfd,
                                                 .name = name,
                                                 .mode = directory->attributes.mode | S_IRWXU});
+    if (result == -EEXIST && !directory->parent) {
+        job_fail_because(job, "mkdir", JOB_DESTINATION, directory, NULL, EEXIST,
+                         "it exists; a copy is made where nothing is: name another, or remove it");
+        return false;
+    }
     if (result < 0) {
         job_fail(job, "mkdir", JOB_DESTINATION, directory, NULL, (int)-result);
         return false;

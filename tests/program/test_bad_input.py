@@ -112,6 +112,14 @@ class Manifests(BadInputTest):
                            for variant in (self.good, other)]
             self.assertIn([], differences)
 
+    def test_a_bad_root_beside_a_good_one(self):
+        """The order makes no difference, and nothing is read that is not there."""
+        bad = [f'/aaaa\udc80{end}\ud800' for end in ('bbbb', 'cccc')]
+        for number, roots in enumerate(([self.good.root, bad[0]], [bad[0], self.good.root], bad)):
+            self.cache = self.path(f'cache-{number}')
+            result = self.warm([Variant(self.good.handle, root) for root in roots])
+            self.assert_refused(result, FAILED)
+
     def test_a_manifest_that_cannot_be_read(self):
         """Missing, a directory."""
         for path in (self.path('missing.json'), self.outside):
@@ -411,14 +419,63 @@ class CommandLine(BadInputTest):
         for line in result.err.splitlines():
             self.assertIsInstance(json.loads(line), dict)
 
+    def test_json_errors_wherever_json_stands(self):
+        """Also of the command line itself, and without an exit code that is none."""
+        bad = Variant({'key': 'other'}, self.good.root)
+        for line in (['--bogus', '--json', 'list'], ['list', '--json', '--columns'],
+                     ['--json', 'nonsense'], ['--cache', self.cache, '--json', 'warm',
+                                              support.write_manifest(self.path('bad.json'), [bad])]):
+            result = self.run_program(*line)
+            self.assertTrue(result.err, line)
+            for text in result.err.splitlines():
+                error = json.loads(text)
+                self.assertIn(error.get('exit'), (None, result.code), line)
+
+    def test_warnings_are_json_too(self):
+        """What was left out is said."""
+        os.mkfifo(os.path.join(self.good.root, 'a-fifo'))
+        result = self.run_program('--json', 'copy', self.good.root, self.path('copy'))
+        self.assert_code(result, DONE)
+        self.assertIn('a-fifo', json.loads(result.err)['warning'])
+
+    def test_posixly_correct(self):
+        """Does not change what a script means."""
+        result = self.run_program('--cache', self.path('missing'), 'list', '--json',
+                                  POSIXLY_CORRECT='1')
+        self.assertIsInstance(json.loads(result.err), dict)
+
     def test_a_full_output(self):
         """What cannot be said is a failure."""
         self.assert_code(self.warm([self.good]), DONE)
-        with open('/dev/full', 'wb') as full:
-            process = support.spawn([support.PROGRAM, '--cache', self.cache, 'list'],
-                                    env=self.environment, stdout=full, stderr=subprocess.PIPE)
-        self.addCleanup(support.kill_process, process)
-        self.assert_code(support.finish(process), FAILED)
+        for line in (['--cache', self.cache, 'list'], ['--help'], ['--version'],
+                     ['--help-settings'], ['warm', '--help']):
+            with open('/dev/full', 'wb') as full:
+                process = support.spawn([support.PROGRAM, *line], env=self.environment, stdout=full,
+                                        stderr=subprocess.PIPE)
+            self.addCleanup(support.kill_process, process)
+            self.assert_code(support.finish(process), FAILED)
+
+    def test_standard_input_that_is_none(self):
+        """The message says so."""
+        process = support.spawn(['sh', '-c', '"$0" "$@" <&-', support.PROGRAM, '--cache', self.cache,
+                                 'warm', '-'], env=self.environment, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        self.assert_refused(support.finish(process), FAILED, about=['standard input'])
+
+    def test_a_time_of_no_calendar(self):
+        """Is listed, with a question mark."""
+        self.assert_code(self.warm([self.good]), DONE)
+        for directory, _, files in os.walk(self.cache):
+            for name in files:
+                if name.endswith('.json'):
+                    sidecar = os.path.join(directory, name)
+        try:
+            os.utime(sidecar, (2**60, 2**60))
+        except OverflowError:
+            self.skipTest('no such time here')
+        result = self.run_program('--cache', self.cache, '--json', 'list')
+        self.assert_code(result, DONE)
+        self.assertEqual(len(result.json()), 1)
 
 
 if __name__ == '__main__':

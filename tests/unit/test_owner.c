@@ -219,12 +219,18 @@ Test(owner, tells_a_pid_that_is_used_again)
 Test(owner, knows_that_a_boot_ends_everything)
 {
     struct owner me = self(), before = me;
+    struct timespec beat = {.tv_sec = (time_t)(owner_boot_time_ns() / (int64_t)NS_PER_S) - 5};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
     strcpy(before.boot, "00000000-0000-0000-0000-000000000000");
-    cr_expect(owner_judge(&before, &me, NULL) == OWNER_GONE);
+    cr_expect(owner_judge(&before, &me, &beat) == OWNER_GONE);
     before.pid_namespace++;
-    cr_expect(owner_judge(&before, &me, NULL) == OWNER_GONE);
-    strcpy(before.host, "another.machine");
+    cr_expect(owner_judge(&before, &me, &beat) == OWNER_GONE);
+    /* A machine of the same name, or a container with a boot id of its own. */
+    cr_expect(owner_judge(&before, &me, &now) == OWNER_UNKNOWN);
     cr_expect(owner_judge(&before, &me, NULL) == OWNER_UNKNOWN);
+    strcpy(before.host, "another.machine");
+    cr_expect(owner_judge(&before, &me, &beat) == OWNER_UNKNOWN);
 }
 
 Test(owner, does_not_guess)

@@ -1,0 +1,152 @@
+/* Looking at roots. Threads are started while all are busy, and own what they work with. */
+#include "cache/roots.h"
+
+#include "engine/compiler.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { THREADS_MAX = 16 };
+
+struct roots {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    void (*on_done)(void *context);
+    void *context;
+    bool stopping;
+    unsigned references; /* the caller's, and each thread's */
+    unsigned threads;
+    unsigned idle;
+    struct root_check *waiting;
+    struct root_check *done;
+};
+
+static void free_checks(struct root_check *check)
+{
+    while (check) {
+        struct root_check *next = check->next;
+        roots_free_check(check);
+        check = next;
+    }
+}
+
+/* With the lock held, which it gives back. */
+static void release(struct roots *roots)
+{
+    bool last = --roots->references == 0;
+    pthread_mutex_unlock(&roots->lock);
+    if (!last)
+        return;
+    free_checks(roots->waiting);
+    free_checks(roots->done);
+    pthread_mutex_destroy(&roots->lock);
+    pthread_cond_destroy(&roots->wake);
+    free(roots);
+}
+
+static void look(struct root_check *check)
+{
+    struct stat status;
+    CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    check->result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
+    if (check->result == 0)
+        check->device = status.st_dev;
+}
+
+static void *roots_main(void *argument)
+{
+    struct roots *roots = argument;
+    pthread_mutex_lock(&roots->lock);
+    while (!roots->stopping) {
+        struct root_check *check = roots->waiting;
+        if (!check) {
+            roots->idle++;
+            pthread_cond_wait(&roots->wake, &roots->lock);
+            roots->idle--;
+            continue;
+        }
+        roots->waiting = check->next;
+        pthread_mutex_unlock(&roots->lock);
+        look(check);
+        pthread_mutex_lock(&roots->lock);
+        check->next = roots->done;
+        roots->done = check;
+        if (!roots->stopping)
+            roots->on_done(roots->context);
+    }
+    release(roots);
+    return NULL;
+}
+
+int roots_start(void (*on_done)(void *context), void *context, struct roots **ret)
+{
+    struct roots *roots = calloc(1, sizeof(*roots));
+    if (!roots)
+        return -ENOMEM;
+    *roots = (struct roots){.on_done = on_done, .context = context, .references = 1};
+    pthread_mutex_init(&roots->lock, NULL);
+    pthread_cond_init(&roots->wake, NULL);
+    *ret = roots;
+    return 0;
+}
+
+/* With the lock held. */
+static void start_thread(struct roots *roots)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, roots_main, roots) != 0)
+        return;
+    pthread_detach(thread);
+    roots->references++;
+    roots->threads++;
+}
+
+int roots_add(struct roots *roots, const char *root, size_t index)
+{
+    size_t bytes = strlen(root) + 1;
+    struct root_check *check = malloc(sizeof(*check) + bytes);
+    if (!check)
+        return -ENOMEM;
+    *check = (struct root_check){.index = index};
+    memcpy(check->root, root, bytes);
+    pthread_mutex_lock(&roots->lock);
+    if (roots->idle == 0 && roots->threads < THREADS_MAX)
+        start_thread(roots);
+    bool taken = roots->threads > 0;
+    if (taken) {
+        check->next = roots->waiting;
+        roots->waiting = check;
+        pthread_cond_signal(&roots->wake);
+    }
+    pthread_mutex_unlock(&roots->lock);
+    if (!taken)
+        roots_free_check(check);
+    return taken ? 0 : -EAGAIN;
+}
+
+struct root_check *roots_take_done(struct roots *roots)
+{
+    pthread_mutex_lock(&roots->lock);
+    struct root_check *done = roots->done;
+    roots->done = NULL;
+    pthread_mutex_unlock(&roots->lock);
+    return done;
+}
+
+void roots_free_check(struct root_check *check)
+{
+    free(check);
+}
+
+void roots_stop(struct roots *roots)
+{
+    if (!roots)
+        return;
+    pthread_mutex_lock(&roots->lock);
+    roots->stopping = true;
+    pthread_cond_broadcast(&roots->wake);
+    release(roots);
+}

@@ -1,0 +1,37 @@
+/*
+ * Looking at the roots of variants, many at once: a server may take its time for each, or never
+ * answer, and the others need not wait for that.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct roots;
+
+/** What was found of one root. Freed with roots_free_check. */
+struct root_check {
+    struct root_check *next;
+    size_t index; /* the caller's */
+    int result;   /* 0: it is a directory that can be read; or -errno */
+    dev_t device; /* that it is on */
+    char root[];
+};
+
+/**
+ * @param on_done called from one of its threads when something was found
+ * @param ret     ended with roots_stop
+ * @return        0 or -ENOMEM
+ */
+int roots_start(void (*on_done)(void *context), void *context, struct roots **ret);
+
+/** Has a root looked at. @return 0, -ENOMEM, or -EAGAIN when there is no thread to be had */
+int roots_add(struct roots *roots, const char *root, size_t index);
+
+/** @return what was found since the last time, linked by `next`; NULL: nothing */
+struct root_check *roots_take_done(struct roots *roots);
+
+void roots_free_check(struct root_check *check);
+
+/** Ends the looking. What hangs is left to the end of the process. NULL is allowed. */
+void roots_stop(struct roots *roots);

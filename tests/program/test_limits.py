@@ -1,0 +1,195 @@
+"""A machine at its limits: few descriptors, threads or watches, a disk or a server that is slow."""
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+import unittest
+
+import mounts
+import support
+from support import DONE, FAILED, INTERRUPTED, TERMINATED, Variant
+
+LONELY = 54321  # a user without any other process
+SLOWSYNC = os.environ.get('PKGCACHE_SLOWSYNC') or \
+    os.path.join(support.TOP, 'build', 'tests', 'libslowsync.so')
+
+
+def hold_inotify(uid, ready_fd):
+    """Uses up all inotify instances of a user; says so, and waits for its end."""
+    os.setuid(uid)
+    library = ctypes.CDLL(None)
+    while library.inotify_init() >= 0:
+        pass
+    os.write(ready_fd, b'!')
+    signal.pause()
+
+
+class LimitsTest(support.ProgramTest):
+    """Runs the program under limits."""
+
+    def under(self, limits, *arguments, uid=None, **environment):
+        """Starts the program with limits as prlimit(1) takes them, e.g. ['--nofile=256:256']."""
+        return self.start(*limits, self.program_for_anybody(), *arguments, uid=uid,
+                          program='prlimit', **environment)
+
+    def manifest(self, variants):
+        """Writes a manifest of these variants."""
+        return support.write_manifest(self.path('manifest.json'), variants)
+
+    def staging(self):
+        """What is in staging."""
+        path = os.path.join(self.cache, '.sys', 'staging')
+        return os.listdir(path) if os.path.isdir(path) else []
+
+    def slow_disk(self, seconds):
+        """Environment variables that make flushes slow."""
+        with open(support.PROGRAM, 'rb') as program:
+            binary = program.read()
+        if b'__asan_init' in binary or b'__tsan_init' in binary:
+            self.skipTest('a sanitizer wants to be loaded first')
+        if not os.path.exists(SLOWSYNC):
+            self.skipTest(f'{SLOWSYNC} is not built')
+        return {'LD_PRELOAD': SLOWSYNC, 'SLOWSYNC_S': str(seconds)}
+
+
+class SlowDisk(LimitsTest):
+    """A flush takes seconds."""
+
+    def test_placed_variants_do_not_use_up_the_descriptors(self):
+        """However many wait for the flush."""
+        root = self.make_variant(files={'file': b'1'}).root
+        variants = [Variant(support.make_handle(name=f'p{number}'), root) for number in range(300)]
+        process = self.under(['--nofile=256:256'], '--cache', self.cache, 'warm',
+                             self.manifest(variants), **self.slow_disk(1))
+        self.assert_code(support.finish(process), DONE)
+        self.assert_sound(variants)
+
+    def interrupt(self, durability):
+        """A signal while a flush runs: it is not waited for."""
+        variant = self.make_variant()
+        environment = self.slow_disk(20)
+        process = self.start('--cache', self.cache, '--durability', durability, 'warm',
+                             self.manifest([variant]), **environment)
+        time.sleep(0.5)
+        since = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        result = support.finish(process, since=since)
+        self.assert_code(result, TERMINATED)
+        self.assertLess(result.seconds, 5)  # of twenty
+        self.assertEqual(self.get(variant), [None])
+        self.assert_code(self.warm([variant]), DONE)
+        self.assert_sound([variant])
+
+    def test_a_signal_while_it_is_flushed(self):
+        """The first flush is of sidecars."""
+        self.interrupt('batch')
+
+
+class SlowServer(LimitsTest):
+    """Roots that take long to be looked at, or for ever."""
+
+    def test_a_signal_while_roots_are_looked_at(self):
+        """Forty roots of half a second each are no reason to wait."""
+        names = [f'{number}' for number in range(40)]
+        for name in names:
+            os.makedirs(self.path('roots', name))
+        with mounts.slow_mount(self.path('roots'), '--delay-ms', '500') as slow:
+            variants = [Variant(support.make_handle(name=f'p{name}'), os.path.join(slow.path, name))
+                        for name in names]
+            process = self.start('--cache', self.cache, 'warm', self.manifest(variants))
+            time.sleep(0.3)
+            since = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            result = support.finish(process, since=since)
+        self.assert_code(result, INTERRUPTED)
+        self.assertLess(result.seconds, 10)  # of twenty
+        self.assertEqual(self.staging(), [])
+
+    def test_the_rest_does_not_wait(self):
+        """A root that takes five seconds to be looked at comes when it comes."""
+        quick, late = self.make_variant('quick'), self.make_variant('late')
+        with mounts.slow_mount(late.root, '--delay-ms', '3000') as slow:
+            process = self.start('--cache', self.cache, 'warm',
+                                 self.manifest([Variant(late.handle, slow.path), quick]))
+            support.wait_until(lambda: self.get(quick) != [None], 'the quick one')
+            self.assertIsNone(process.poll())
+            process.send_signal(signal.SIGINT)
+            self.assert_code(support.finish(process), INTERRUPTED)
+
+
+@unittest.skipIf(os.geteuid(), 'becoming another user needs root')
+class OfAUser(LimitsTest):
+    """Limits that root does not have."""
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.cache)
+        os.chmod(self.cache, 0o777)
+        self.variant = self.make_variant()
+
+    def test_no_thread_to_be_had(self):
+        """A message, nothing in staging; and clean still cleans, on the one thread there is."""
+        line = ['--cache', self.cache, 'warm', self.manifest([self.variant])]
+        result = support.finish(self.under(['--nproc=1:1'], *line, uid=LONELY))
+        self.assert_refused(result, FAILED)
+        self.assertEqual(self.staging(), [])
+        self.assert_code(support.finish(self.under([], *line, uid=LONELY)), DONE)
+        line = ['--cache', self.cache, 'remove', self.variant.argument]
+        self.assert_code(support.finish(self.under(['--nproc=1:1'], *line, uid=LONELY)), DONE)
+        line = ['--cache', self.cache, 'clean']
+        self.assert_code(support.finish(self.under(['--nproc=1:1'], *line, uid=LONELY)), DONE)
+        self.assert_sound([], cleaned=True)
+
+    @contextlib.contextmanager
+    def no_inotify(self, uid):
+        """This user has used up all inotify instances."""
+        read_fd, write_fd = os.pipe()
+        process = multiprocessing.get_context('fork').Process(target=hold_inotify,
+                                                              args=(uid, write_fd), daemon=True)
+        process.start()
+        try:
+            os.read(read_fd, 1)
+            yield
+        finally:
+            process.kill()
+            process.join()
+            os.close(read_fd)
+            os.close(write_fd)
+
+    def test_no_inotify(self):
+        """Who has nothing to wait for does not need it; who has, looks now and then."""
+        how = {'uid': LONELY, 'program': self.program_for_anybody()}
+        os.chmod(self.path(), 0o777)
+        other = self.make_variant('other')
+        with self.no_inotify(LONELY):
+            self.assert_code(self.warm([self.variant], **how), DONE)
+            with mounts.slow_mount(other.root, '--delay-ms', '50') as slow:
+                first = self.start('--cache', self.cache, 'warm',
+                                   self.manifest([Variant(other.handle, slow.path)]))
+                support.wait_until(lambda: self.listing()[-1]['status'] == 'copying'
+                                   if self.listing() else False, 'a copy')
+                self.assert_code(self.warm([other]), DONE)
+                self.assert_code(support.finish(first), DONE)
+        self.assert_sound([self.variant, other])
+
+
+class CopyOntoSomething(LimitsTest):
+    """A destination that exists is nobody's to remove, whatever happens."""
+
+    def test_interrupted_while_the_source_hangs(self):
+        """The copy was refused at once, or never began."""
+        source, destination = self.make_variant().root, self.path('mine')
+        os.mkdir(destination)
+        with open(os.path.join(destination, 'file'), 'wb') as file:
+            file.write(b'precious')
+        with mounts.slow_mount(source, '--delay-ms', '2000') as slow, self.untouched(destination):
+            process = self.start('copy', slow.path, destination)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            self.assert_code(support.finish(process), INTERRUPTED, FAILED)
+
+
+if __name__ == '__main__':
+    unittest.main()
