@@ -67,7 +67,8 @@ struct run {
     uint64_t
         checking_until_ns; /* CLOCK_MONOTONIC; those that are not looked at by then come later */
     struct flush_request staged; /* of the sidecars */
-    size_t flushing;             /* variants */
+    size_t flushing_max;
+    size_t flushing; /* variants */
     size_t unfinished;
     bool hangs; /* a job did not end when it was cancelled */
     struct staging staging;

@@ -9,12 +9,14 @@
 
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 enum {
-    UNDER_WAY_MAX = 64,      /* variants that are copied at once */
-    SMALL_MAX = 8,           /* of those, that have not turned out to be large */
-    LARGE_BYTES = 64 << 20,  /* copied: it is large */
-    FLUSHED_MAX = 64,        /* that wait to be flushed */
+    UNDER_WAY_MAX = 64,     /* variants that are copied at once */
+    SMALL_MAX = 8,          /* of those, that have not turned out to be large */
+    LARGE_BYTES = 64 << 20, /* copied: it is large */
+    FLUSHING_MAX = 64,      /* that wait to be flushed; each has three descriptors open */
+    DESCRIPTORS_PER_FLUSHING = 16,
     CHECKING_MS = 1000,      /* how long all wait for roots to be looked at */
     LOOK_INTERVAL_MS = 1000, /* where nothing tells when something has happened */
     REPORT_INTERVAL_MS = 100,
@@ -58,10 +60,10 @@ static unsigned room(const struct run *run)
         copied++;
         small += copyengine_job_progress(addition->job).bytes < LARGE_BYTES;
     }
-    if (copied >= UNDER_WAY_MAX || small >= SMALL_MAX || run->flushing >= FLUSHED_MAX)
+    if (copied >= UNDER_WAY_MAX || small >= SMALL_MAX || run->flushing >= run->flushing_max)
         return 0;
     unsigned wanted = MIN(UNDER_WAY_MAX - copied, SMALL_MAX - small);
-    return (unsigned)MIN((size_t)wanted, FLUSHED_MAX - run->flushing);
+    return (unsigned)MIN((size_t)wanted, run->flushing_max - run->flushing);
 }
 
 /* Takes the lock; if it cannot be had, the run ends. */
@@ -407,8 +409,17 @@ static void abort_run(struct run *run)
     lock_release(lock);
 }
 
+/* How many may wait to be flushed, by how many files may be open. */
+static size_t flushing_max(void)
+{
+    struct rlimit limit = {.rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return MAX(MIN(limit.rlim_max / DESCRIPTORS_PER_FLUSHING, (rlim_t)FLUSHING_MAX), (rlim_t)1);
+}
+
 static int open_run(struct run *run)
 {
+    run->flushing_max = flushing_max();
     run->staging.fd = run->staging.owner_fd = -1;
     run->watch.inotify_fd = -1;
     run->last_new = &run->first_new;
