@@ -1,172 +1,168 @@
 #!/usr/bin/env python3
-"""Compares `pkgcache copy` with other tools, on file systems in memory.
+"""Compares `pkgcache copy` with other tools; docs/performance.md says how it measures.
 
-usage: bench/run.py [--quick] [--files N]
+    workloads.py    what is copied, from where to where     sourcetree.py  the trees
+    contestants.py  who copies                              measure.py     turns and times
+    promises.py     what ratios should be                   report.py      tables
+    machine.py      what it ran on                          plots.py       pictures
 
-The tools take turns (A B A B ...), so that a busy machine is busy for all of them; what counts is the
-ratio of medians. File systems lie on loop devices in memory, so that the programs are measured and not
-a disk. Writes bench/results/DATE.json and .md. Needs root, for the loop devices.
+Writes results.json, results.md and plots into bench/results/DATE/. Needs root, for loop devices.
 """
 import argparse
 import json
 import os
-import platform
-import random
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import time
+import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(TOP, 'tests', 'program'))
+sys.path.append(os.path.join(TOP, 'tests', 'program'))
 sys.dont_write_bytecode = True
-import mounts  # noqa: E402
+import contestants  # noqa: E402
+import machine  # noqa: E402
+import measure  # noqa: E402
+import promises  # noqa: E402
+import report  # noqa: E402
+import workloads  # noqa: E402
 
-PROGRAM = os.environ.get('PKGCACHE_PROGRAM') or os.path.join(TOP, 'build', 'pkgcache')
-RESULTS = os.path.join(TOP, 'bench', 'results')
-SEED = 20260101
-FILE_SIZE = 8 << 10
-FILES_PER_DIRECTORY = 25
-DEEPEST = 14
-PROMISED_RATIO = {'small': 0.26}  # of `cp -a`, on two cores
-
-
-# --- workloads -------------------------------------------------------------------------------
-
-def make_small_tree(root, files):
-    """Files of 8 KB, 25 a directory, to 14 deep; 2 % links, 10 % executables; always the same."""
-    choices = random.Random(SEED)
-    content = choices.randbytes(FILE_SIZE + files)
-    os.mkdir(root)
-    directories = [root]
-    for number in range(files // FILES_PER_DIRECTORY):
-        parent = choices.choice(directories[-50:])
-        if parent.count('/') - root.count('/') >= DEEPEST:
-            parent = root
-        directories.append(os.path.join(parent, f'directory{number}'))
-        os.mkdir(directories[-1])
-    for number in range(files):
-        path = os.path.join(directories[number // FILES_PER_DIRECTORY % len(directories)],
-                            f'file{number}')
-        if number % 50 == 49:
-            os.symlink(f'file{number - 1}', path)
-            continue
-        with open(path, 'wb') as file:
-            file.write(content[number:number + FILE_SIZE])
-        os.chmod(path, 0o755 if number % 10 == 0 else 0o644)
+HERE = os.path.dirname(os.path.abspath(__file__))
+RESULTS = os.path.join(HERE, 'results')
+PROGRAM = os.environ.get('PKGCACHE_PROGRAM') or os.path.join(TOP, 'build-release', 'pkgcache')
+# The system's Python has its matplotlib, also where another Python comes first.
+PLOTTING_PYTHONS = (sys.executable, '/usr/bin/python3')
+INTERRUPTED = 128 + signal.SIGINT
 
 
-# --- contestants -----------------------------------------------------------------------------
-
-def contestants():
-    """{name: command for (source, copy)}, those that the machine has; the first is the yardstick."""
-    def plain(*words):
-        return lambda source, copy: [*words, source, copy]
-
-    def tar(source, copy):
-        script = 'mkdir "$2" && tar -C "$1" -cf - . | tar -C "$2" -xpf -'
-        return ['sh', '-c', script, 'sh', source, copy]
-
-    known = {
-        'cp -a': plain('cp', '-a'),
-        'pkgcache copy': plain(PROGRAM, 'copy'),
-        'pkgcache copy, ring': plain(PROGRAM, '--backend=ring', 'copy'),
-        'pkgcache copy, threads': plain(PROGRAM, '--backend=threads', 'copy'),
-        'rsync -aHAX': lambda source, copy: ['rsync', '-aHAX', '--whole-file', '--inplace',
-                                             source + '/', copy],
-        'tar pipe': tar,
-    }
-    return {name: command for name, command in known.items()
-            if shutil.which(name.split()[0]) or name.startswith('pkgcache')}
+def parse_options():
+    """The command line."""
+    names = [workload.name for workload in workloads.WORKLOADS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true',
+                        help='what is essential, on smaller trees, in three minutes')
+    parser.add_argument('--full', action='store_true', help='growth up to 1,000,000 files')
+    parser.add_argument('--only', nargs='+', metavar='WORKLOAD', choices=names,
+                        help='these workloads; --list names them')
+    parser.add_argument('--rounds', type=int, metavar='N', help='how often each tool runs')
+    parser.add_argument('--program', default=PROGRAM, metavar='PATH',
+                        help='the pkgcache to measure (PKGCACHE_PROGRAM, else of build-release)')
+    parser.add_argument('--write-docs', action='store_true',
+                        help='put the results into docs/performance.md')
+    parser.add_argument('--list', action='store_true', help='list workloads and tools')
+    options = parser.parse_args()
+    if options.rounds is not None and options.rounds < 1:
+        parser.error('--rounds: at least 1')
+    return options
 
 
-def time_once(command, copy):
-    """Wall seconds of one copy, from caches that are warm; the copy is removed again, unmeasured."""
+def print_list(found):
+    """Workloads, and who would take part."""
+    for workload in workloads.WORKLOADS:
+        marks = '' if workload.quick_trees else '  (not in --quick)'
+        print(f'{workload.name:15} {workload.what}; {workload.source} to {workload.target}, '
+              f'caches {workload.caches}{marks}')
+    print('\ntools:', ', '.join(contestant.name for contestant in found))
+
+
+def check_requirements(options):
+    """Ends the program when it cannot measure here."""
+    if os.geteuid():
+        sys.exit('bench: loop devices need root')
+    if not shutil.which('hyperfine'):
+        sys.exit('bench: hyperfine is not installed')
+    if not os.access(options.program, os.X_OK):
+        sys.exit(f'bench: {options.program} is no program; --program can name one')
+
+
+def chosen(options):
+    """The workloads of this run."""
+    if options.only:
+        return [workload for workload in workloads.WORKLOADS if workload.name in options.only]
+    return [workload for workload in workloads.WORKLOADS if workload.quick_trees or not options.quick]
+
+
+def measure_all(options, found, results, folder):
+    """Fills results in, workload by workload; they are on disk after each."""
     since = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.monotonic() - since
-    subprocess.run(['rm', '-rf', copy], check=True)
-    os.sync()
-    return seconds
+    for workload in chosen(options):
+        def say(text, name=workload.name):
+            print(f'[{time.monotonic() - since:4.0f} s] {name}: {text}', flush=True)
+        try:
+            with workloads.ready(workload, workload.trees_for(options)) as fixture:
+                say(f'ready: {", ".join(str(source.files) for source in fixture.sources)} files')
+                results['workloads'][workload.name] = measure.run(
+                    workload, fixture, found, options.program, workload.rounds_for(options), say)
+        except (unittest.SkipTest, OSError) as reason:
+            say(f'skipped: {reason}')
+            results['skipped'][workload.name] = str(reason)
+        results['promises'] = promises.judge(results['workloads'])
+        results['took_s'] = round(time.monotonic() - since)
+        write_json(results, folder)
 
 
-def compare(source, target, rounds):
-    """{name: [seconds of each round]}; all take turns, and the first round is only to warm up."""
-    times = {}
-    for number in range(rounds + 1):
-        for name, command in contestants().items():
-            copy = os.path.join(target, 'copy')
-            seconds = time_once(command(source, copy), copy)
-            if number:
-                times.setdefault(name, []).append(seconds)
-    return times
+def write_json(results, folder):
+    """Everything that was measured."""
+    with open(os.path.join(folder, 'results.json'), 'w', encoding='utf-8') as file:
+        json.dump(results, file, indent=1)
+        file.write('\n')
 
 
-# --- reports ---------------------------------------------------------------------------------
-
-def summarize(times):
-    """Per contestant the median and its ratio to the first's."""
-    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    yardstick = next(iter(medians.values()))
-    return {name: {'median_s': round(median, 4), 'ratio': round(median / yardstick, 3),
-                   'rounds_s': [round(seconds, 4) for seconds in times[name]]}
-            for name, median in medians.items()}
-
-
-def machine():
-    """What the numbers were taken on."""
-    return {'cores': len(os.sched_getaffinity(0)), 'kernel': platform.release(),
-            'memory_gib': round(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30, 1)}
+def write_reports(options, results, folder):
+    """Tables and plots of what was measured."""
+    with open(os.path.join(folder, 'results.md'), 'w', encoding='utf-8') as file:
+        file.write(f'# Results of {results["started"]}\n\n{report.markdown(results)}')
+    if options.write_docs:
+        report.write_document(results)
+    for python in PLOTTING_PYTHONS:
+        can = subprocess.run([python, '-c', 'import matplotlib'], check=False, capture_output=True)
+        if can.returncode == 0:
+            subprocess.run([python, os.path.join(HERE, 'plots.py'), folder], check=True)
+            return
+    print('bench: no plots: matplotlib is not installed')
 
 
-def markdown(report):
-    """The report as a table."""
-    lines = [f'# {report["workload"]}', '',
-             f'{report["what"]}; {report["machine"]["cores"]} cores, '
-             f'{report["machine"]["memory_gib"]} GiB, kernel {report["machine"]["kernel"]}.',
-             f'Medians of {report["rounds"]}, in turns.', '',
-             '| tool | seconds | of the first |', '| --- | --- | --- |']
-    lines += [f'| {name} | {entry["median_s"]:.3f} | {entry["ratio"]:.2f} |'
-              for name, entry in report['tools'].items()]
-    lines += ['', f'Promised for `pkgcache copy`: {report["promised_ratio"]:.2f}.', '']
-    return '\n'.join(lines)
-
-
-def write_report(report):
-    """Writes both forms and prints one."""
-    os.makedirs(RESULTS, exist_ok=True)
-    name = os.path.join(RESULTS, time.strftime('%Y-%m-%dT%H%M%S-') + report['workload'])
-    with open(name + '.json', 'w', encoding='utf-8') as file:
-        json.dump(report, file, indent=1)
-    with open(name + '.md', 'w', encoding='utf-8') as file:
-        file.write(markdown(report))
-    print(markdown(report))
-    print(f'written: {name}.json, {name}.md')
-
-
-def small(files, rounds):
-    """The small hot tree, from ext4 to ext4."""
-    size = files * FILE_SIZE * 3 + (256 << 20)
-    with mounts.mounted('ext4', size) as source, mounts.mounted('ext4', size) as target:
-        tree = os.path.join(source, 'tree')
-        make_small_tree(tree, files)
-        times = compare(tree, target, rounds)
-    return {'workload': 'small', 'what': f'{files} files of 8 KB, ext4 to ext4, hot',
-            'machine': machine(), 'rounds': rounds, 'promised_ratio': PROMISED_RATIO['small'],
-            'tools': summarize(times)}
+def interrupt(number, _frame):
+    """Ends as Ctrl-C does, so that what was mounted is taken away."""
+    raise KeyboardInterrupt(f'signal {number}')
 
 
 def main():
-    """Runs the workloads."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help='three rounds instead of nine')
-    parser.add_argument('--files', type=int, default=20000, help='of the small tree')
-    options = parser.parse_args()
-    if os.geteuid():
-        sys.exit('bench: loop devices need root')
-    write_report(small(options.files, 3 if options.quick else 9))
+    """Measures, reports; 1 when pkgcache itself failed somewhere."""
+    options = parse_options()
+    found = contestants.find(options.program)
+    if options.list:
+        print_list(found)
+        return 0
+    check_requirements(options)
+    signal.signal(signal.SIGTERM, interrupt)
+    started = time.strftime('%Y-%m-%dT%H%M%S')
+    folder = os.path.join(RESULTS, started)
+    os.makedirs(folder)
+    results = {'started': time.strftime('%Y-%m-%d %H:%M'), 'options': vars(options), 'took_s': 0,
+               'machine': machine.describe(), 'skipped': {}, 'workloads': {}, 'promises': [],
+               'tools': {one.name: {'version': contestants.version(one),
+                                    'command': one.command('SOURCE', 'COPY', False)} for one in found}}
+    status = 0
+    try:
+        measure_all(options, found, results, folder)
+    except KeyboardInterrupt:
+        print('bench: interrupted')
+        status = INTERRUPTED
+    if results['workloads']:
+        write_reports(options, results, folder)
+        print(report.summary(results))
+    print(f'written: {folder}')
+    return status or int(has_failed(found, results))
+
+
+def has_failed(found, results):
+    """Whether pkgcache failed to copy something: then it is broken, whatever the times."""
+    peers = {one.name for one in found if not one.is_ours}
+    return any('failed' in tool for measured in results['workloads'].values()
+               for name, tool in measured['tools'].items() if name not in peers)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { DEVICE_COLD = 32 }; /* from this on, a source is cold */
+
 /** What can be done between two file systems. Starts as "try it"; is learned once per engine. */
 struct device_pair {
     struct device_pair *next;
@@ -18,14 +20,15 @@ struct device_pair {
     atomic_bool no_xattrs;     /* at the source, or at the destination */
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
     atomic_uint slow_inline;   /* in a row */
+    atomic_uint slow_closes;   /* of files at the source */
     atomic_uint hot;           /* reads in a row that were in the page cache */
-    atomic_uint cold;          /* that were not */
+    atomic_uint cold;          /* goes up with those that were not, slowly down with others */
 };
 
 /** Whether reads of the source have to wait for a disk. */
 static inline bool device_pair_is_cold(const struct device_pair *pair)
 {
-    return atomic_load_explicit(&pair->cold, memory_order_relaxed) >= 4;
+    return atomic_load_explicit(&pair->cold, memory_order_relaxed) >= DEVICE_COLD;
 }
 
 /** All pairs that an engine has met. They live as long as the engine. */

@@ -9,6 +9,7 @@
  */
 #include "engine/transfer.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/engine.h"
 #include "engine/hard_link.h"
@@ -25,6 +26,10 @@ enum {
     REMOTE_SHARED_BYTES_MIN = 2 << 20, /* where every read takes its time, more at once pay */
     REMOTE_RANGE_BYTES = 1 << 20,
     STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
+    SLOW_INLINE_NS = 2000000,
+    SLOW_INLINES = 4, /* in a row: a thread that was not running looks slow, too */
+    SLOW_CLOSE_NS = 300000,
+    SLOW_CLOSES = 8, /* a busy machine is slow now and then, too */
 };
 
 static transfer_step step_opened_source, step_listed_xattrs, step_opened_destination, step_complete,
@@ -73,20 +78,39 @@ enum transfer_state transfer_start(struct transfer_host *host, struct transfer *
     return step_submit(host, transfer);
 }
 
+/*
+ * Learns whether what is tried at once because it should not block does block after all: the
+ * promise of RESOLVE_CACHED ends at the dentry cache, and some file systems ask a server then.
+ */
+static void learn_inline(struct device_pair *pair, uint64_t began_ns)
+{
+    if (clock_monotonic_ns() - began_ns < SLOW_INLINE_NS)
+        atomic_store_explicit(&pair->slow_inline, 0, memory_order_relaxed);
+    else if (atomic_fetch_add_explicit(&pair->slow_inline, 1, memory_order_relaxed) + 1 >=
+             SLOW_INLINES)
+        atomic_store_explicit(&pair->no_inline, true, memory_order_relaxed);
+}
+
 static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
 {
     const struct copyengine_job *job = transfer_job(transfer);
     int follow = job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW ? 0 : O_NOFOLLOW;
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_OPEN,
-                              .latency = job_source_latency(job),
-                              .fd = transfer->file->batch->directory->source_fd,
-                              .name = transfer->file->name,
-                              /* O_NONBLOCK: the name may have become a fifo since it was read */
-                              .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
-                          },
-                          step_opened_source);
+    bool tries = job_source_latency(job) == IO_CACHED && host->port.backend->queues;
+    uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
+    enum transfer_state state =
+        transfer_start(host, transfer,
+                       (struct io_op){
+                           .kind = IO_OPEN,
+                           .latency = job_source_latency(job),
+                           .fd = transfer->file->batch->directory->source_fd,
+                           .name = transfer->file->name,
+                           /* O_NONBLOCK: the name may have become a fifo since it was read */
+                           .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
+                       },
+                       step_opened_source);
+    if (tries && state == TRANSFER_ADVANCE)
+        learn_inline(job->pair, began_ns);
+    return state;
 }
 
 void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name)
@@ -386,17 +410,23 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
                           step_close_source);
 }
 
+/* A close of what was only read seldom asks a server; where it does, closes are queued from then
+ * on. */
 static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
 {
     if (transfer->op.result < 0) /* a server may say only now that the disk is full */
         return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_CLOSE,
-                              .latency = job_source_latency(transfer_job(transfer)),
-                              .fd = steal_fd(&transfer->file->source_fd),
-                          },
-                          step_finish);
+    struct device_pair *pair = transfer_job(transfer)->pair;
+    struct io_op op = {.kind = IO_CLOSE, .fd = steal_fd(&transfer->file->source_fd)};
+    if (atomic_load_explicit(&pair->slow_closes, memory_order_relaxed) >= SLOW_CLOSES) {
+        op.latency = IO_REMOTE;
+        return transfer_start(host, transfer, op, step_finish);
+    }
+    uint64_t began_ns = clock_monotonic_ns();
+    io_do(&host->port, op);
+    if (clock_monotonic_ns() - began_ns > SLOW_CLOSE_NS)
+        atomic_fetch_add_explicit(&pair->slow_closes, 1, memory_order_relaxed);
+    return transfer_go_on(transfer, step_finish);
 }
 
 static enum transfer_state step_finish(struct transfer_host *host, struct transfer *transfer)

@@ -60,7 +60,7 @@ class SlowDisk(LimitsTest):
     def test_placed_variants_do_not_use_up_the_descriptors(self):
         """However many wait for the flush."""
         root = self.make_variant(files={'file': b'1'}).root
-        variants = [Variant(support.make_handle(name=f'p{number}'), root) for number in range(300)]
+        variants = [Variant(support.make_handle(name=f'p{number}'), root) for number in range(120)]
         process = self.under(['--nofile=256:256'], '--cache', self.cache, 'warm',
                              self.manifest(variants), **self.slow_disk(1))
         self.assert_code(support.finish(process), DONE)
