@@ -3,7 +3,6 @@
 
 #include "engine/compiler.h"
 
-#include <limits.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
@@ -14,8 +13,6 @@ enum {
     MAGIC_GPFS = 0x47504653,
     MAGIC_BEEGFS = 0x19830326,
 };
-
-enum { BTRFS_WRITERS_MAX = 4 };
 
 void devices_init(struct devices *devices)
 {
@@ -75,11 +72,10 @@ enum io_latency device_latency(int fd)
     }
 }
 
-unsigned device_writers_max(int fd)
+bool device_is_btrfs(int fd)
 {
     struct statfs file_system;
-    bool btrfs = fstatfs(fd, &file_system) == 0 && file_system.f_type == BTRFS_SUPER_MAGIC;
-    return btrfs ? BTRFS_WRITERS_MAX : UINT_MAX;
+    return fstatfs(fd, &file_system) == 0 && file_system.f_type == BTRFS_SUPER_MAGIC;
 }
 
 bool device_pair_cannot(int code)

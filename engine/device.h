@@ -51,13 +51,9 @@ struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t de
  */
 enum io_latency device_latency(int fd);
 
-/**
- * How many threads can usefully make files at once: on most file systems as many as there are, but
- * Btrfs serialises on its trees (measured: 2 to 4 threads are best, more only burn time).
- *
- * @param fd any open file of it
- */
-unsigned device_writers_max(int fd);
+/** Whether a file system copies on write, and has one tree for all: what follows is where it is
+ * used. */
+bool device_is_btrfs(int fd);
 
 /**
  * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot

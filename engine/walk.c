@@ -11,12 +11,16 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-enum { BATCH_FILES_MAX = 64 };
+enum {
+    BATCH_FILES_MAX = 64,
+    BTRFS_WORKERS_MAX = 4, /* it serialises on its trees: more only burn time (measured) */
+};
 
 /* What one piece of a directory held. */
 struct finding {
@@ -114,11 +118,16 @@ static bool learn_destination(struct copyengine_job *job, const struct directory
     job->inherited_bits = status.st_mode & S_ISGID;
     job->modes_need_setting = atomic_load(&job->engine->modes_masked) ||
                               fgetxattr(fd, "system.posix_acl_default", NULL, 0) >= 0;
-    job->workers_max = device_writers_max(fd);
     /* Making files, and writing to the page cache, does not wait for a disk. */
     job->destination_latency = device_latency(fd) == IO_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
     job->pair = devices_find(&job->engine->devices, root->device, status.st_dev);
-    return job->pair;
+    if (!job->pair)
+        return false;
+    bool btrfs = device_is_btrfs(fd);
+    job->workers_max = btrfs ? BTRFS_WORKERS_MAX : UINT_MAX;
+    if (btrfs)
+        atomic_store(&job->pair->no_allocate, true);
+    return true;
 }
 
 static bool make_destination(const struct io_port *port, struct directory *directory, int dirfd,
