@@ -13,6 +13,8 @@ YARDSTICK = 'cp -a'
 OURS = 'pkgcache'
 OURS_RING = 'pkgcache ring'
 OURS_THREADS = 'pkgcache threads'
+OURS_DIGESTS = 'pkgcache digests'
+REMOVER = 'rm -rf'
 DCP = 'dcp'
 DCP_RANKS = 16
 # The Debian package rust-coreutils puts it where it does not hide GNU's; others rename it.
@@ -47,10 +49,18 @@ def find(program):
 
 
 def ours(program):
-    """pkgcache as it chooses, and with each backend."""
+    """pkgcache as it chooses, with each backend, and with digests."""
     settings = {OURS: [], OURS_RING: ['--backend=ring'], OURS_THREADS: ['--backend=threads']}
-    return [Contestant(name, plain([program, *options, 'copy']), [program, '--version'], is_ours=True)
-            for name, options in settings.items()]
+    commands = {name: plain([program, *options, 'copy']) for name, options in settings.items()}
+    commands[OURS_DIGESTS] = lambda source, copy, _reflink: [
+        program, 'copy', f'--manifest={copy}.manifest', source, copy]
+    return [Contestant(name, command, [program, '--version'], is_ours=True)
+            for name, command in commands.items()]
+
+
+def removers(program, cache, doomed):
+    """{name: argument list} that remove a tree that lies where `clean` of this cache deletes."""
+    return {REMOVER: ['rm', '-rf', doomed], OURS: [program, '--cache', cache, '--quiet', 'clean']}
 
 
 def plain(words, reflink_words=()):

@@ -15,7 +15,7 @@ import contestants
 import sourcetree
 from contestants import OURS
 from support import spawn, temporary_name
-from workloads import GROWTH, HOT, SWEEP, Source
+from workloads import GROWTH, HOT, REMOVAL, SWEEP, Source
 
 LIMIT_S = 900  # for one run
 WARM_UP = 'warm-up'
@@ -25,6 +25,9 @@ FINALISTS = 3
 # Before each run: the last copy goes, what it left dirty is written, and caches are dropped.
 PREPARE = ('rm -rf -- "$1" && sync -f "$2" && '
            'if [ -n "$3" ]; then echo "$3" >/proc/sys/vm/drop_caches; fi')
+# Before each removal: the tree is there, and on the disk.
+PREPARE_REMOVAL = ('mkdir -p -- "$2" && rm -rf -- "$2/tree" && cp -a -- "$1" "$2/tree" && '
+                   'sync -f "$2"')
 
 
 class RunFailed(Exception):
@@ -63,9 +66,14 @@ class Timing(NamedTuple):
 
 # --- one run ---------------------------------------------------------------------------------
 
-def time_once(command, fixture):
+def time_copy(command, fixture):
+    """The Timing of a command that copies; raises RunFailed."""
+    return time_once(command, ['sh', '-c', PREPARE, 'sh', fixture.copy, fixture.target,
+                               fixture.dropped])
+
+
+def time_once(command, prepare):
     """The Timing of a command, by hyperfine; raises RunFailed."""
-    prepare = ['sh', '-c', PREPARE, 'sh', fixture.copy, fixture.target, fixture.dropped]
     with tempfile.NamedTemporaryFile(prefix=temporary_name(''), suffix='.json') as export:
         run_group(['hyperfine', '--shell=none', '--runs=1', '--style=none', '--output=inherit',
                    '--export-json', export.name, '--prepare', shlex.join(prepare),
@@ -115,7 +123,7 @@ def take_turns(entries, fixture, rounds, warm_up, say):
             if entry.name in failed:
                 continue
             try:
-                timing = time_once(entry.command, fixture)
+                timing = time_copy(entry.command, fixture)
                 if number == 0:
                     check_copy(entry, fixture)
             except (RunFailed, OSError) as error:
@@ -174,10 +182,29 @@ def grow(program, workload, fixture, rounds, say):
     return {'tools': tools}
 
 
+def remove(program, fixture, rounds, say):
+    """rm -rf and pkgcache in turns; the first round is to warm up."""
+    cache = os.path.join(fixture.target, 'cache')
+    trash = os.path.join(cache, '.sys', 'to_delete')
+    prepare = ['sh', '-c', PREPARE_REMOVAL, 'sh', fixture.source.path, trash]
+    commands = contestants.removers(program, cache, os.path.join(trash, 'tree'))
+    timings = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            timing = time_once(command, prepare)
+            if os.path.lexists(os.path.join(trash, 'tree')):
+                raise OSError(f'{name} left something')
+            timings[name].append(timing)
+        say(f'round {number} of {rounds}')
+    return {'tools': {name: record(of_one[1:]) for name, of_one in timings.items()}}
+
+
 def run(workload, fixture, found, program, rounds, say):
     """Measures a workload that is ready; returns all there is to report."""
     if workload.kind == SWEEP:
         measured = sweep(program, workload, fixture, rounds, say)
+    elif workload.kind == REMOVAL:
+        measured = remove(program, fixture, rounds, say)
     elif workload.kind == GROWTH:
         measured = grow(program, workload, fixture, rounds, say)
     else:

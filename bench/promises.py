@@ -1,8 +1,8 @@
 """What pkgcache promises, and whether a run reached it. No exit status depends on it."""
 from typing import NamedTuple
 
-from contestants import DCP, OURS, OURS_RING, OURS_THREADS, YARDSTICK
-from workloads import HOT, RACE, WORKLOADS
+from contestants import DCP, OURS, OURS_DIGESTS, OURS_RING, OURS_THREADS, REMOVER, YARDSTICK
+from workloads import GROWTH, HOT, RACE, WORKLOADS
 
 FASTEST_PEER = 'the fastest peer'
 BEST_BY_HAND = 'the best by hand'
@@ -32,6 +32,9 @@ PROMISES = (
     Promise('slow-large', OURS, YARDSTICK, 0.35),
     Promise('cold', OURS, YARDSTICK, 0.28),
     Promise('cold', OURS, FASTEST_PEER, 0.60),
+    Promise('small', OURS_DIGESTS, OURS, 1.15),
+    Promise('mixed', OURS_DIGESTS, OURS, 1.15),
+    Promise('removal', OURS, REMOVER, 0.90),
     *(Promise(workload.name, OURS_THREADS, OURS_RING, 1.05) for workload in WORKLOADS
       if workload.kind == RACE and workload.caches == HOT),
     *(Promise(f'sweep-{name}', OURS, BEST_BY_HAND, 1.10)
@@ -42,7 +45,7 @@ PROMISES = (
 
 def is_peer(name):
     """Whether a contestant of a race is none of ours."""
-    return name not in (OURS, OURS_RING, OURS_THREADS)
+    return name not in (OURS, OURS_RING, OURS_THREADS, OURS_DIGESTS)
 
 
 def median_of(tools, name):
@@ -65,7 +68,7 @@ def sides(promise, measured):
         return median_of(measured['final'], OURS), *(best or (None, ''))
     if promise.against == FASTEST_PEER:
         return median_of(tools, promise.tool), *(fastest(tools, is_peer) or (None, ''))
-    if measured['kind'] == RACE:
+    if measured['kind'] != GROWTH:
         return median_of(tools, promise.tool), median_of(tools, promise.against), promise.against
     return per_file(tools, promise.tool), per_file(tools, promise.against), promise.against
 

@@ -4,9 +4,9 @@ import os
 
 import machine
 import promises
-from contestants import OURS, YARDSTICK
+from contestants import OURS, REMOVER, YARDSTICK
 from measure import BACKENDS, IN_FLIGHT
-from workloads import GROWTH, SWEEP
+from workloads import GROWTH, REMOVAL, SWEEP
 
 DOCUMENT = os.path.join(machine.TOP, 'docs', 'performance.md')
 BEGIN = '<!-- latest results: bench/run.py --write-docs replaces what follows -->'
@@ -112,9 +112,19 @@ def growth_table(measured):
     return table(['tree', 'seconds', 'microseconds a file'], rows)
 
 
+def removal_table(measured):
+    """Who removes, and how much faster."""
+    tools = measured['tools']
+    against = promises.median_of(tools, REMOVER)
+    rows = [[name, seconds(tool['median_s']),
+             f'{seconds(tool["least_s"])} – {seconds(tool["most_s"])}',
+             ratio(tool['median_s'], against)] for name, tool in tools.items()]
+    return table(['tool', 'seconds', 'least – most', f'of {REMOVER}'], rows)
+
+
 def workload_section(name, measured):
     """Heading, sentence and table."""
-    tables = {SWEEP: sweep_table, GROWTH: growth_table}
+    tables = {SWEEP: sweep_table, GROWTH: growth_table, REMOVAL: removal_table}
     return [f'### {name}', '', describe_workload(measured), '',
             *tables.get(measured['kind'], race_table)(measured)]
 

@@ -24,14 +24,14 @@ HOT, WITHOUT_NAMES, COLD = 'hot', 'without names', 'cold'
 # What is forgotten before each run: nothing; names and attributes; contents too.
 DROPPED = {HOT: '', WITHOUT_NAMES: '2', COLD: '3'}
 SPARE = {'ext4': GIB, 'xfs': GIB, 'btrfs': 2 * GIB}  # smaller ones are laid out in other ways
-RACE, SWEEP, GROWTH = 'race', 'sweep', 'growth'
+RACE, SWEEP, GROWTH, REMOVAL = 'race', 'sweep', 'growth', 'removal'
 
 
 class Workload(NamedTuple):
     """One workload.
 
     kind          RACE: all contestants; SWEEP: pkgcache by operations in flight; GROWTH: pkgcache by
-                  the size of the tree
+                  the size of the tree; REMOVAL: who removes it
     trees         the tree (GROWTH: several), and in `quick_trees` for a quick run: empty if it is
                   no part of one
     source        a kind of file system, or DISK
@@ -116,6 +116,8 @@ WORKLOADS = (
     Workload('cold', 'log-normal sizes, read from the disk', (mixed(8000),), (mixed(2000),), DISK,
              'xfs', COLD, rounds=5),
     Workload('btrfs', 'files of 8 KB', (small(20000),), (), 'btrfs', 'btrfs', rounds=5),
+    Workload('removal', 'files of 8 KB, copied there and removed again', (small(20000),),
+             (small(3000),), 'ext4', 'ext4', kind=REMOVAL),
     Workload('growth', 'files of 1 KB, by how many they are',
              (tiny(2000), tiny(20000), tiny(200000), tiny(1000000)), (tiny(2000), tiny(20000)),
              'xfs', 'xfs', kind=GROWTH, rounds=5),

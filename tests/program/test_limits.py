@@ -43,12 +43,16 @@ class LimitsTest(support.ProgramTest):
         path = os.path.join(self.cache, '.sys', 'staging')
         return os.listdir(path) if os.path.isdir(path) else []
 
-    def slow_disk(self, seconds):
-        """Environment variables that make flushes slow."""
+    def skip_with_sanitizers(self, why):
+        """They need things of their own."""
         with open(support.PROGRAM, 'rb') as program:
             binary = program.read()
         if b'__asan_init' in binary or b'__tsan_init' in binary:
-            self.skipTest('a sanitizer wants to be loaded first')
+            self.skipTest(why)
+
+    def slow_disk(self, seconds):
+        """Environment variables that make flushes slow."""
+        self.skip_with_sanitizers('a sanitizer wants to be loaded first')
         if not os.path.exists(SLOWSYNC):
             self.skipTest(f'{SLOWSYNC} is not built')
         return {'LD_PRELOAD': SLOWSYNC, 'SLOWSYNC_S': str(seconds)}
@@ -131,6 +135,7 @@ class OfAUser(LimitsTest):
 
     def test_no_thread_to_be_had(self):
         """A message, nothing in staging; and clean still cleans, on the one thread there is."""
+        self.skip_with_sanitizers('a sanitizer needs a thread of its own')
         line = ['--cache', self.cache, 'warm', self.manifest([self.variant])]
         result = support.finish(self.under(['--nproc=1:1'], *line, uid=LONELY))
         self.assert_refused(result, FAILED)
