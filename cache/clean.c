@@ -339,7 +339,7 @@ static int clean_empty_directory(void *context, int hash_fd, const char *path)
 int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                    struct pkgcache_error *ret_error)
 {
-    struct pkgcache_error error;
+    struct pkgcache_error error = {0};
     struct cleaning cleaning = {
         .cache = cache, .options = clean, .error = ret_error ? ret_error : &error};
     bool limited = clean->time_limit_s > 0;

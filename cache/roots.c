@@ -49,7 +49,7 @@ static void release(struct roots *roots)
 
 static void look(struct root_check *check)
 {
-    struct stat status;
+    struct stat status = {0};
     CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check->result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
     if (check->result == 0)

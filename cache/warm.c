@@ -207,6 +207,16 @@ static void take_checked(struct run *run)
     }
 }
 
+/* The first sidecars are on the disk, or cannot be. */
+static void take_staged(struct run *run)
+{
+    int result = run->staged.result;
+    run->phase = RUN_COPYING;
+    if (result < 0)
+        run_fail(run, error_set(run->error, -result, "cache %s: cannot write to disk: %s",
+                                run->cache->path, strerror(-result)));
+}
+
 static void take_flushed(struct run *run)
 {
     struct addition *group = NULL;
@@ -214,17 +224,13 @@ static void take_flushed(struct run *run)
     for (struct flush_request *next; request; request = next) {
         next = request->next;
         if (request == &run->staged) {
-            run->phase = RUN_COPYING;
+            take_staged(run);
             continue;
         }
         struct addition *addition = CONTAINER_OF(request, struct addition, flush);
         addition->next = group;
         group = addition;
     }
-    if (run->staged.result < 0 && run->phase == RUN_COPYING && run->fatal == 0)
-        run_fail(run,
-                 error_set(run->error, -run->staged.result, "cache %s: cannot write to disk: %s",
-                           run->cache->path, strerror(-run->staged.result)));
     struct lock *lock = group ? take_lock(run) : NULL;
     if (!lock)
         return;

@@ -228,7 +228,7 @@ static int run(struct filling *filling, struct pkgcache *cache)
         .variants = filling->variants,
         .count = filling->count,
         .no_wait = options->no_wait,
-        .cancel_fd = signals_open(),
+        .cancel_fd = signals_fd(),
         .on_progress = on_progress,
         .on_result = on_result,
         .on_warning = on_warning,
@@ -268,6 +268,7 @@ int fill_cache(struct options *options, struct sources *sources)
     struct pkgcache *cache = NULL;
     struct pkgcache_error error;
     int code;
+    signals_open();
     make_default_parent(&options->settings);
     if (sources_unite(sources) < 0 || prepare(&filling) < 0)
         code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");

@@ -19,10 +19,11 @@ mode_t attr_permissions(const struct copyengine_job *job, mode_t mode)
     return mode & (S_ISVTX | S_IRWXU | S_IRWXG | S_IRWXO | (job->copy.set_id ? set_id_bits : 0));
 }
 
-static bool is_wanted(const char *name)
+static bool is_wanted(const struct copyengine_job *job, const char *name)
 {
     return strncmp(name, "user.", 5) == 0 || strcmp(name, "system.posix_acl_access") == 0 ||
-           strcmp(name, "system.posix_acl_default") == 0;
+           strcmp(name, "system.posix_acl_default") == 0 ||
+           (job->copy.set_id && strcmp(name, "security.capability") == 0);
 }
 
 static bool is_unsupported(int64_t result)
@@ -65,7 +66,7 @@ int attr_judge_list(const struct io_port *port, struct copyengine_job *job, int 
     }
     int64_t length = listed > 0 ? list(port, fd, small, &names, &allocated) : listed;
     for (int64_t at = 0; at < length; at += (int64_t)strlen(names + at) + 1)
-        if (is_wanted(names + at))
+        if (is_wanted(job, names + at))
             return 1;
     return length < 0 ? (int)length : 0;
 }
@@ -112,7 +113,7 @@ static int copy_xattrs(const struct io_port *port, struct copyengine_job *job, i
     CLEANUP_FREE char *allocated = NULL;
     int64_t length = list(port, source_fd, small, &names, &allocated);
     for (int64_t at = 0; at < length; at += (int64_t)strlen(names + at) + 1) {
-        if (!is_wanted(names + at))
+        if (!is_wanted(job, names + at))
             continue;
         int result = copy_xattr(port, source_fd, destination_fd, names + at);
         if (is_unsupported(result)) { /* the destination has none: said once */

@@ -111,7 +111,7 @@ struct copyengine_copy {
     enum copyengine_priority priority;
     uint64_t bytes_per_s; /* bandwidth of this job; 0: only the engine's limit */
     bool owner;           /* keep user and group: needs root */
-    bool set_id;          /* keep set-user-ID and set-group-ID bits */
+    bool set_id;          /* keep set-user-ID and set-group-ID bits, and capabilities */
     bool digest;          /* take the XXH3-128 of each file whose bytes pass through memory */
     bool manifest;   /* write a manifest of the tree to manifest_fd, with what digests there are */
     int manifest_fd; /* stays yours; written to from its position on. engine/manifest.h has the

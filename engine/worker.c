@@ -8,6 +8,7 @@
 #include "engine/compiler.h"
 #include "engine/transfer.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <sys/mman.h>
 
@@ -175,6 +176,7 @@ static bool begin_file(struct worker *worker)
         transfer_begin_range(transfer, slice->file, slice->offset, slice->range_end);
         slice->file = NULL;
     } else {
+        assert(slice->batch);
         transfer_begin(transfer, slice->batch, slice->batch->names[slice->next++]);
         if (slice->next == slice->end)
             slice->batch = NULL;

@@ -163,6 +163,9 @@ class Xattrs(AttributesTest):
         os.setxattr(self.in_source('program'), 'security.capability', capability)
         self.assert_code(self.run_copy(), DONE)
         self.assertNotIn('security.capability', os.listxattr(self.in_copy('program')))
+        self.copy += '-with-ids'
+        self.assert_code(self.run_copy('--set-id'), DONE)
+        self.assertEqual(os.getxattr(self.in_copy('program'), 'security.capability'), capability)
 
 
 @unittest.skipIf(os.geteuid(), 'giving files away needs root')

@@ -43,6 +43,11 @@ class LimitsTest(support.ProgramTest):
         path = os.path.join(self.cache, '.sys', 'staging')
         return os.listdir(path) if os.path.isdir(path) else []
 
+    def wait_for_start(self):
+        """Returns when the program has opened the cache, and so takes signals its own way."""
+        support.wait_until(lambda: os.path.isdir(os.path.join(self.cache, '.sys', 'to_delete')),
+                           'the cache to be made')
+
     def skip_with_sanitizers(self, why):
         """They need things of their own."""
         with open(support.PROGRAM, 'rb') as program:
@@ -103,6 +108,7 @@ class SlowServer(LimitsTest):
             variants = [Variant(support.make_handle(name=f'p{name}'), os.path.join(slow.path, name))
                         for name in names]
             process = self.start('--cache', self.cache, 'warm', self.manifest(variants))
+            self.wait_for_start()
             time.sleep(0.3)
             since = time.monotonic()
             process.send_signal(signal.SIGINT)
@@ -190,8 +196,8 @@ class CopyOntoSomething(LimitsTest):
         with open(os.path.join(destination, 'file'), 'wb') as file:
             file.write(b'precious')
         with mounts.slow_mount(source, '--delay-ms', '2000') as slow, self.untouched(destination):
-            process = self.start('copy', slow.path, destination)
-            time.sleep(0.3)
+            process = self.start('-v', 'copy', slow.path, destination)
+            self.assertIn(b'backend', process.stderr.readline())
             process.send_signal(signal.SIGINT)
             self.assert_code(support.finish(process), INTERRUPTED, FAILED)
 

@@ -48,9 +48,9 @@ static double run(machine *rate_of, double seconds, unsigned seed)
     uint64_t steps = (uint64_t)(seconds * 1000);
     double completed = 0;
     double before_half = 0;
-    srand(seed);
+    srandom(seed);
     for (uint64_t i = 0; i < steps; i++) {
-        double shaken = 1 + noise * (2.0 * rand() / RAND_MAX - 1);
+        double shaken = 1 + noise * (2.0 * (double)random() / RAND_MAX - 1);
         now_ns += step_ns;
         completed += rate_of(tuner_value(&tuner)) * shaken / 1000;
         tuner_look(&tuner, now_ns, (uint64_t)completed);
