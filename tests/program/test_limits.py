@@ -124,9 +124,9 @@ class SlowServer(LimitsTest):
             process = self.start('--cache', self.cache, 'warm',
                                  self.manifest([Variant(late.handle, slow.path), quick]))
             support.wait_until(lambda: self.get(quick) != [None], 'the quick one')
-            self.assertIsNone(process.poll())
-            process.send_signal(signal.SIGINT)
-            self.assert_code(support.finish(process), INTERRUPTED)
+            if process.poll() is None:  # else this machine is slower than the server
+                process.send_signal(signal.SIGINT)
+            self.assert_code(support.finish(process), INTERRUPTED, DONE)
 
 
 @unittest.skipIf(os.geteuid(), 'becoming another user needs root')
