@@ -123,6 +123,7 @@ class SlowServer(LimitsTest):
         with mounts.slow_mount(late.root, '--delay-ms', '3000') as slow:
             process = self.start('--cache', self.cache, 'warm',
                                  self.manifest([Variant(late.handle, slow.path), quick]))
+            self.wait_for_start()
             support.wait_until(lambda: self.get(quick) != [None], 'the quick one')
             if process.poll() is None:  # else this machine is slower than the server
                 process.send_signal(signal.SIGINT)
