@@ -1,7 +1,8 @@
 /*
  * The heartbeat of all slots that one process owns: their `.copying` files are touched when
  * something completed anywhere in this process, at most every 200 ms, and never by a timer. A copy
- * that hangs is seen to hang.
+ * that hangs is seen to hang. During a flush, what the kernel writes counts as completed: see
+ * flusher_progresses.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
  * The operation table: one description of an operation, two implementations that carry it out (a
- * ring, plain system calls), and one in the tests that makes operations fail. All that the engine
- * does to files goes through it. Knows nothing of trees, jobs or policies.
+ * ring, plain system calls), and one in the tests that makes operations fail. All that
+ * changes files goes through it, and all that reads them; only what a link reaches, and what a
+ * destination is like, is asked beside it. Knows nothing of trees, jobs or policies.
  *
  * An `io` belongs to the thread that made it; only `wake` may be called by others.
  */

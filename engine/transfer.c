@@ -316,8 +316,6 @@ static enum transfer_state copy_contents(struct transfer_host *host, struct tran
         return share(host, transfer);
     transfer->offset = 0;
     transfer->end = file->size;
-    if (transfer->hash)
-        XXH3_128bits_reset(transfer->hash);
     return transfer_go_on(transfer, file->size ? transfer_step_next_extent : transfer_step_copied);
 }
 
