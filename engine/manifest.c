@@ -10,7 +10,7 @@
 enum {
     BUFFER_BYTES = 64 << 10,
     FIELDS_BYTES = 160, /* all but the path */
-    DIGEST_TEXT_BYTES = 2 * sizeof(XXH128_canonical_t) + 1,
+    DIGEST_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1,
 };
 
 struct manifest {
@@ -62,12 +62,11 @@ struct manifest *manifest_new(int fd)
     return manifest;
 }
 
+/* The canonical form of XXH3-128 (xxhash.h): most significant digit first, as xxhsum prints it. */
 static void format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTES])
 {
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, digest);
-    for (size_t i = 0; i < sizeof(canonical.digest); i++)
-        sprintf(ret + 2 * i, "%02x", canonical.digest[i]);
+    snprintf(ret, DIGEST_TEXT_BYTES, "%016" PRIx64 "%016" PRIx64, (uint64_t)digest.high64,
+             (uint64_t)digest.low64);
 }
 
 /* A record, but for the path. */
