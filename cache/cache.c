@@ -127,13 +127,14 @@ int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
 int pkgcache_open(const char *path, const struct pkgcache_options *options, bool create,
                   struct pkgcache **ret, struct pkgcache_error *ret_error)
 {
-    if (options && options->size > sizeof(*options))
-        return error_set(ret_error, EINVAL, "cache %s: options of a newer library", path);
     struct pkgcache *cache = calloc(1, sizeof(*cache));
     if (!cache)
         return error_set(ret_error, ENOMEM, "cache %s: out of memory", path);
-    if (options)
-        memcpy(&cache->options, options, options->size);
+    if (options && take_struct(&cache->options, sizeof(cache->options), options) < 0) {
+        free(cache);
+        return error_set(ret_error, EINVAL, "cache %s: options of a newer library, or of no size",
+                         path);
+    }
     if (cache->options.stall_grace_s == 0)
         cache->options.stall_grace_s = DEFAULT_STALL_GRACE_S;
     if (cache->options.lock_timeout_s == 0)
@@ -163,13 +164,23 @@ void pkgcache_close(struct pkgcache *cache)
     free(cache);
 }
 
+struct copyengine_options cache_engine_options(const struct pkgcache_options *options)
+{
+    return (struct copyengine_options){
+        .size = sizeof(struct copyengine_options),
+        .backend = options->backend,
+        .in_flight = options->in_flight,
+        .bytes_per_s = options->bytes_per_s,
+        .idle_priority = options->idle_priority,
+    };
+}
+
 int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
 {
     struct copyengine_error error;
     if (cache->engine)
         return 0;
-    struct copyengine_options options = cache->options.engine;
-    options.size = sizeof(options);
+    struct copyengine_options options = cache_engine_options(&cache->options);
     int result = copyengine_new(&options, &cache->engine, &error);
     if (result < 0)
         error_set(ret_error, -result, "cannot start the copy engine: %s",

@@ -59,6 +59,9 @@ static inline uint64_t cache_lock_timeout_ms(const struct pkgcache *cache)
     return cache->options.lock_timeout_s * 1000ULL;
 }
 
+/** The options of a cache that are its engine's. */
+struct copyengine_options cache_engine_options(const struct pkgcache_options *options);
+
 /** Starts the cache's engine, unless it runs. @return 0 or -errno */
 int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
@@ -74,6 +77,13 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
 
 /** Writes a name that nobody uses into a buffer: PREFIX-32HEX, as rez names what it deletes. */
 void cache_unique_name(const char *prefix, char *buffer, size_t size);
+
+/** The descriptor that a caller gave to cancel by; -1 for what is none. Who leaves it zero does not
+ * mean standard input. */
+static inline int cache_cancel_fd(int given)
+{
+    return given > 0 ? given : -1;
+}
 
 /** Whether a descriptor is readable now. -1: never. */
 bool cache_is_cancelled(int cancel_fd);

@@ -340,13 +340,18 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                    struct pkgcache_error *ret_error)
 {
     struct pkgcache_error error = {0};
+    struct pkgcache_clean known;
     struct cleaning cleaning = {
-        .cache = cache, .options = clean, .error = ret_error ? ret_error : &error};
-    bool limited = clean->time_limit_s > 0;
+        .cache = cache, .options = &known, .error = ret_error ? ret_error : &error};
+    if (take_struct(&known, sizeof(known), clean) < 0)
+        return error_set(ret_error, EINVAL,
+                         "clean: its options are of a newer library, or no size");
+    known.cancel_fd = cache_cancel_fd(known.cancel_fd);
+    bool limited = known.time_limit_s > 0;
     *cleaning.error = (struct pkgcache_error){0};
     if (limited)
         cleaning.deadline_ns =
-            clock_monotonic_ns() + (uint64_t)(clean->time_limit_s * (double)NS_PER_S);
+            clock_monotonic_ns() + (uint64_t)(known.time_limit_s * (double)NS_PER_S);
     int result = cache_open_directories(cache, ret_error);
     if (result < 0)
         return result;
@@ -357,7 +362,7 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
         result = tree_visit(cache, clean_hash_directory, &cleaning);
     if (result == 0)
         result = tree_visit(cache, clean_empty_directory, &cleaning);
-    if (result == 0 && !clean->dry_run)
+    if (result == 0 && !known.dry_run)
         result = clean_trash(&cleaning);
     if (result == NOT_FINISHED)
         return 0;

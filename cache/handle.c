@@ -427,6 +427,12 @@ void handle_to_json(struct text *text, const struct pkgcache_handle *handle)
     text_append_string(text, ", \"repository_type\": \"" REPOSITORY_TYPE "\"}}");
 }
 
+int pkgcache_handle_new(const char *location, const char *name, const char *version, int32_t index,
+                        struct pkgcache_handle **ret, struct pkgcache_error *ret_error)
+{
+    return handle_create(location, name, version, index, ret, ret_error);
+}
+
 int pkgcache_handle_parse(const char *text, size_t length, struct pkgcache_handle **ret,
                           struct pkgcache_error *ret_error)
 {
@@ -441,4 +447,17 @@ void pkgcache_handle_free(struct pkgcache_handle *handle)
 const char *pkgcache_handle_name(const struct pkgcache_handle *handle)
 {
     return handle->qualified_name;
+}
+
+char *pkgcache_handle_json(const struct pkgcache_handle *handle)
+{
+    struct text text = {0};
+    char *json = NULL;
+    handle_to_json(&text, handle);
+    return text_steal(&text, &json, NULL) < 0 ? NULL : json;
+}
+
+bool pkgcache_handle_equal(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
+{
+    return handle_equal(a, b);
 }

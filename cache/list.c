@@ -25,6 +25,25 @@ int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, b
     return (int)view.status;
 }
 
+int pkgcache_get_many(struct pkgcache *cache, const struct pkgcache_handle *const *handles,
+                      size_t count, bool touch, struct pkgcache_result *results,
+                      struct pkgcache_error *ret_error)
+{
+    int first = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct pkgcache_error error;
+        results[i] = (struct pkgcache_result){0};
+        int status = pkgcache_get(cache, handles[i], touch, &results[i].root, &error);
+        results[i].status = status < 0 ? PKGCACHE_FAILED : (enum pkgcache_status)status;
+        if (status >= 0)
+            continue;
+        results[i].reason = strdup(error.message);
+        if (first == 0)
+            first = error_set(ret_error, error.code, "%s", error.message);
+    }
+    return first;
+}
+
 struct listing {
     struct pkgcache *cache;
     int (*visit)(void *context, const struct pkgcache_entry *entry);

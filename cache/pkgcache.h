@@ -2,7 +2,19 @@
  * libpkgcache: a cache of package payloads on local disk, in a directory shared with rez.
  *
  * A payload is published whole or not at all. Any number of processes, ours and rez's, may use one
- * cache at once. One `struct pkgcache` belongs to one thread at a time.
+ * cache at once. docs/library.md shows how programs use this; here is what each call promises.
+ *
+ * Results. A call returns 0 or what it documents, or -errno. Then `ret_error`, which may be NULL
+ * everywhere, says why; after success it is as it was. Nothing is printed, nothing exits.
+ *
+ * Structures that begin with `size` may grow. Set it to their sizeof and the rest to zero, and what
+ * you do not name is the default, in this version and in later ones.
+ *
+ * Threads. Looking (pkgcache_get, pkgcache_get_many, pkgcache_list, pkgcache_path) is for any
+ * number of threads at once with one `struct pkgcache`, also while another thread changes the
+ * cache. Changing (everything else that takes one) is for one thread at a time; who wants more
+ * opens the cache again, which costs a few system calls. Handles never change, and belong to
+ * whoever holds them. A child of fork(2) opens its own.
  */
 #pragma once
 
@@ -28,7 +40,8 @@ struct pkgcache_error {
     char message[1024];
 };
 
-/** Where a variant stands, or what became of it. The numbers up to 7 are rez's. */
+/** Where a variant stands, or what became of it. The numbers up to 7 are rez's; there may be more.
+ */
 enum pkgcache_status {
     PKGCACHE_NOT_FOUND = 0,
     PKGCACHE_FOUND = 1,
@@ -41,6 +54,15 @@ enum pkgcache_status {
     PKGCACHE_FAILED = 8,
 };
 
+/**
+ * What people call a status: "missing", "cached", "created", "copying", "stalled", "pending",
+ * "removed", "skipped" or "failed".
+ *
+ * @param status as a call returned it; anything negative is "failed"
+ * @return       one word, static; "unknown" for a status of a newer library
+ */
+PKGCACHE_PUBLIC const char *pkgcache_status_name(int status);
+
 /** What survives a power cut. */
 enum pkgcache_durability {
     PKGCACHE_DURABILITY_BATCH, /* whole or absent; one flush for all that are ready */
@@ -52,7 +74,10 @@ struct pkgcache_options {
     size_t size; /* sizeof(struct pkgcache_options) */
     enum pkgcache_durability durability;
     enum copyengine_symlinks symlinks;
-    struct copyengine_options engine;
+    enum copyengine_backend backend; /* this and the next three as in struct copyengine_options */
+    unsigned in_flight;
+    uint64_t bytes_per_s;
+    bool idle_priority;
     bool report_stalled;     /* leave stalled copies alone, as rez does, instead of taking over */
     unsigned stall_grace_s;  /* without a heartbeat, a copier that may live is taken for gone;
                                 default: 60 */
@@ -67,13 +92,13 @@ struct pkgcache_options {
  * @param options NULL: the defaults
  * @param create  make the directory (that one only) when it is missing
  * @param ret     the cache; the caller ends it with pkgcache_close
- * @return        0, -ENOENT, -ENOTDIR, -EACCES, -EROFS, … with ret_error filled in
+ * @return        0; -EINVAL (options), -ENOENT, -ENOTDIR, -EACCES, -EROFS, …
  */
 PKGCACHE_PUBLIC int pkgcache_open(const char *path, const struct pkgcache_options *options,
                                   bool create, struct pkgcache **ret,
                                   struct pkgcache_error *ret_error);
 
-/** NULL is allowed. */
+/** Ends the use of a cache, once no thread uses it any more. NULL is allowed. */
 PKGCACHE_PUBLIC void pkgcache_close(struct pkgcache *cache);
 
 /** @return the cache's directory, absolute; belongs to the cache */
@@ -89,18 +114,34 @@ PKGCACHE_PUBLIC const char *pkgcache_backend_description(const struct pkgcache *
  * Finds a variant. Takes no lock, and answers found only when the payload is there whole.
  *
  * @param touch    record that it was used now
- * @param ret_root the payload's path, allocated; NULL when it is not found
+ * @param ret_root the payload's path, for free(3); NULL when it is not found
  * @return         the status: NOT_FOUND, FOUND, COPYING or COPY_STALLED; or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle,
                                  bool touch, char **ret_root, struct pkgcache_error *ret_error);
 
 /**
- * Makes a handle, what identifies a variant, of JSON as rez writes it: {"key":
- * "filesystem.variant", "variables": {"location", "name", "version", "index", "repository_type"}}.
+ * Makes a handle, what identifies a variant, of its parts.
  *
+ * @param location the repository's directory: an absolute path, as rez has it (links resolved)
+ * @param name     of the package, UTF-8
+ * @param version  UTF-8; NULL: the package has none
+ * @param index    of the variant, from 0; -1: the package has no variants
+ * @param ret      the handle; the caller frees it with pkgcache_handle_free
+ * @return         0; -EINVAL: none that rez can read back; -ENOMEM; -ENOTSUP: this machine's
+ *                 OpenSSL has no SHA-1
+ */
+PKGCACHE_PUBLIC int pkgcache_handle_new(const char *location, const char *name, const char *version,
+                                        int32_t index, struct pkgcache_handle **ret,
+                                        struct pkgcache_error *ret_error);
+
+/**
+ * Makes a handle of JSON as rez writes it: {"key": "filesystem.variant", "variables": {"location",
+ * "name", "version", "index", "repository_type"}}.
+ *
+ * @param length of `text` in bytes; no NUL is needed
  * @param ret the handle; the caller frees it with pkgcache_handle_free
- * @return    0; -EBADMSG: no JSON; -EINVAL: none that rez can read back; -ENOMEM
+ * @return    0; -EBADMSG: no JSON; -EINVAL: none that rez can read back; -ENOMEM, -ENOTSUP
  */
 PKGCACHE_PUBLIC int pkgcache_handle_parse(const char *text, size_t length,
                                           struct pkgcache_handle **ret,
@@ -112,19 +153,45 @@ PKGCACHE_PUBLIC void pkgcache_handle_free(struct pkgcache_handle *handle);
 /** @return NAME-VERSION, or NAME; belongs to the handle */
 PKGCACHE_PUBLIC const char *pkgcache_handle_name(const struct pkgcache_handle *handle);
 
+/** @return the handle as JSON, for free(3), which pkgcache_handle_parse reads; NULL: no memory */
+PKGCACHE_PUBLIC char *pkgcache_handle_json(const struct pkgcache_handle *handle);
+
+/** Whether both are the same variant. */
+PKGCACHE_PUBLIC bool pkgcache_handle_equal(const struct pkgcache_handle *a,
+                                           const struct pkgcache_handle *b);
+
 /** A variant to be cached. */
 struct pkgcache_variant {
     const struct pkgcache_handle *handle;
     const char *root; /* the payload at its source */
 };
 
+/** What became of one variant. The strings are freed with pkgcache_results_free. */
 struct pkgcache_result {
-    enum pkgcache_status status; /* FOUND, CREATED, COPYING, COPY_STALLED, SKIPPED or FAILED */
-    char *root;                  /* of the cached payload; NULL when there is none */
-    char *reason;                /* why not, for people; NULL when there is nothing to say */
-    uint64_t files;              /* copied for it */
+    enum pkgcache_status status;
+    char *root;     /* of the cached payload; NULL when there is none */
+    char *reason;   /* why not, for people; NULL when there is nothing to say */
+    uint64_t files; /* copied for it */
     uint64_t bytes;
 };
+
+/** Frees what results own, not the array. */
+PKGCACHE_PUBLIC void pkgcache_results_free(struct pkgcache_result *results, size_t count);
+
+/**
+ * Finds many variants: pkgcache_get for each, and no faster than that. Where one cannot be looked
+ * up the others still are.
+ *
+ * @param handles in any order, also several times the same
+ * @param touch   record of those that are found that they were used now
+ * @param results one for each handle, in the same order, filled in whatever happens: NOT_FOUND,
+ *                FOUND, COPYING, COPY_STALLED or FAILED
+ * @return        0, or -errno of the first that FAILED
+ */
+PKGCACHE_PUBLIC int pkgcache_get_many(struct pkgcache *cache,
+                                      const struct pkgcache_handle *const *handles, size_t count,
+                                      bool touch, struct pkgcache_result *results,
+                                      struct pkgcache_error *ret_error);
 
 /** How far a warm is. */
 struct pkgcache_progress {
@@ -139,7 +206,7 @@ struct pkgcache_warm {
     const struct pkgcache_variant *variants;
     size_t count;
     bool no_wait;  /* do not wait for variants that another process copies: COPYING */
-    int cancel_fd; /* readable: stop, roll back what is unfinished; -1: none */
+    int cancel_fd; /* readable: stop, roll back what is unfinished; 0 or -1: none */
     /* From the calling thread, when something completed, at most every 100 ms or so. */
     void (*on_progress)(void *context, const struct pkgcache_progress *progress);
     /* From the calling thread, when a variant is done; `result` is as it stays. */
@@ -152,18 +219,26 @@ struct pkgcache_warm {
 /**
  * Brings variants into the cache: several at once, small ones before large ones.
  *
- * @param results one for each variant, in the same order, filled in whatever happens; freed with
- *                pkgcache_results_free
+ * @param results one for each variant, in the same order: FOUND, CREATED, COPYING, COPY_STALLED,
+ *                SKIPPED or FAILED; filled in whatever happens but -EINVAL
  * @return        0 when each has a result of its own; -ETIMEDOUT when the lock could not be had,
  *                -ECANCELED when cancel_fd became readable, or -errno when the cache cannot be
- *                used: then those that were not done are FAILED with that reason
+ *                used: then those that were not done are FAILED with that reason; -EINVAL: `warm`
+ *                is none of this library
  */
 PKGCACHE_PUBLIC int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
                                   struct pkgcache_result *results,
                                   struct pkgcache_error *ret_error);
 
-/** Frees what results own, not the array. */
-PKGCACHE_PUBLIC void pkgcache_results_free(struct pkgcache_result *results, size_t count);
+/**
+ * Brings one variant into the cache, and waits for that: pkgcache_warm without callbacks.
+ *
+ * @param ret_result as of pkgcache_warm; freed with pkgcache_results_free
+ * @return           as pkgcache_warm
+ */
+PKGCACHE_PUBLIC int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
+                                 struct pkgcache_result *ret_result,
+                                 struct pkgcache_error *ret_error);
 
 /** One line of a listing. */
 struct pkgcache_entry {
@@ -175,7 +250,8 @@ struct pkgcache_entry {
 };
 
 /**
- * Lists variants. Those that come or go meanwhile may or may not be in it; damaged ones are not.
+ * Lists variants, in no order. Those that come or go meanwhile may or may not be in it; damaged
+ * ones are not.
  *
  * @param visit called for each; what it is given lives until it returns; non-zero ends the listing
  * @return      0, what `visit` returned, or -errno
@@ -196,7 +272,7 @@ struct pkgcache_clean {
     size_t size;         /* sizeof(struct pkgcache_clean) */
     double time_limit_s; /* looked at after each step; 0: none. With one, stalled copies stay */
     bool dry_run;        /* only say what would go */
-    int cancel_fd;       /* readable: stop; -1: none */
+    int cancel_fd;       /* readable: stop; 0 or -1: none */
     /* Something went, or would go; `why` is a few words. */
     void (*on_removed)(void *context, const char *path, const char *why);
     void (*on_failed)(void *context, const char *path, const char *why);
@@ -207,7 +283,7 @@ struct pkgcache_clean {
  * Deletes what is no use any more: removed payloads, what dead processes left in staging, stalled
  * and damaged slots, directories that have been empty for a minute.
  *
- * @return 0, -ETIMEDOUT (the lock), -ECANCELED, or -errno
+ * @return 0, -ETIMEDOUT (the lock), -ECANCELED, -EINVAL (`clean`), or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                                    struct pkgcache_error *ret_error);

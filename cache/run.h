@@ -56,6 +56,7 @@ enum run_phase {
 struct run {
     struct pkgcache *cache;
     const struct pkgcache_warm *warm;
+    struct pkgcache_warm known; /* `warm` points here */
     struct pkgcache_error *error;
     int fatal; /* -errno: the run ends, nothing new is begun */
     struct addition *additions;

@@ -173,14 +173,10 @@ struct pkgcache_options settings_cache_options(const struct settings *settings)
         .size = sizeof(struct pkgcache_options),
         .durability = (enum pkgcache_durability)values[SETTING_DURABILITY].number,
         .symlinks = (enum copyengine_symlinks)values[SETTING_SYMLINKS].number,
-        .engine =
-            {
-                .size = sizeof(struct copyengine_options),
-                .backend = (enum copyengine_backend)values[SETTING_BACKEND].number,
-                .in_flight = (unsigned)values[SETTING_IN_FLIGHT].number,
-                .bytes_per_s = values[SETTING_BWLIMIT].number,
-                .idle_priority = values[SETTING_IO_PRIORITY].number == 1,
-            },
+        .backend = (enum copyengine_backend)values[SETTING_BACKEND].number,
+        .in_flight = (unsigned)values[SETTING_IN_FLIGHT].number,
+        .bytes_per_s = values[SETTING_BWLIMIT].number,
+        .idle_priority = values[SETTING_IO_PRIORITY].number == 1,
         .report_stalled = values[SETTING_STALLED].number == 1,
         .stall_grace_s = (unsigned)values[SETTING_STALL_GRACE].number,
         .lock_timeout_s = (unsigned)values[SETTING_LOCK_TIMEOUT].number,

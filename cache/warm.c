@@ -524,25 +524,38 @@ int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
                   struct pkgcache_result *results, struct pkgcache_error *ret_error)
 {
     struct pkgcache_error error = {0};
-    memset(results, 0, warm->count * sizeof(*results));
+    struct pkgcache_warm known;
+    if (take_struct(&known, sizeof(known), warm) < 0)
+        return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
+    known.cancel_fd = cache_cancel_fd(known.cancel_fd);
+    memset(results, 0, known.count * sizeof(*results));
     int result = cache_make_directories(cache, &error);
     struct run *run = result == 0 ? calloc(1, sizeof(*run)) : NULL;
     if (result == 0 && !run)
         result = error_set(&error, ENOMEM, "out of memory");
     if (run) {
-        *run =
-            (struct run){.cache = cache, .warm = warm, .error = &error, .unfinished = warm->count};
+        *run = (struct run){
+            .cache = cache, .known = known, .error = &error, .unfinished = known.count};
+        run->warm = &run->known;
         result = open_run(run);
     }
     if (result == 0)
         result = run_all(run, results);
     else
-        fail_all(warm, results, &error);
+        fail_all(&known, results, &error);
     if (run)
         close_run(run);
-    if (ret_error)
+    if (ret_error && result < 0)
         *ret_error = error;
     return result;
+}
+
+int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
+                 struct pkgcache_result *ret_result, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_warm warm = {.size = sizeof(warm), .variants = variant, .count = 1};
+    *ret_result = (struct pkgcache_result){0};
+    return pkgcache_warm(cache, &warm, ret_result, ret_error);
 }
 
 void pkgcache_results_free(struct pkgcache_result *results, size_t count)

@@ -1,4 +1,5 @@
 /* pkgcache copy: the engine alone. Copies a tree to a destination that does not exist. */
+#include "cache/cache.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -154,10 +155,11 @@ static int copy_with_manifest(struct options *options, struct copyengine *engine
 int cmd_copy(struct options *options)
 {
     struct pkgcache_options settings = settings_cache_options(&options->settings);
+    struct copyengine_options engine_options = cache_engine_options(&settings);
     struct copyengine *engine;
     struct copyengine_error error;
     signals_open();
-    int result = copyengine_new(&settings.engine, &engine, &error);
+    int result = copyengine_new(&engine_options, &engine, &error);
     if (result < 0)
         return output_error(options, EXIT_FAILED, -result, "cannot start the copy engine: %s",
                             *error.explanation ? error.explanation : strerror(-result));

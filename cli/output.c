@@ -110,14 +110,7 @@ const char *output_bytes(double bytes, char buffer[static 16])
 
 const char *output_status(int status)
 {
-    static const char *const words[] = {
-        [PKGCACHE_NOT_FOUND] = "missing",    [PKGCACHE_FOUND] = "cached",
-        [PKGCACHE_CREATED] = "created",      [PKGCACHE_COPYING] = "copying",
-        [PKGCACHE_COPY_STALLED] = "stalled", [PKGCACHE_PENDING] = "pending",
-        [PKGCACHE_REMOVED] = "removed",      [PKGCACHE_SKIPPED] = "skipped",
-        [PKGCACHE_FAILED] = "failed",
-    };
-    return status < 0 ? "failed" : words[status];
+    return pkgcache_status_name(status);
 }
 
 int output_exit_code(int result)

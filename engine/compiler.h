@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -59,6 +60,29 @@ static inline int steal_fd(int *fd)
     int stolen = *fd;
     *fd = -1;
     return stolen;
+}
+
+/**
+ * Takes a structure of a caller's that begins with its own size, and may be of an older or a newer
+ * header: what the caller does not know becomes zero, and what this library does not know must be.
+ *
+ * @param ret   receives the structure
+ * @param size  of `ret` in bytes
+ * @param given the caller's; its first member is a size_t
+ * @return      0; -EINVAL: no size, or something is asked for that only a newer library can do
+ */
+static inline int take_struct(void *ret, size_t size, const void *given)
+{
+    size_t given_size;
+    memcpy(&given_size, given, sizeof(given_size));
+    if (given_size < sizeof(given_size))
+        return -EINVAL;
+    for (size_t i = size; i < given_size; i++)
+        if (((const char *)given)[i] != 0)
+            return -EINVAL;
+    memset(ret, 0, size);
+    memcpy(ret, given, MIN(size, given_size));
+    return 0;
 }
 
 /** Hands a pointer on: returns it, and leaves NULL behind for the cleanup attribute. */

@@ -174,15 +174,15 @@ int engine_new(const struct copyengine_options *options, const struct io_backend
                struct copyengine **ret, struct copyengine_error *ret_error)
 {
     const char *why = "";
-    int result = -ENOMEM;
+    struct copyengine_options known = {0};
     struct copyengine *engine = NULL;
-    if (options && options->size > sizeof(*options))
-        result = -EINVAL;
-    else
+    int result = options ? take_struct(&known, sizeof(known), options) : 0;
+    if (result == 0) {
         engine = calloc(1, sizeof(*engine));
+        result = engine ? 0 : -ENOMEM;
+    }
     if (engine) {
-        if (options)
-            memcpy(&engine->options, options, options->size);
+        engine->options = known;
         init(engine);
         engine->backend = backend;
         result = backend ? 0 : choose_backend(engine, &why);

@@ -67,10 +67,10 @@ static int job_new(struct copyengine *engine, enum job_kind kind,
 int job_new_copy(struct copyengine *engine, const struct copyengine_copy *copy,
                  struct copyengine_job **ret)
 {
-    struct copyengine_copy known = {0};
-    if (copy->size > sizeof(known))
-        return -EINVAL;
-    memcpy(&known, copy, copy->size);
+    struct copyengine_copy known;
+    int result = take_struct(&known, sizeof(known), copy);
+    if (result < 0)
+        return result;
     if (!known.source || !known.destination || !*known.source || !*known.destination)
         return -EINVAL;
     return job_new(engine, JOB_COPY, &known, ret);
@@ -79,10 +79,10 @@ int job_new_copy(struct copyengine *engine, const struct copyengine_copy *copy,
 int job_new_removal(struct copyengine *engine, const struct copyengine_removal *removal,
                     struct copyengine_job **ret)
 {
-    struct copyengine_removal known = {0};
-    if (removal->size > sizeof(known))
-        return -EINVAL;
-    memcpy(&known, removal, removal->size);
+    struct copyengine_removal known;
+    int result = take_struct(&known, sizeof(known), removal);
+    if (result < 0)
+        return result;
     if (!known.path || !*known.path)
         return -EINVAL;
     return job_new(engine, JOB_REMOVAL,
