@@ -7,33 +7,41 @@
  * It stays in the foreground until it is unmounted or gets SIGTERM. What it can do wrong, and no
  * more:
  *
- *     --delay-ms N        sleeps N ms before it answers a lookup, getattr, open, read or readdir
+ *     --delay-ms N        answers a lookup, getattr, open, read, readlink, or the first readdir of
+ *                         a directory N ms after it was asked
  *     --jitter-ms N       and up to N ms more, evenly spread
  *     --bandwidth BYTES   reads share this many bytes a second
  *     --hang-file SUFFIX  reads of a file whose path ends so are not answered while it is mounted;
  *                         they fail with EINTR when the reader is killed
  *     --count-file FILE   at the end, writes "OPENS READS PATH" and a NUL for each file that was
- * opened
- *     --threads N         answers at most so many requests at once (512)
+ *                         opened
+ *     --at-once N         works on at most so many requests at once (512)
  *
  * It asks the kernel to remember names and attributes for an hour, and to forget contents at each
  * open, so counts do not depend on time.
+ *
+ * One thread does it all, so that the server costs little of the machine that its client is
+ * measured on. A request that it takes becomes an answer in a queue, sorted by when that is due;
+ * what the answer says is looked up at that time. Between answers it sleeps until the next is due
+ * or a request comes.
  */
 #define FUSE_USE_VERSION 312
+#include "slowfs_nodes.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fuse.h>
 #include <fuse_lowlevel.h>
 #include <limits.h>
-#include <pthread.h>
-#include <search.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -43,7 +51,6 @@
 
 #define NS_PER_MS        1000000LL
 #define NS_PER_SECOND    1000000000LL
-#define HANG_POLL_NS     (20 * NS_PER_MS)
 #define REMEMBER_SECONDS 3600.0
 
 struct options {
@@ -52,50 +59,46 @@ struct options {
     unsigned long long bandwidth_bytes;
     char *hang_suffix;
     char *count_path;
-    unsigned threads;
+    unsigned at_once;
 };
 
-/* How often one file was opened and read; a node of a tsearch tree, kept by path. */
-struct file_count {
-    unsigned long opens;
-    unsigned long reads;
-    char path[];
-};
-
-/* An open file: its descriptor, and where to count. */
 struct open_file {
+    struct node *node;
     int fd;
     bool hangs;
-    struct file_count *count;
+};
+
+struct answer;
+typedef void answer_function(const struct answer *answer);
+
+/* What is to be answered, and when. */
+struct answer {
+    long long due_ns;
+    fuse_req_t request;
+    answer_function *give;
+    union {
+        struct node *node;
+        struct open_file *file;
+        DIR *directory;
+    };
+    size_t size;
+    off_t offset;
 };
 
 struct slowfs {
     struct options options;
-    int root_fd;
-    int count_fd;
-    pthread_mutex_t mutex; /* for all that follows */
+    FILE *counts; /* NULL: not wanted */
+    struct fuse_session *session;
+    struct nodes nodes;
+    struct answer *queue; /* a binary heap of at most options.at_once */
+    size_t queued;
     long long reads_free_at_ns;
-    void *counts;
+    unsigned seed;
+    char *buffer; /* for the contents of one answer */
+    size_t buffer_size;
 };
 
-static struct slowfs *slowfs_get(void)
-{
-    return fuse_get_context()->private_data;
-}
-
-/* The path as FUSE has it, relative to our root. */
-static const char *relative(const char *path)
-{
-    return path[1] ? path + 1 : ".";
-}
-
-static void sleep_ns(long long duration_ns)
-{
-    struct timespec duration = {.tv_sec = duration_ns / NS_PER_SECOND,
-                                .tv_nsec = duration_ns % NS_PER_SECOND};
-    while (duration_ns > 0 && nanosleep(&duration, &duration) && errno == EINTR)
-        continue;
-}
+/* --- The queue ------------------------------------------------------------------------------- */
 
 static long long now_ns(void)
 {
@@ -104,280 +107,416 @@ static long long now_ns(void)
     return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
-/* Sleeps as long as the server takes before it answers. */
-static void wait_for_server(const struct options *options)
+static void queue_put(struct slowfs *fs, const struct answer *answer)
 {
-    static _Thread_local unsigned seed;
-    if (!seed)
-        seed = (unsigned)now_ns() | 1;
-    long long wait_ns = options->delay_ms * NS_PER_MS;
-    if (options->jitter_ms)
-        wait_ns += (long long)((double)rand_r(&seed) / RAND_MAX * options->jitter_ms * NS_PER_MS);
-    sleep_ns(wait_ns);
+    size_t place = fs->queued++;
+    while (place && fs->queue[(place - 1) / 2].due_ns > answer->due_ns) {
+        fs->queue[place] = fs->queue[(place - 1) / 2];
+        place = (place - 1) / 2;
+    }
+    fs->queue[place] = *answer;
 }
 
-/* Sleeps as long as size_bytes take on a line that all readers share. */
-static void wait_for_line(struct slowfs *fs, size_t size_bytes)
+/* Takes the answer that is due first out of a queue that has one. */
+static struct answer queue_take(struct slowfs *fs)
 {
-    if (!fs->options.bandwidth_bytes)
-        return;
+    struct answer first = fs->queue[0], last = fs->queue[--fs->queued];
+    size_t place = 0, child;
+    while ((child = 2 * place + 1) < fs->queued) {
+        if (child + 1 < fs->queued && fs->queue[child + 1].due_ns < fs->queue[child].due_ns)
+            child++;
+        if (fs->queue[child].due_ns >= last.due_ns)
+            break;
+        fs->queue[place] = fs->queue[child];
+        place = child;
+    }
+    fs->queue[place] = last;
+    return first;
+}
+
+/* When a server that is asked now answers. */
+static long long server_due_ns(struct slowfs *fs)
+{
+    long long wait_ns = fs->options.delay_ms * NS_PER_MS;
+    if (fs->options.jitter_ms)
+        wait_ns +=
+            (long long)((double)rand_r(&fs->seed) / RAND_MAX * fs->options.jitter_ms * NS_PER_MS);
+    return now_ns() + wait_ns;
+}
+
+/* When so many bytes, sent at due_ns, have come through a line that all readers share in the order
+   in which they ask. */
+static long long line_due_ns(struct slowfs *fs, long long due_ns, size_t size_bytes)
+{
+    if (fs->reads_free_at_ns < due_ns)
+        fs->reads_free_at_ns = due_ns;
     double seconds = (double)size_bytes / (double)fs->options.bandwidth_bytes;
-    pthread_mutex_lock(&fs->mutex);
-    long long now = now_ns();
-    if (fs->reads_free_at_ns < now)
-        fs->reads_free_at_ns = now;
     fs->reads_free_at_ns += (long long)(seconds * NS_PER_SECOND);
-    long long wait_ns = fs->reads_free_at_ns - now;
-    pthread_mutex_unlock(&fs->mutex);
-    sleep_ns(wait_ns);
+    return fs->reads_free_at_ns;
 }
 
-/* Does not return before the reader is killed or the file system is unmounted. */
-static void hang(void)
+/* A node's number is its address, but for the root's. */
+static struct node *node_numbered(struct slowfs *fs, fuse_ino_t number)
 {
-    struct fuse_session *session = fuse_get_session(fuse_get_context()->fuse);
-    while (!fuse_interrupted() && !fuse_session_exited(session))
-        sleep_ns(HANG_POLL_NS);
+    return number == FUSE_ROOT_ID ? fs->nodes.root : (struct node *)(uintptr_t)number;
 }
 
-static bool ends_with(const char *path, const char *suffix)
+/* Has something said about a node when a server would say it. */
+static void answer_later(fuse_req_t request, answer_function *give, fuse_ino_t number)
 {
-    size_t path_length = strlen(path), suffix_length = strlen(suffix);
-    return path_length >= suffix_length && !strcmp(path + path_length - suffix_length, suffix);
+    struct slowfs *fs = fuse_req_userdata(request);
+    queue_put(fs, &(struct answer){.due_ns = server_due_ns(fs),
+                                   .request = request,
+                                   .give = give,
+                                   .node = node_numbered(fs, number)});
 }
 
-static int compare_counts(const void *a, const void *b)
+/* Room for one answer's contents, until the next answer; NULL: out of memory. */
+static char *answer_buffer(struct slowfs *fs, size_t size)
 {
-    return strcmp(((const struct file_count *)a)->path, ((const struct file_count *)b)->path);
+    if (size > fs->buffer_size) {
+        free(fs->buffer);
+        fs->buffer = malloc(size);
+        fs->buffer_size = fs->buffer ? size : 0;
+    }
+    return fs->buffer;
 }
 
-/* The count of this path, which lives as long as the file system; NULL: out of memory. */
-static struct file_count *count_for(struct slowfs *fs, const char *path)
+/* --- Names and attributes -------------------------------------------------------------------- */
+
+static void answer_lookup(const struct answer *answer)
 {
-    struct file_count *count = calloc(1, sizeof(*count) + strlen(path) + 1);
-    if (!count)
-        return NULL;
-    strcpy(count->path, path);
-    struct file_count **node = tsearch(count, &fs->counts, compare_counts);
-    if (!node || *node != count)
-        free(count);
-    return node ? *node : NULL;
+    struct fuse_entry_param entry = {.ino = (fuse_ino_t)(uintptr_t)answer->node,
+                                     .attr_timeout = REMEMBER_SECONDS,
+                                     .entry_timeout = REMEMBER_SECONDS};
+    if (lstat(node_relative(answer->node), &entry.attr))
+        fuse_reply_err(answer->request, errno);
+    else
+        fuse_reply_entry(answer->request, &entry);
 }
 
-static void print_count(const void *node, VISIT visit, void *stream)
+static void slowfs_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    const struct file_count *count = *(const struct file_count *const *)node;
-    if (visit == postorder || visit == leaf)
-        fprintf(stream, "%lu %lu %s%c", count->opens, count->reads, count->path, '\0');
+    struct slowfs *fs = fuse_req_userdata(request);
+    struct node *node = nodes_get(&fs->nodes, node_numbered(fs, parent), name);
+    if (node)
+        answer_later(request, answer_lookup, (fuse_ino_t)(uintptr_t)node);
+    else
+        fuse_reply_err(request, errno);
 }
 
-static void write_counts(const struct slowfs *fs)
+static void answer_getattr(const struct answer *answer)
 {
-    FILE *stream = fs->count_fd >= 0 ? fdopen(fs->count_fd, "w") : NULL;
-    if (!stream)
-        return;
-    twalk_r(fs->counts, print_count, stream);
-    fclose(stream);
+    struct stat attributes;
+    if (lstat(node_relative(answer->node), &attributes))
+        fuse_reply_err(answer->request, errno);
+    else
+        fuse_reply_attr(answer->request, &attributes, REMEMBER_SECONDS);
 }
 
-static void *slowfs_init(struct fuse_conn_info *connection, struct fuse_config *config)
-{
-    struct slowfs *fs = slowfs_get();
-    /* Each name is looked up by itself, as the slowest servers have it. */
-    connection->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
-    connection->max_background = fs->options.threads;
-    connection->congestion_threshold = fs->options.threads;
-    config->use_ino = 1;
-    config->nullpath_ok = 0;
-    config->intr = 1;
-    config->entry_timeout = REMEMBER_SECONDS;
-    config->attr_timeout = REMEMBER_SECONDS;
-    config->negative_timeout = 0;
-    return fs;
-}
-
-/* FUSE asks this for lookups too. */
-static int slowfs_getattr(const char *path, struct stat *attributes, struct fuse_file_info *info)
+static void slowfs_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
     (void)info;
-    struct slowfs *fs = slowfs_get();
-    wait_for_server(&fs->options);
-    return fstatat(fs->root_fd, relative(path), attributes, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+    answer_later(request, answer_getattr, number);
 }
 
-static int slowfs_readlink(const char *path, char *target, size_t size)
+static void answer_readlink(const struct answer *answer)
 {
-    struct slowfs *fs = slowfs_get();
-    wait_for_server(&fs->options);
-    ssize_t length = readlinkat(fs->root_fd, relative(path), target, size - 1);
-    if (length < 0)
-        return -errno;
+    char target[PATH_MAX];
+    ssize_t length = readlink(node_relative(answer->node), target, sizeof(target) - 1);
+    if (length < 0) {
+        fuse_reply_err(answer->request, errno);
+        return;
+    }
     target[length] = '\0';
-    return 0;
+    fuse_reply_readlink(answer->request, target);
 }
 
-static int slowfs_open(const char *path, struct fuse_file_info *info)
+static void slowfs_readlink(fuse_req_t request, fuse_ino_t number)
 {
-    struct slowfs *fs = slowfs_get();
-    wait_for_server(&fs->options);
-    if ((info->flags & O_ACCMODE) != O_RDONLY)
-        return -EROFS;
+    answer_later(request, answer_readlink, number);
+}
+
+/* --- Files ----------------------------------------------------------------------------------- */
+
+static void answer_open(const struct answer *answer)
+{
+    struct slowfs *fs = fuse_req_userdata(answer->request);
     struct open_file *file = calloc(1, sizeof(*file));
-    if (!file)
-        return -ENOMEM;
-    file->fd = openat(fs->root_fd, relative(path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (!file) {
+        fuse_reply_err(answer->request, ENOMEM);
+        return;
+    }
+    file->node = answer->node;
+    /* Not to wait for a writer, should it have become a pipe. */
+    int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    file->fd = open(node_relative(file->node), flags);
     if (file->fd < 0) {
+        fuse_reply_err(answer->request, errno);
         free(file);
-        return -errno;
+        return;
     }
-    file->hangs = fs->options.hang_suffix && ends_with(path, fs->options.hang_suffix);
-    pthread_mutex_lock(&fs->mutex);
-    file->count = count_for(fs, relative(path));
-    if (file->count)
-        file->count->opens++;
-    pthread_mutex_unlock(&fs->mutex);
-    info->fh = (uint64_t)(uintptr_t)file;
-    return 0;
+    file->hangs = fs->options.hang_suffix && node_ends_with(file->node, fs->options.hang_suffix);
+    file->node->opens++;
+    struct fuse_file_info info = {.fh = (uint64_t)(uintptr_t)file};
+    fuse_reply_open(answer->request, &info);
 }
 
-static struct open_file *open_file_of(const struct fuse_file_info *info)
+static void answer_read_only(const struct answer *answer)
 {
-    return (struct open_file *)(uintptr_t)info->fh;
+    fuse_reply_err(answer->request, EROFS);
 }
 
-static int slowfs_read(const char *path, char *buffer, size_t size, off_t offset,
-                       struct fuse_file_info *info)
+static void slowfs_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
-    (void)path;
-    struct slowfs *fs = slowfs_get();
-    struct open_file *file = open_file_of(info);
-    pthread_mutex_lock(&fs->mutex);
-    if (file->count)
-        file->count->reads++;
-    pthread_mutex_unlock(&fs->mutex);
-    if (file->hangs) {
-        hang();
-        return -EINTR;
-    }
-    wait_for_server(&fs->options);
-    ssize_t length = pread(file->fd, buffer, size, offset);
+    bool reads = (info->flags & O_ACCMODE) == O_RDONLY;
+    answer_later(request, reads ? answer_open : answer_read_only, number);
+}
+
+static void answer_read(const struct answer *answer)
+{
+    struct slowfs *fs = fuse_req_userdata(answer->request);
+    char *buffer = answer_buffer(fs, answer->size);
+    ssize_t length = buffer ? pread(answer->file->fd, buffer, answer->size, answer->offset) : -1;
     if (length < 0)
-        return -errno;
-    wait_for_line(fs, (size_t)length);
-    return (int)length;
+        fuse_reply_err(answer->request, errno);
+    else
+        fuse_reply_buf(answer->request, buffer, (size_t)length);
 }
 
-static int slowfs_release(const char *path, struct fuse_file_info *info)
+/* How much of the file a read will find. */
+static size_t readable_bytes(const struct open_file *file, size_t size, off_t offset)
 {
-    (void)path;
-    struct open_file *file = open_file_of(info);
+    struct stat attributes;
+    if (fstat(file->fd, &attributes) || attributes.st_size <= offset)
+        return 0;
+    off_t rest = attributes.st_size - offset;
+    return (uintmax_t)rest < size ? (size_t)rest : size;
+}
+
+static void fail_interrupted(fuse_req_t request, void *nothing)
+{
+    (void)nothing;
+    fuse_reply_err(request, EINTR);
+}
+
+static void slowfs_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
+                        struct fuse_file_info *info)
+{
+    (void)number;
+    struct slowfs *fs = fuse_req_userdata(request);
+    struct open_file *file = (struct open_file *)(uintptr_t)info->fh;
+    file->node->reads++;
+    if (file->hangs) {
+        fuse_req_interrupt_func(request, fail_interrupted, NULL);
+        return;
+    }
+    long long due_ns = server_due_ns(fs);
+    if (fs->options.bandwidth_bytes)
+        due_ns = line_due_ns(fs, due_ns, readable_bytes(file, size, offset));
+    queue_put(fs, &(struct answer){.due_ns = due_ns,
+                                   .request = request,
+                                   .give = answer_read,
+                                   .file = file,
+                                   .size = size,
+                                   .offset = offset});
+}
+
+static void slowfs_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    (void)number;
+    struct open_file *file = (struct open_file *)(uintptr_t)info->fh;
     close(file->fd);
     free(file);
-    return 0;
+    fuse_reply_err(request, 0);
 }
 
-static int slowfs_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset,
-                          struct fuse_file_info *info, enum fuse_readdir_flags flags)
+/* --- Directories ----------------------------------------------------------------------------- */
+
+static void slowfs_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
-    (void)offset, (void)info, (void)flags;
-    struct slowfs *fs = slowfs_get();
-    wait_for_server(&fs->options);
-    int fd = openat(fs->root_fd, relative(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct slowfs *fs = fuse_req_userdata(request);
+    int fd = open(node_relative(node_numbered(fs, number)),
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!directory)
-        return -errno;
-    struct dirent *entry;
-    int error = 0;
-    while (!error && (entry = readdir(directory))) {
-        struct stat attributes = {.st_ino = entry->d_ino, .st_mode = DTTOIF((mode_t)entry->d_type)};
-        error = fill(buffer, entry->d_name, &attributes, 0, 0) ? -ENOMEM : 0;
+    if (!directory) {
+        fuse_reply_err(request, errno);
+        if (fd >= 0)
+            close(fd);
+        return;
     }
-    closedir(directory);
-    return error;
+    info->fh = (uint64_t)(uintptr_t)directory;
+    fuse_reply_open(request, info);
 }
 
-static int slowfs_statfs(const char *path, struct statvfs *attributes)
+static void answer_readdir(const struct answer *answer)
 {
-    (void)path;
-    return fstatvfs(slowfs_get()->root_fd, attributes) ? -errno : 0;
+    struct slowfs *fs = fuse_req_userdata(answer->request);
+    char *buffer = answer_buffer(fs, answer->size);
+    size_t filled = 0;
+    seekdir(answer->directory, answer->offset);
+    errno = buffer ? 0 : ENOMEM;
+    struct dirent *entry;
+    while (buffer && (entry = readdir(answer->directory))) {
+        struct stat attributes = {.st_ino = entry->d_ino, .st_mode = DTTOIF((mode_t)entry->d_type)};
+        size_t room = answer->size - filled;
+        size_t length = fuse_add_direntry(answer->request, buffer + filled, room, entry->d_name,
+                                          &attributes, entry->d_off);
+        if (length > room)
+            break;
+        filled += length;
+    }
+    if (errno)
+        fuse_reply_err(answer->request, errno);
+    else
+        fuse_reply_buf(answer->request, buffer, filled);
 }
 
-/* Extended attributes have no call relative to a descriptor: name the file through /proc. */
-static int slowfs_getxattr(const char *path, const char *name, char *value, size_t size)
+/* The first costs a round trip; what does not fit into its answer has come with it. */
+static void slowfs_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
+                           struct fuse_file_info *info)
 {
-    char full[PATH_MAX];
-    int length = snprintf(full, sizeof(full), "/proc/self/fd/%d%s", slowfs_get()->root_fd, path);
-    if (length >= (int)sizeof(full))
-        return -ENAMETOOLONG;
-    ssize_t result = lgetxattr(full, name, value, size);
-    return result < 0 ? -errno : (int)result;
+    (void)number;
+    struct slowfs *fs = fuse_req_userdata(request);
+    queue_put(fs, &(struct answer){.due_ns = offset ? 0 : server_due_ns(fs),
+                                   .request = request,
+                                   .give = answer_readdir,
+                                   .directory = (DIR *)(uintptr_t)info->fh,
+                                   .size = size,
+                                   .offset = offset});
 }
 
-static int slowfs_listxattr(const char *path, char *list, size_t size)
+static void slowfs_releasedir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
-    char full[PATH_MAX];
-    int length = snprintf(full, sizeof(full), "/proc/self/fd/%d%s", slowfs_get()->root_fd, path);
-    if (length >= (int)sizeof(full))
-        return -ENAMETOOLONG;
-    ssize_t result = llistxattr(full, list, size);
-    return result < 0 ? -errno : (int)result;
+    (void)number;
+    closedir((DIR *)(uintptr_t)info->fh);
+    fuse_reply_err(request, 0);
 }
 
-static const struct fuse_operations operations = {
+/* --- What is answered at once ---------------------------------------------------------------- */
+
+static void slowfs_statfs(fuse_req_t request, fuse_ino_t number)
+{
+    (void)number;
+    struct statvfs attributes;
+    if (statvfs(".", &attributes))
+        fuse_reply_err(request, errno);
+    else
+        fuse_reply_statfs(request, &attributes);
+}
+
+/* Answers with the value of an extended attribute, or the list of their names if name is NULL; with
+   its length alone if size is 0. */
+static void answer_xattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
+{
+    struct slowfs *fs = fuse_req_userdata(request);
+    const char *path = node_relative(node_numbered(fs, number));
+    char *buffer = answer_buffer(fs, size);
+    ssize_t length = -1;
+    if (buffer || !size)
+        length = name ? lgetxattr(path, name, buffer, size) : llistxattr(path, buffer, size);
+    if (length < 0)
+        fuse_reply_err(request, errno);
+    else if (!size)
+        fuse_reply_xattr(request, (size_t)length);
+    else
+        fuse_reply_buf(request, buffer, (size_t)length);
+}
+
+static void slowfs_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
+{
+    answer_xattr(request, number, name, size);
+}
+
+static void slowfs_listxattr(fuse_req_t request, fuse_ino_t number, size_t size)
+{
+    answer_xattr(request, number, NULL, size);
+}
+
+/* --- The server ------------------------------------------------------------------------------ */
+
+static void slowfs_init(void *userdata, struct fuse_conn_info *connection)
+{
+    const struct slowfs *fs = userdata;
+    connection->max_background = fs->options.at_once;
+    connection->congestion_threshold = fs->options.at_once;
+}
+
+/* Without readdirplus: each name is looked up by itself, as the slowest servers have it. Without
+   forget: nodes are kept. */
+static const struct fuse_lowlevel_ops operations = {
     .init = slowfs_init,
+    .lookup = slowfs_lookup,
     .getattr = slowfs_getattr,
     .readlink = slowfs_readlink,
     .open = slowfs_open,
     .read = slowfs_read,
     .release = slowfs_release,
+    .opendir = slowfs_opendir,
     .readdir = slowfs_readdir,
+    .releasedir = slowfs_releasedir,
     .statfs = slowfs_statfs,
     .getxattr = slowfs_getxattr,
     .listxattr = slowfs_listxattr,
 };
 
-static const struct fuse_opt option_table[] = {
-    {"--delay-ms %u", offsetof(struct options, delay_ms), 0},
-    {"--jitter-ms %u", offsetof(struct options, jitter_ms), 0},
-    {"--bandwidth %llu", offsetof(struct options, bandwidth_bytes), 0},
-    {"--hang-file %s", offsetof(struct options, hang_suffix), 0},
-    {"--count-file %s", offsetof(struct options, count_path), 0},
-    {"--threads %u", offsetof(struct options, threads), 0},
-    FUSE_OPT_END,
-};
+/* Sleeps until the first answer is due, a request comes that can be taken, or a signal that the
+   mask lets through. */
+static void wait_for_work(const struct slowfs *fs, const sigset_t *mask)
+{
+    struct pollfd device = {.fd = fuse_session_fd(fs->session), .events = POLLIN};
+    long long wait_ns = fs->queued ? fs->queue[0].due_ns - now_ns() : 0;
+    if (wait_ns < 0)
+        wait_ns = 0;
+    struct timespec timeout = {.tv_sec = wait_ns / NS_PER_SECOND,
+                               .tv_nsec = wait_ns % NS_PER_SECOND};
+    ppoll(&device, fs->queued < fs->options.at_once, fs->queued ? &timeout : NULL, mask);
+}
 
-/* Mounts and answers until the end; returns the exit status. */
+/* Takes requests and answers them until it is unmounted or told to end; false: the kernel failed.
+ */
+static bool answer_all(struct slowfs *fs, const sigset_t *mask)
+{
+    struct fuse_buf request = {0};
+    int taken = 0;
+    while (!fuse_session_exited(fs->session) && (taken >= 0 || taken == -EAGAIN)) {
+        while (fs->queued && fs->queue[0].due_ns <= now_ns()) {
+            struct answer answer = queue_take(fs);
+            answer.give(&answer);
+        }
+        bool full = fs->queued == fs->options.at_once;
+        taken = full ? -EAGAIN : fuse_session_receive_buf(fs->session, &request);
+        if (taken > 0)
+            fuse_session_process_buf(fs->session, &request);
+        else if (taken == -EAGAIN)
+            wait_for_work(fs, mask);
+    }
+    free(request.mem);
+    return taken >= 0 || taken == -EAGAIN;
+}
+
+/* Mounts and answers until the end; returns the exit status. What was not answered by then is
+   failed by the kernel. */
 static int serve(struct slowfs *fs, struct fuse_args *arguments, const char *mountpoint)
 {
-    struct fuse *fuse = fuse_new(arguments, &operations, sizeof(operations), fs);
-    if (!fuse)
+    /* Signals are taken while it sleeps, so that none comes between a look and the sleep. */
+    sigset_t blocked, mask;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGHUP);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, &mask);
+    fs->session = fuse_session_new(arguments, &operations, sizeof(operations), fs);
+    if (!fs->session)
         return 1;
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    fuse_loop_cfg_set_clone_fd(config, 0);
-    fuse_loop_cfg_set_max_threads(config, fs->options.threads);
-    fuse_loop_cfg_set_idle_threads(config, fs->options.threads);
     int status = 1;
-    if (!fuse_set_signal_handlers(fuse_get_session(fuse)) && !fuse_mount(fuse, mountpoint)) {
-        status = fuse_loop_mt(fuse, config) < 0;
-        fuse_unmount(fuse);
+    if (!fuse_set_signal_handlers(fs->session) && !fuse_session_mount(fs->session, mountpoint)) {
+        int fd = fuse_session_fd(fs->session);
+        status = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) || !answer_all(fs, &mask);
+        fuse_session_unmount(fs->session);
     }
-    write_counts(fs);
-    fuse_loop_cfg_destroy(config);
-    fuse_destroy(fuse);
+    fuse_session_destroy(fs->session);
     return status;
-}
-
-static void ignore(int number)
-{
-    (void)number;
-}
-
-/* libfuse wakes a thread by this signal when its reader is interrupted, but 3.14 forgets to catch
-   it when the file system asks for that as late as in init. */
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = ignore};
-    sigaction(SIGUSR1, &action, NULL);
 }
 
 static void raise_descriptor_limit(void)
@@ -389,36 +528,69 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static const struct fuse_opt option_table[] = {
+    {"--delay-ms %u", offsetof(struct options, delay_ms), 0},
+    {"--jitter-ms %u", offsetof(struct options, jitter_ms), 0},
+    {"--bandwidth %llu", offsetof(struct options, bandwidth_bytes), 0},
+    {"--hang-file %s", offsetof(struct options, hang_suffix), 0},
+    {"--count-file %s", offsetof(struct options, count_path), 0},
+    {"--at-once %u", offsetof(struct options, at_once), 0},
+    FUSE_OPT_END,
+};
+
+/* Opens what the arguments name, and goes to where all paths are relative to; false after a
+   message. */
+static bool get_ready(struct slowfs *fs, const char *directory)
+{
+    const char *count_path = fs->options.count_path;
+    fs->counts = count_path ? fopen(count_path, "we") : NULL;
+    if (count_path && !fs->counts) {
+        perror(count_path);
+        return false;
+    }
+    if (chdir(directory)) {
+        perror(directory);
+        return false;
+    }
+    fs->queue = calloc(fs->options.at_once, sizeof(*fs->queue));
+    if (!fs->queue || nodes_init(&fs->nodes)) {
+        perror("slowfs");
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    struct slowfs fs = {
-        .options = {.threads = 512}, .count_fd = -1, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    static struct slowfs fs = {.options = {.at_once = 512}, .seed = 1};
     if (argc < 3) {
         fprintf(stderr, "usage: slowfs [OPTION...] DIRECTORY MOUNTPOINT\n");
         return 2;
     }
-    const char *directory = argv[argc - 2], *mountpoint = argv[argc - 1];
+    const char *directory = argv[argc - 2];
+    char *mountpoint = realpath(argv[argc - 1], NULL);
+    if (!mountpoint) {
+        perror(argv[argc - 1]);
+        return 1;
+    }
     struct fuse_args arguments = FUSE_ARGS_INIT(argc - 2, argv);
-    if (fuse_opt_parse(&arguments, &fs.options, option_table, NULL) ||
+    if (fuse_opt_parse(&arguments, &fs.options, option_table, NULL) || !fs.options.at_once ||
         fuse_opt_add_arg(&arguments, "-oro,fsname=slowfs,default_permissions") ||
         (!geteuid() && fuse_opt_add_arg(&arguments, "-oallow_other")))
         return 2;
-    fs.root_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fs.root_fd < 0) {
-        perror(directory);
+    if (!get_ready(&fs, directory))
         return 1;
-    }
-    if (fs.options.count_path) {
-        fs.count_fd = open(fs.options.count_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (fs.count_fd < 0) {
-            perror(fs.options.count_path);
-            return 1;
-        }
-    }
     raise_descriptor_limit();
-    catch_interrupts();
+    prctl(PR_SET_TIMERSLACK, 1UL); /* ns: else answers are some 50 microseconds late */
     int status = serve(&fs, &arguments, mountpoint);
+    if (fs.counts) {
+        nodes_write_counts(&fs.nodes, fs.counts);
+        fclose(fs.counts);
+    }
     fuse_opt_free_args(&arguments);
-    close(fs.root_fd);
+    nodes_free(&fs.nodes);
+    free(fs.queue);
+    free(fs.buffer);
+    free(mountpoint);
     return status;
 }

@@ -1,4 +1,6 @@
 """Tests of what the tests stand on. None of them runs the program."""
+import concurrent.futures
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +19,13 @@ HANDLES = [  # as rez printed them
     (support.make_handle('/svr/packages', 'foo', '1.0.0', None), 'foo/1.0.0/dd0c'),
     (support.make_handle('/svr/packages', 'foo', '1.0.0', 0), 'foo/1.0.0/6357'),
 ]
+TOUCH = """
+import mmap, sys
+with open(sys.argv[1], 'rb') as file:
+    view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+view.madvise(mmap.MADV_RANDOM)
+view[0]
+"""
 
 
 class Trees(support.ProgramTest):
@@ -176,19 +185,60 @@ class Mounts(support.ProgramTest):
             self.assertTrue(any(reads for _, reads in slow.counts().values()))
         self.assertFalse(os.path.exists(slow.path))
 
+    def test_answers_are_late_but_any_number_at_once(self):
+        """Many together take little more than one, unless told otherwise."""
+        trees.make_plain_tree(self.path('source'), {'file': b'content'})
+        def open_many(count, *options):
+            with mounts.slow_mount(self.path('source'), '--delay-ms', '500', *options) as slow, \
+                    concurrent.futures.ThreadPoolExecutor(count) as pool:
+                since = time.monotonic()
+                list(pool.map(lambda _: os.close(os.open(slow.path + '/file', os.O_RDONLY)),
+                              range(count)))
+                return time.monotonic() - since
+        seconds = open_many(60)
+        self.assertGreaterEqual(seconds, 0.5)
+        self.assertLess(seconds, 60 * 0.5)
+        self.assertGreaterEqual(open_many(3, '--at-once', '1'), 3 * 0.5)
+
+    def test_readers_share_the_bandwidth(self):
+        """Two files of 1,000 bytes take a second at 2,000 bytes a second."""
+        trees.make_plain_tree(self.path('source'), {'a': b'a' * 1000, 'b': b'b' * 1000})
+        with mounts.slow_mount(self.path('source'), '--bandwidth', '2000') as slow:
+            since = time.monotonic()
+            subprocess.run(['cmp', slow.path + '/a', slow.path + '/b'], check=False,
+                           capture_output=True)
+            self.assertGreaterEqual(time.monotonic() - since, 1)
+
+    def test_a_slow_tree_cannot_be_written(self):
+        """It says so; what is there stays."""
+        trees.make_plain_tree(self.path('source'), {'file': b'content'})
+        with mounts.slow_mount(self.path('source')) as slow:
+            with self.assertRaises(OSError) as raised:
+                os.open(slow.path + '/file', os.O_WRONLY | os.O_TRUNC)
+            self.assertEqual(raised.exception.errno, errno.EROFS)
+        self.assertEqual(os.path.getsize(self.path('source/file')), len(b'content'))
+
     def test_a_hanging_read_can_be_killed_and_unmounted(self):
-        """Neither the reader nor the mount outlives its test."""
-        trees.make_plain_tree(self.path('source'), {'hang': b'content', 'file': b'content'})
+        """Neither the reader nor the mount outlives its test. What `cat` waits for is read ahead by
+        the kernel; a page that is touched at random is asked for by who touches it, and the server
+        has to fail that."""
+        names = ('file', 'hang', 'directory/hang')
+        trees.make_plain_tree(self.path('source'), {name: b'content' for name in names})
         with mounts.slow_mount(self.path('source'), '--hang-file', '/hang') as slow:
             with open(slow.path + '/file', 'rb') as file:
                 self.assertEqual(file.read(), b'content')
-            reader = support.spawn(['cat', slow.path + '/hang'], stdout=subprocess.PIPE)
-            self.addCleanup(support.kill_process, reader)
-            with self.assertRaises(subprocess.TimeoutExpired):
-                reader.wait(0.3)
-            reader.kill()
-            self.assertEqual(reader.wait(support.PATIENCE_S), -signal.SIGKILL)
+            self.kill_reader(['cat', slow.path + '/hang'])
+            self.kill_reader([sys.executable, '-c', TOUCH, slow.path + '/directory/hang'])
             self.enter_reader(slow)
+
+    def kill_reader(self, command):
+        """Starts a reader that hangs, and kills it."""
+        reader = support.spawn(command, stdout=subprocess.PIPE)
+        self.addCleanup(support.kill_process, reader)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            reader.wait(0.3)
+        reader.kill()
+        self.assertEqual(reader.wait(support.PATIENCE_S), -signal.SIGKILL)
 
     def enter_reader(self, slow):
         """Leaves a reader behind that hangs while the file system goes."""
