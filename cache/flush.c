@@ -5,6 +5,7 @@
 #include "cache/flush.h"
 
 #include "engine/compiler.h"
+#include "engine/thread.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -121,7 +122,7 @@ int flusher_start(int cache_fd, enum pkgcache_durability durability, void (*on_d
     list_clear(&flusher->done);
     pthread_mutex_init(&flusher->lock, NULL);
     pthread_cond_init(&flusher->wake, NULL);
-    int code = pthread_create(&flusher->thread, NULL, flusher_main, flusher);
+    int code = thread_start(&flusher->thread, flusher_main, flusher);
     if (code != 0) {
         flusher_free(flusher);
         return -code;

@@ -2,6 +2,7 @@
 #include "cache/roots.h"
 
 #include "engine/compiler.h"
+#include "engine/thread.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -97,7 +98,7 @@ int roots_start(void (*on_done)(void *context), void *context, struct roots **re
 static void start_thread(struct roots *roots)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, roots_main, roots) != 0)
+    if (thread_start(&thread, roots_main, roots) != 0)
         return;
     pthread_detach(thread);
     roots->references++;

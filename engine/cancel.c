@@ -7,6 +7,7 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/engine.h"
+#include "engine/thread.h"
 
 enum { ABANDON_AFTER_MS = 300 };
 
@@ -53,7 +54,7 @@ static void start(struct copyengine *engine)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&canceller->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    canceller->started = pthread_create(&canceller->thread, NULL, canceller_main, engine) == 0;
+    canceller->started = thread_start(&canceller->thread, canceller_main, engine) == 0;
 }
 
 void cancel_watch(struct copyengine_job *job)

@@ -3,6 +3,7 @@
 
 #include "engine/clock.h"
 #include "engine/compiler.h"
+#include "engine/thread.h"
 #include "engine/walk.h"
 #include "engine/worker.h"
 
@@ -63,7 +64,7 @@ int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned r
         engine->worker_count += result == 0;
     }
     while (result == 0 && engine->reader_count < readers) {
-        result = -pthread_create(&engine->readers[engine->reader_count], NULL, reader_main, engine);
+        result = -thread_start(&engine->readers[engine->reader_count], reader_main, engine);
         engine->reader_count += result == 0;
     }
     return result;

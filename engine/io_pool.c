@@ -1,6 +1,8 @@
 /* Threads that make plain calls for rings. One more is started while all are busy. */
 #include "engine/io_pool.h"
 
+#include "engine/thread.h"
+
 #include <stddef.h>
 
 static void *pool_main(void *argument)
@@ -38,7 +40,7 @@ bool io_pool_add(struct io_pool *pool, struct io_op *op)
 {
     pthread_mutex_lock(&pool->lock);
     if (pool->waiting >= pool->idle && pool->thread_count < IO_POOL_THREADS_MAX &&
-        pthread_create(&pool->threads[pool->thread_count], NULL, pool_main, pool) == 0)
+        thread_start(&pool->threads[pool->thread_count], pool_main, pool) == 0)
         pool->thread_count++;
     bool taken = pool->thread_count > 0;
     if (taken) {

@@ -6,6 +6,7 @@
 
 #include "engine/clock.h"
 #include "engine/compiler.h"
+#include "engine/thread.h"
 #include "engine/transfer.h"
 
 #include <assert.h>
@@ -278,7 +279,7 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
         result = engine->backend->create(transfers, &worker->buffers, &engine->pool,
                                          &worker->host.port.io);
     if (result == 0)
-        result = -pthread_create(&worker->thread, NULL, worker_main, worker);
+        result = -thread_start(&worker->thread, worker_main, worker);
     if (result < 0) {
         worker_free(worker);
         return result;
