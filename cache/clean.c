@@ -275,7 +275,8 @@ static int clean_hash_directory(void *context, int hash_fd, const char *path)
     struct names names;
     if (!is_hash_directory(path))
         return 0;
-    int result = names_open(&names, hash_fd);
+    int result = 0;
+    names_borrow(&names, hash_fd);
     for (const char *file; result == 0 && (file = names_next(&names));) {
         char name[SLOT_NAME_MAX];
         if (is_cancelled(cleaning))
@@ -292,8 +293,7 @@ static bool is_long_empty(int hash_fd)
 {
     struct stat status;
     struct names names;
-    if (names_open(&names, hash_fd) < 0)
-        return false;
+    names_borrow(&names, hash_fd);
     bool empty = !names_next(&names) && names.error == 0;
     names_close(&names);
     return empty && fstat(hash_fd, &status) == 0 && age_s(status.st_mtim) >= EMPTY_AGE_S;

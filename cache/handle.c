@@ -401,12 +401,17 @@ void handle_free(struct pkgcache_handle *handle)
     free(handle);
 }
 
+int handle_compare(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
+{
+    int order = strcmp(a->relative_path, b->relative_path); /* tells name and version */
+    if (order == 0)
+        order = (a->index > b->index) - (a->index < b->index);
+    return order ? order : strcmp(a->location_text, b->location_text);
+}
+
 bool handle_equal(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
 {
-    bool versions_equal =
-        a->version && b->version ? strcmp(a->version, b->version) == 0 : a->version == b->version;
-    return versions_equal && a->index == b->index && strcmp(a->name, b->name) == 0 &&
-           strcmp(a->location_text, b->location_text) == 0;
+    return handle_compare(a, b) == 0;
 }
 
 void handle_to_json(struct text *text, const struct pkgcache_handle *handle)

@@ -76,6 +76,9 @@ static inline void handle_cleanup(struct pkgcache_handle **handle)
 
 #define CLEANUP_HANDLE __attribute__((cleanup(handle_cleanup)))
 
+/** An order of handles, as strcmp(3) has one of strings; 0: the same variant. */
+int handle_compare(const struct pkgcache_handle *a, const struct pkgcache_handle *b);
+
 /** Whether both are the same variant: rez's comparison of handles as dicts. */
 bool handle_equal(const struct pkgcache_handle *a, const struct pkgcache_handle *b);
 

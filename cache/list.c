@@ -4,6 +4,8 @@
 #include "cache/tree.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <search.h>
 #include <string.h>
 
 int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
@@ -48,7 +50,20 @@ struct listing {
     struct pkgcache *cache;
     int (*visit)(void *context, const struct pkgcache_entry *entry);
     void *context;
+    pthread_mutex_t lock; /* one call of `visit` at a time */
+    int result;           /* what it returned last */
 };
+
+/* Shows an entry to whoever lists, unless they have seen enough. */
+static int show(struct listing *listing, const struct pkgcache_entry *entry)
+{
+    pthread_mutex_lock(&listing->lock);
+    if (listing->result == 0)
+        listing->result = listing->visit(listing->context, entry);
+    int result = listing->result;
+    pthread_mutex_unlock(&listing->lock);
+    return result;
+}
 
 static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
                         const char *file_name, const char *slot_name)
@@ -68,13 +83,14 @@ static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
         .source_root = sidecar.root,
         .last_used = view.last_used,
     };
-    return cached_root ? listing->visit(listing->context, &entry) : -ENOMEM;
+    return cached_root ? show(listing, &entry) : -ENOMEM;
 }
 
 static int list_hash_directory(void *context, int hash_fd, const char *path)
 {
     struct names names;
-    int result = names_open(&names, hash_fd);
+    int result = 0;
+    names_borrow(&names, hash_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         char slot_name[SLOT_NAME_MAX];
         if (slot_name_of_sidecar(name, slot_name))
@@ -104,33 +120,37 @@ static bool is_cached(struct pkgcache *cache, const struct pkgcache_handle *hand
            view.status != PKGCACHE_NOT_FOUND;
 }
 
-struct handle_list {
-    struct pkgcache_handle **handles;
-    size_t count;
-};
-
-/* Takes over the handle. Returns 1: new, 0: it is there already, or -ENOMEM. */
-static int add_handle(struct handle_list *list, struct pkgcache_handle *handle)
+static int compare_handles(const void *a, const void *b)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (handle_equal(list->handles[i], handle)) {
-            handle_free(handle);
-            return 0;
-        }
-    void *handles = realloc(list->handles, (list->count + 1) * sizeof(*list->handles));
-    if (!handles) {
-        handle_free(handle);
+    return handle_compare(a, b);
+}
+
+static void free_handle(void *handle)
+{
+    handle_free(handle);
+}
+
+/* Lists a handle of the queue, unless it was listed before: then it is in `seen`, which takes it.
+ */
+static int list_pending_handle(struct listing *listing, struct pkgcache_handle *handle, void **seen)
+{
+    CLEANUP_HANDLE struct pkgcache_handle *ours = handle;
+    if (is_cached(listing->cache, handle))
+        return 0;
+    struct pkgcache_handle *const *node = tsearch(handle, seen, compare_handles);
+    if (!node)
         return -ENOMEM;
-    }
-    list->handles = handles;
-    list->handles[list->count++] = handle;
-    return 1;
+    if (*node != handle)
+        return 0;
+    ours = NULL;
+    struct pkgcache_entry entry = {.handle = handle, .status = PKGCACHE_PENDING};
+    return show(listing, &entry);
 }
 
 static int list_pending(struct listing *listing)
 {
     struct names names;
-    struct handle_list seen = {0};
+    void *seen = NULL; /* of tsearch(3) */
     CLEANUP_CLOSE int pending_fd =
         openat(listing->cache->fd, ".sys/pending", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (pending_fd < 0) /* rez was never here */
@@ -138,22 +158,11 @@ static int list_pending(struct listing *listing)
     int result = names_open(&names, pending_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         struct pkgcache_handle *handle = read_pending(pending_fd, name);
-        if (!handle)
-            continue;
-        if (is_cached(listing->cache, handle)) {
-            handle_free(handle);
-            continue;
-        }
-        result = add_handle(&seen, handle);
-        if (result == 1) {
-            struct pkgcache_entry entry = {.handle = handle, .status = PKGCACHE_PENDING};
-            result = listing->visit(listing->context, &entry);
-        }
+        if (handle)
+            result = list_pending_handle(listing, handle, &seen);
     }
     names_close(&names);
-    for (size_t i = 0; i < seen.count; i++)
-        handle_free(seen.handles[i]);
-    free(seen.handles);
+    tdestroy(seen, free_handle);
     return result;
 }
 
@@ -162,9 +171,11 @@ int pkgcache_list(struct pkgcache *cache,
                   struct pkgcache_error *ret_error)
 {
     struct listing listing = {.cache = cache, .visit = visit, .context = context};
-    int result = tree_visit(cache, list_hash_directory, &listing);
+    pthread_mutex_init(&listing.lock, NULL);
+    int result = tree_visit_threaded(cache, list_hash_directory, &listing);
     if (result == 0)
         result = list_pending(&listing);
+    pthread_mutex_destroy(&listing.lock);
     if (result < 0)
         error_set(ret_error, -result, "cannot list %s: %s", cache->path, strerror(-result));
     return result;

@@ -8,12 +8,19 @@
 
 int names_open(struct names *names, int dirfd)
 {
-    names->error = 0;
-    names->at = names->end = 0;
-    names->fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    names_borrow(names, openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    names->borrowed = false;
     if (names->fd < 0)
         names->error = -errno;
     return names->error;
+}
+
+void names_borrow(struct names *names, int dirfd)
+{
+    names->fd = dirfd;
+    names->borrowed = true;
+    names->error = 0;
+    names->at = names->end = 0;
 }
 
 const char *names_next(struct names *names)
@@ -39,5 +46,6 @@ const char *names_next(struct names *names)
 
 void names_close(struct names *names)
 {
-    cleanup_close_fd(&names->fd);
+    if (!names->borrowed)
+        cleanup_close_fd(&names->fd);
 }

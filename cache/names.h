@@ -7,7 +7,8 @@
 
 struct names {
     int fd;
-    int error; /* -errno when reading failed; then names_next says NULL, too */
+    bool borrowed; /* names_close leaves fd open */
+    int error;     /* -errno when reading failed; then names_next says NULL, too */
     size_t at;
     size_t end;
     unsigned char type; /* of the last name: DT_REG, DT_DIR, … or DT_UNKNOWN */
@@ -19,6 +20,12 @@ struct names {
  * @return      0 or -errno; names_close is needed in any case
  */
 int names_open(struct names *names, int dirfd);
+
+/**
+ * Reads on from where the descriptor is: saves opening the directory again, where it was just
+ * opened and nobody else reads its names. Cannot fail; names_close leaves it open.
+ */
+void names_borrow(struct names *names, int dirfd);
 
 /** @return the next name but "." and "..", valid until the next call; NULL at the end */
 const char *names_next(struct names *names);

@@ -253,7 +253,8 @@ struct pkgcache_entry {
  * Lists variants, in no order. Those that come or go meanwhile may or may not be in it; damaged
  * ones are not.
  *
- * @param visit called for each; what it is given lives until it returns; non-zero ends the listing
+ * @param visit called for each, one call at a time, but not always by the same thread; what it is
+ *              given lives until it returns; non-zero ends the listing
  * @return      0, what `visit` returned, or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_list(struct pkgcache *cache,

@@ -40,6 +40,7 @@ struct table {
     size_t column_count;
     struct row *rows;
     size_t row_count;
+    size_t row_room;
 };
 
 /* URI: the definition's path, then the index in brackets, empty for none. */
@@ -100,8 +101,9 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
     row->cells[COLUMN_PACKAGE] = strdup(handle->qualified_name);
     if (table->wanted[COLUMN_VARIANT_URI])
         row->cells[COLUMN_VARIANT_URI] = variant_uri(handle);
-    row->cells[COLUMN_ORIG_PATH] =
-        entry->source_root ? strdup(entry->source_root) : sources_default_root(handle);
+    if (table->wanted[COLUMN_ORIG_PATH])
+        row->cells[COLUMN_ORIG_PATH] =
+            entry->source_root ? strdup(entry->source_root) : sources_default_root(handle);
     if (entry->cached_root)
         row->cells[COLUMN_CACHE_PATH] = strdup(entry->cached_root);
     if (entry->status == PKGCACHE_FOUND) {
@@ -122,11 +124,13 @@ static int on_entry(void *context, const struct pkgcache_entry *entry)
     if (options->argument_count > 0 &&
         fnmatch(options->arguments[0], entry->handle->qualified_name, 0) != 0)
         return 0;
-    if (table->row_count % 64 == 0) {
-        struct row *rows = realloc(table->rows, (table->row_count + 64) * sizeof(*rows));
+    if (table->row_count == table->row_room) {
+        size_t room = MAX(2 * table->row_room, (size_t)64);
+        struct row *rows = realloc(table->rows, room * sizeof(*rows));
         if (!rows)
             return -ENOMEM;
         table->rows = rows;
+        table->row_room = room;
     }
     struct row *row = &table->rows[table->row_count];
     *row = (struct row){0};
