@@ -17,6 +17,8 @@ static int remove_locked(struct pkgcache *cache, const struct lock *lock, int ha
             return removed ? PKGCACHE_REMOVED : PKGCACHE_NOT_FOUND;
         bool dead = view.damaged || (condemned->status != PKGCACHE_NOT_FOUND &&
                                      view.copying_inode == condemned->copying_inode &&
+                                     view.beat.tv_sec == condemned->beat.tv_sec &&
+                                     view.beat.tv_nsec == condemned->beat.tv_nsec &&
                                      strcmp(view.name, condemned->name) == 0);
         if (view.status == PKGCACHE_FOUND)
             result = slot_remove(cache, lock, hash_fd, view.name, handle->qualified_name);
