@@ -131,6 +131,22 @@ struct copyengine_removal {
     enum copyengine_priority priority;
 };
 
+/** A tree to read. The string is copied by copyengine_submit_scan. */
+struct copyengine_scan {
+    size_t size;      /* sizeof(struct copyengine_scan) */
+    const char *path; /* a directory; of a symbolic link, nothing is read */
+    int manifest_fd;  /* stays yours; written to from its position on. engine/manifest.h has the
+                         format */
+    double sample;    /* the share of files whose contents are read, above 0; 0 or 1: all */
+    uint64_t seed;    /* which they are: another one, others */
+    /* As for copies. */
+    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    unsigned progress_interval_ms;
+    void (*on_done)(void *context);
+    void *context;
+    enum copyengine_priority priority;
+};
+
 /**
  * Starts an engine. Raises the limit of open files of this process to what the system allows.
  *
@@ -182,6 +198,18 @@ COPYENGINE_PUBLIC const struct copyengine_result *copyengine_wait(struct copyeng
 COPYENGINE_PUBLIC int copyengine_submit_removal(struct copyengine *engine,
                                                 const struct copyengine_removal *removal,
                                                 struct copyengine_job **ret);
+
+/**
+ * Hands a scan to the engine: everything in a tree goes into a manifest, files with digests of
+ * what the disk has (they are read past the page cache, O_DIRECT, where the file system lets us).
+ * What cannot be read goes into it, too, and does not end the scan; only a root that cannot be
+ * opened does. Result and freeing are as with copyengine_submit.
+ *
+ * @return 0, -EINVAL, -ENOMEM, or why there is no descriptor to be had
+ */
+COPYENGINE_PUBLIC int copyengine_submit_scan(struct copyengine *engine,
+                                             const struct copyengine_scan *scan,
+                                             struct copyengine_job **ret);
 
 /**
  * Makes a job end early with ECANCELED, and remove what it made. Returns at once. The job ends

@@ -18,6 +18,7 @@ struct device_pair {
     atomic_bool no_send;       /* sendfile(2) */
     atomic_bool no_allocate;   /* fallocate(2) */
     atomic_bool no_xattrs;     /* at the source, or at the destination */
+    atomic_bool no_direct;     /* O_DIRECT */
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
     atomic_uint slow_inline;   /* in a row */
     atomic_uint slow_closes;   /* of files at the source */

@@ -7,6 +7,7 @@
 #include "engine/compiler.h"
 #include "engine/manifest.h"
 #include "engine/remove.h"
+#include "engine/scan.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -70,6 +71,8 @@ static void complete(const struct io_port *port, struct directory *directory)
         return;
     if (directory->job->kind == JOB_REMOVAL)
         remove_directory(port, directory);
+    else if (directory->job->kind == JOB_SCAN)
+        scan_complete(directory);
     else if (directory->destination_fd >= 0)
         set_attributes(port, directory);
 }

@@ -15,6 +15,7 @@ struct directory {
     atomic_uint references;
     int source_fd; /* -1: not opened yet; a removal reads what is to be removed with it */
     int destination_fd;
+    bool unreadable; /* of a scan: its end was not reached */
     dev_t device;
     ino_t inode;
     struct attributes attributes; /* that the copy shall have */

@@ -285,6 +285,14 @@ int copyengine_submit_removal(struct copyengine *engine, const struct copyengine
     return result < 0 ? result : submit(engine, job, ret);
 }
 
+int copyengine_submit_scan(struct copyengine *engine, const struct copyengine_scan *scan,
+                           struct copyengine_job **ret)
+{
+    struct copyengine_job *job;
+    int result = job_new_scan(engine, scan, &job);
+    return result < 0 ? result : submit(engine, job, ret);
+}
+
 int engine_remove_alone(const struct copyengine_removal *removal, struct copyengine_job **ret)
 {
     struct copyengine *engine = calloc(1, sizeof(*engine));

@@ -33,7 +33,8 @@ static void job_destroy(struct copyengine_job *job)
     free(job);
 }
 
-/* Makes a job of what `copy` says; of a removal, only the destination counts. */
+/* Makes a job of what `copy` says; of a removal, only the destination counts, of a scan the source.
+ */
 static int job_new(struct copyengine *engine, enum job_kind kind,
                    const struct copyengine_copy *copy, struct copyengine_job **ret)
 {
@@ -53,12 +54,12 @@ static int job_new(struct copyengine *engine, enum job_kind kind,
     pthread_cond_init(&job->done_cond, NULL);
     limit_init(&job->limit, copy->bytes_per_s);
     atomic_store(&job->reported_ns, clock_monotonic_ns());
-    if (copy->manifest)
-        job->manifest = manifest_new(copy->manifest_fd);
-    if (!job->copy.destination || (copy->source && !job->copy.source) ||
-        (copy->manifest && !job->manifest)) {
+    int result = copy->manifest ? manifest_new(copy->manifest_fd, &job->manifest) : 0;
+    if (!job->copy.destination || (copy->source && !job->copy.source))
+        result = -ENOMEM;
+    if (result < 0) {
         job_destroy(job);
-        return -ENOMEM;
+        return result;
     }
     *ret = job;
     return 0;
@@ -96,6 +97,42 @@ int job_new_removal(struct copyengine *engine, const struct copyengine_removal *
                        .priority = known.priority,
                    },
                    ret);
+}
+
+/* Which hashes, of 2^64, belong to the share of files that is read. */
+static uint64_t sample_below(double share)
+{
+    return share > 0 && share < 1 ? (uint64_t)(share * 0x1p64) : UINT64_MAX;
+}
+
+int job_new_scan(struct copyengine *engine, const struct copyengine_scan *scan,
+                 struct copyengine_job **ret)
+{
+    struct copyengine_scan known = {0};
+    if (scan->size > sizeof(known))
+        return -EINVAL;
+    memcpy(&known, scan, scan->size);
+    if (!known.path || !*known.path || known.sample < 0 || known.sample > 1)
+        return -EINVAL;
+    int result = job_new(engine, JOB_SCAN,
+                         &(struct copyengine_copy){
+                             .source = known.path,
+                             .destination = "",
+                             .on_progress = known.on_progress,
+                             .progress_interval_ms = known.progress_interval_ms,
+                             .on_done = known.on_done,
+                             .context = known.context,
+                             .priority = known.priority,
+                             .set_id = true, /* all bits that there are */
+                             .manifest = true,
+                             .manifest_fd = known.manifest_fd,
+                         },
+                         ret);
+    if (result == 0) {
+        (*ret)->sample_below = sample_below(known.sample);
+        (*ret)->sample_seed = known.seed;
+    }
+    return result;
 }
 
 void job_release(struct copyengine_job *job)
@@ -241,12 +278,12 @@ static bool clean_up(struct copyengine_job *job)
 
 void job_finish(struct copyengine_job *job)
 {
-    int result = job->manifest && job->kind == JOB_COPY && !job_is_stopped(job)
+    int result = job->manifest && job->kind != JOB_REMOVAL && !job_is_stopped(job)
                      ? manifest_end(job->manifest)
                      : 0;
     if (result < 0)
-        job_fail_because(job, "write", JOB_DESTINATION, NULL, NULL, -result,
-                         "the manifest cannot be written");
+        job_fail_because(job, "write", job->kind == JOB_SCAN ? JOB_SOURCE : JOB_DESTINATION, NULL,
+                         NULL, -result, "the manifest cannot be written");
     bool abandoned = !settle(job) && !job->cleaning_up;
     if (!abandoned && !job->cleaning_up && clean_up(job))
         return;

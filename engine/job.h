@@ -20,12 +20,16 @@ struct manifest;
 enum job_kind {
     JOB_COPY,
     JOB_REMOVAL,
+    JOB_SCAN, /* reads a tree, and copies nothing */
 };
 
 struct copyengine_job {
     struct copyengine *engine;
     enum job_kind kind;          /* a copy that failed becomes the removal of what it made */
-    struct copyengine_copy copy; /* its strings are the job's own; a removal has the destination */
+    struct copyengine_copy copy; /* its strings are the job's own; a removal has the destination,
+                                    a scan the source */
+    uint64_t sample_below;       /* of a scan: files whose name hashes to less are read */
+    uint64_t sample_seed;
 
     /* Known when the root was opened, fixed from then on. */
     enum io_latency source_latency;
@@ -86,6 +90,10 @@ int job_new_copy(struct copyengine *engine, const struct copyengine_copy *copy,
 /** @return 0, -EINVAL, -ENOMEM */
 int job_new_removal(struct copyengine *engine, const struct copyengine_removal *removal,
                     struct copyengine_job **ret);
+
+/** @return 0, -EINVAL, -ENOMEM, or why there is no descriptor for the manifest */
+int job_new_scan(struct copyengine *engine, const struct copyengine_scan *scan,
+                 struct copyengine_job **ret);
 
 /** Drops one reference to a job, of which the last frees it. */
 void job_release(struct copyengine_job *job);

@@ -4,6 +4,7 @@
 
 #include "engine/compiler.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ enum {
 
 struct manifest {
     pthread_mutex_t lock;
-    int fd;
+    int fd;    /* its own: the last thread of a job that was abandoned may still write there */
     int error; /* the first, negative */
     uint64_t count;
     size_t used;
@@ -47,19 +48,24 @@ static void append(struct manifest *manifest, const char *bytes, size_t length)
     }
 }
 
-struct manifest *manifest_new(int fd)
+int manifest_new(int fd, struct manifest **ret)
 {
     static const char head[] = "pkgcache-manifest 1";
     struct manifest *manifest = malloc(sizeof(*manifest));
     if (!manifest)
-        return NULL;
-    manifest->fd = fd;
+        return -ENOMEM;
+    manifest->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (manifest->fd < 0) {
+        free(manifest);
+        return -errno;
+    }
     manifest->error = 0;
     manifest->count = 0;
     manifest->used = 0;
     pthread_mutex_init(&manifest->lock, NULL);
     append(manifest, head, sizeof(head));
-    return manifest;
+    *ret = manifest;
+    return 0;
 }
 
 /* The canonical form of XXH3-128 (xxhash.h): most significant digit first, as xxhsum prints it. */
@@ -76,6 +82,7 @@ struct record {
     uint64_t size;
     struct timespec mtime;
     const XXH128_hash_t *digest; /* NULL: none */
+    int error;                   /* why it could not be read; 0: nothing */
 };
 
 static void add(struct copyengine_job *job, const struct directory *directory, const char *name,
@@ -87,6 +94,8 @@ static void add(struct copyengine_job *job, const struct directory *directory, c
     char digest[DIGEST_TEXT_BYTES] = "-";
     if (record->digest)
         format_digest(*record->digest, digest);
+    else if (record->error)
+        snprintf(digest, sizeof(digest), "!%d", record->error);
     int length = snprintf(fields, sizeof(fields), "%c %o %" PRIu64 " %jd.%09ld %s ", record->type,
                           record->mode, record->size, (intmax_t)record->mtime.tv_sec,
                           record->mtime.tv_nsec, digest);
@@ -106,13 +115,13 @@ void manifest_add_file(struct copyengine_job *job, const struct file *file)
 {
     add(job, file->batch->directory, file->name,
         &(struct record){'f', file->attributes.mode, file->size, file->attributes.mtime,
-                         file->has_digest ? &file->digest : NULL});
+                         file->has_digest ? &file->digest : NULL, 0});
 }
 
 void manifest_add_directory(struct copyengine_job *job, const struct directory *directory)
 {
     add(job, directory, NULL,
-        &(struct record){'d', directory->attributes.mode, 0, directory->attributes.mtime, NULL});
+        &(struct record){'d', directory->attributes.mode, 0, directory->attributes.mtime, NULL, 0});
 }
 
 void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
@@ -121,7 +130,13 @@ void manifest_add_symlink(struct copyengine_job *job, const struct directory *di
     size_t length = strlen(target);
     XXH128_hash_t digest = XXH3_128bits(target, length);
     add(job, directory, name,
-        &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest});
+        &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
+}
+
+void manifest_add_other(struct copyengine_job *job, const struct directory *directory,
+                        const char *name, char type, int code)
+{
+    add(job, directory, name, &(struct record){.type = type, .error = code});
 }
 
 int manifest_end(struct manifest *manifest)
@@ -138,5 +153,6 @@ void manifest_free(struct manifest *manifest)
     if (!manifest)
         return;
     pthread_mutex_destroy(&manifest->lock);
+    close(manifest->fd);
     free(manifest);
 }

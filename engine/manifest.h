@@ -5,25 +5,39 @@
  *     TYPE MODE SIZE MTIME DIGEST PATH NUL      for each, in no order
  *     end COUNT NUL
  *
- * TYPE is f, d or l; MODE octal permission bits; SIZE in bytes, of a link its target's length, 0
- * for directories; MTIME seconds.nanoseconds since the epoch; DIGEST the XXH3-128 of the contents
- * in hexadecimal (of a link's target), or - when the bytes did not pass through memory: such a file
- * is to be digested later. One space between them; PATH, relative to the root, is all that is left,
- * "." for the root. The last record tells that nothing is missing.
+ * TYPE is f, d or l, or o for what is neither (only a scan meets such); MODE octal permission bits;
+ * SIZE in bytes, of a link its target's length, 0 for directories; MTIME seconds.nanoseconds since
+ * the epoch; DIGEST the XXH3-128 of the contents in hexadecimal (of a link's target), or - when the
+ * bytes did not pass through memory: such a file is to be digested later; or, in a scan, ! and the
+ * errno value of why it could not be read. One space between them; PATH, relative to the root, is
+ * all that is left, "." for the root. The last record tells that nothing is missing.
  */
 #pragma once
 
 #include "engine/directory.h"
 #include "engine/transfer.h"
 
-/** @param fd stays the caller's; written to from its position on. @return NULL for want of memory
+/**
+ * @param fd  stays the caller's; written to from its position on
+ * @param ret freed with manifest_free
+ * @return    0, -ENOMEM, -EMFILE, -EBADF
  */
-struct manifest *manifest_new(int fd);
+int manifest_new(int fd, struct manifest **ret);
 
 void manifest_add_file(struct copyengine_job *job, const struct file *file);
 void manifest_add_directory(struct copyengine_job *job, const struct directory *directory);
 void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
                           const char *name, const char *target, struct timespec mtime);
+
+/**
+ * Adds what is no file, directory or link, or cannot be read.
+ *
+ * @param name NULL: the directory itself
+ * @param type as in a record
+ * @param code why it cannot be read, an errno value, positive; 0: nothing is wrong with it
+ */
+void manifest_add_other(struct copyengine_job *job, const struct directory *directory,
+                        const char *name, char type, int code);
 
 /** Writes the last record. @return 0 or -errno, also of what could not be written before */
 int manifest_end(struct manifest *manifest);

@@ -3,6 +3,7 @@
 
 #include "engine/compiler.h"
 #include "engine/manifest.h"
+#include "engine/scan.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -274,6 +275,21 @@ bool symlink_copy(const struct io_port *port, struct directory *directory, const
         manifest_add_symlink(job, directory, name, copied,
                              (struct timespec){.tv_sec = source.stx_mtime.tv_sec,
                                                .tv_nsec = source.stx_mtime.tv_nsec});
+    job_completed(job, &job->symlinks_done);
+    return true;
+}
+
+bool symlink_scan(const struct io_port *port, struct directory *directory, const char *name)
+{
+    struct copyengine_job *job = directory->job;
+    char target[SYMLINK_TARGET_MAX];
+    struct statx status;
+    int64_t result = read_link(port, directory, name, target, &status);
+    if (result < 0)
+        return scan_failed(directory, name, 'l', "readlink", (int)-result);
+    manifest_add_symlink(
+        job, directory, name, target,
+        (struct timespec){.tv_sec = status.stx_mtime.tv_sec, .tv_nsec = status.stx_mtime.tv_nsec});
     job_completed(job, &job->symlinks_done);
     return true;
 }

@@ -16,6 +16,9 @@ int symlink_learn_root(struct copyengine_job *job);
  */
 bool symlink_copy(const struct io_port *port, struct directory *directory, const char *name);
 
+/** Adds a link to the manifest of a scan. @return false: the job has failed */
+bool symlink_scan(const struct io_port *port, struct directory *directory, const char *name);
+
 /**
  * What a link of the copy must say to reach what the link reaches at the source.
  *

@@ -115,9 +115,10 @@ static enum transfer_state step_begin(struct transfer_host *host, struct transfe
 
 void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name)
 {
+    bool scan = batch->directory->job->kind == JOB_SCAN;
     *transfer = (struct transfer){
         .own = {.batch = batch, .name = name, .source_fd = -1, .destination_fd = -1},
-        .step = step_begin,
+        .step = scan ? transfer_step_scan : step_begin,
         .buffer_index = -1,
         .hash = transfer->hash,
     };

@@ -37,6 +37,7 @@ struct file {
     bool made_otherwise; /* with another mode than it shall have */
     bool retried;        /* the source changed once already */
     bool has_digest;
+    bool direct;           /* read past the page cache */
     atomic_bool in_kernel; /* the bytes, or some, did not pass through our memory */
     atomic_bool shorter;   /* than its size: the end came early */
     XXH128_hash_t digest;

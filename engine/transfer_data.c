@@ -40,7 +40,7 @@ void transfer_release_buffer(struct transfer_host *host, struct transfer *transf
     transfer->buffer_index = -1;
 }
 
-static char *buffer_of(const struct transfer_host *host, const struct transfer *transfer)
+char *transfer_buffer(const struct transfer_host *host, const struct transfer *transfer)
 {
     return host->buffers->memory + (size_t)transfer->buffer_index * host->buffers->buffer_bytes;
 }
@@ -75,8 +75,7 @@ enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct
     return transfer_go_on(transfer, step_copy);
 }
 
-/* Learns from how long a call took whether it found its bytes in the page cache. */
-static void learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
+void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
 {
     uint64_t took_ns = clock_monotonic_ns() - began_ns;
     bool hot = took_ns <= HOT_NS_PER_CALL + (uint64_t)bytes / HOT_BYTES_PER_US * 1000;
@@ -109,7 +108,7 @@ static bool can_send(const struct copyengine_job *job, const struct transfer *tr
             atomic_load_explicit(&job->pair->hot, memory_order_relaxed) >= HOT_READS);
 }
 
-static void moved(struct transfer *transfer, uint64_t bytes)
+void transfer_moved(struct transfer *transfer, uint64_t bytes)
 {
     transfer->offset += bytes;
     transfer->allowed = 0;
@@ -132,10 +131,10 @@ static bool copy_in_kernel(struct transfer_host *host, struct transfer *transfer
     if (copied > 0) {
         atomic_store_explicit(&file->in_kernel, true, memory_order_relaxed);
         if (sends) {
-            learn_heat(pair, began_ns, copied);
+            transfer_learn_heat(pair, began_ns, copied);
             transfer->position += (uint64_t)copied;
         }
-        moved(transfer, (uint64_t)copied);
+        transfer_moved(transfer, (uint64_t)copied);
         *ret = TRANSFER_ADVANCE;
         return true;
     }
@@ -151,8 +150,7 @@ static bool copy_in_kernel(struct transfer_host *host, struct transfer *transfer
     return false;
 }
 
-/* Whether a bandwidth cap lets this piece be moved now; if not, due_ns says when. */
-static bool may_move(const struct transfer_host *host, struct transfer *transfer, uint64_t *bytes)
+bool transfer_may_move(const struct transfer_host *host, struct transfer *transfer, uint64_t *bytes)
 {
     struct limit *of_all = &host->engine->limit;
     struct limit *of_job = &transfer_job(transfer)->limit;
@@ -176,7 +174,7 @@ static enum transfer_state step_copy(struct transfer_host *host, struct transfer
     if (transfer->offset >= transfer->extent_end)
         return transfer_go_on(transfer, transfer_step_next_extent);
     uint64_t bytes = MIN(transfer->extent_end - transfer->offset, (uint64_t)PIECE_BYTES);
-    if (!may_move(host, transfer, &bytes))
+    if (!transfer_may_move(host, transfer, &bytes))
         return TRANSFER_DELAYED;
     if (can_copy_range(job) && copy_in_kernel(host, transfer, IO_COPY_RANGE, bytes, &state))
         return state;
@@ -190,7 +188,7 @@ static enum transfer_state step_copy(struct transfer_host *host, struct transfer
                               .kind = IO_READ,
                               .latency = job_source_latency(job),
                               .fd = transfer->file->source_fd,
-                              .data = buffer_of(host, transfer),
+                              .data = transfer_buffer(host, transfer),
                               .length = MIN(bytes, host->buffers->buffer_bytes),
                               .offset = transfer->offset,
                               .buffer_index = transfer->buffer_index,
@@ -205,8 +203,7 @@ static bool digests_on_the_way(const struct transfer *transfer)
            !transfer->file->sparse;
 }
 
-/* Takes bytes into the digest, which is complete with the last of them. */
-static int digest_piece(struct transfer *transfer, const void *data, size_t length)
+int transfer_digest(struct transfer *transfer, const void *data, size_t length)
 {
     struct file *file = transfer->file;
     if (transfer->offset == 0 && length == file->size) {
@@ -240,9 +237,9 @@ static enum transfer_state step_have_read(struct transfer_host *host, struct tra
         return transfer_go_on(transfer, transfer_step_copied);
     }
     if (transfer->began_ns)
-        learn_heat(transfer_job(transfer)->pair, transfer->began_ns, length);
+        transfer_learn_heat(transfer_job(transfer)->pair, transfer->began_ns, length);
     if (digests_on_the_way(transfer) &&
-        digest_piece(transfer, transfer->op.data, (size_t)length) < 0)
+        transfer_digest(transfer, transfer->op.data, (size_t)length) < 0)
         return transfer_fail(host, transfer, "digest", JOB_SOURCE, ENOMEM);
     struct io_op op = transfer->op;
     op.kind = IO_WRITE;
@@ -258,7 +255,7 @@ static enum transfer_state step_have_written(struct transfer_host *host, struct 
     if (result <= 0)
         return transfer_fail(host, transfer, "write", JOB_DESTINATION, result < 0 ? -result : EIO);
     uint64_t written = (uint64_t)result;
-    moved(transfer, written);
+    transfer_moved(transfer, written);
     if (written < transfer->op.length) {
         struct io_op op = transfer->op;
         op.data = (char *)op.data + written;
@@ -278,7 +275,7 @@ enum transfer_state transfer_step_digest(struct transfer_host *host, struct tran
         return transfer_give_up(host, transfer);
     if (!transfer_take_buffer(host, transfer))
         return TRANSFER_STARVED;
-    void *data = buffer_of(host, transfer);
+    void *data = transfer_buffer(host, transfer);
     size_t wanted = MIN(file->size - transfer->offset, host->buffers->buffer_bytes);
     int64_t length = io_do(&host->port, (struct io_op){.kind = IO_READ,
                                                        .fd = file->destination_fd,
@@ -287,7 +284,7 @@ enum transfer_state transfer_step_digest(struct transfer_host *host, struct tran
                                                        .offset = transfer->offset});
     if (length < 0 || (length == 0 && wanted > 0))
         return transfer_fail(host, transfer, "read", JOB_DESTINATION, length < 0 ? -length : EIO);
-    if (digest_piece(transfer, data, (size_t)length) < 0)
+    if (transfer_digest(transfer, data, (size_t)length) < 0)
         return transfer_fail(host, transfer, "digest", JOB_DESTINATION, ENOMEM);
     transfer->offset += (uint64_t)length;
     if (!file->has_digest)

@@ -14,6 +14,9 @@ transfer_step transfer_step_copied;
 /** Takes the digest of a file whose bytes did not pass through memory in order. */
 transfer_step transfer_step_digest;
 
+/** Begins with a file of a scan: transfer_scan.c. */
+transfer_step transfer_step_scan;
+
 static inline struct copyengine_job *transfer_job(const struct transfer *transfer)
 {
     return transfer->file->batch->directory->job;
@@ -39,3 +42,23 @@ enum transfer_state transfer_fail(struct transfer_host *host, struct transfer *t
 /** Takes a free buffer, if the transfer has none. @return false: there is none */
 bool transfer_take_buffer(struct transfer_host *host, struct transfer *transfer);
 void transfer_release_buffer(struct transfer_host *host, struct transfer *transfer);
+
+/** The memory of the buffer that the transfer has. */
+char *transfer_buffer(const struct transfer_host *host, const struct transfer *transfer);
+
+/**
+ * Whether a bandwidth cap lets a piece be moved now; if not, due_ns says when.
+ *
+ * @param bytes that are to be moved; made less where the cap allows less
+ */
+bool transfer_may_move(const struct transfer_host *host, struct transfer *transfer,
+                       uint64_t *bytes);
+
+/** Counts bytes that were moved, from the transfer's offset on. */
+void transfer_moved(struct transfer *transfer, uint64_t bytes);
+
+/** Takes bytes into the digest, which is complete with the last of them. @return 0 or -ENOMEM */
+int transfer_digest(struct transfer *transfer, const void *data, size_t length);
+
+/** Learns from how long a call took whether it found its bytes in the page cache. */
+void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes);

@@ -7,6 +7,7 @@
 
 #include "engine/compiler.h"
 #include "engine/remove.h"
+#include "engine/scan.h"
 #include "engine/symlink.h"
 
 #include <dirent.h>
@@ -205,10 +206,24 @@ static bool open_below(const struct io_port *port, struct directory *directory)
     return make_destination(port, directory, parent->destination_fd, directory->name);
 }
 
+/* Opens a directory that is only read. */
+static bool open_scanned(const struct io_port *port, struct directory *directory)
+{
+    const struct directory *parent = directory->parent;
+    int64_t fd = open_name(port, parent ? parent->source_fd : AT_FDCWD,
+                           parent ? directory->name : directory->job->copy.source, O_NOFOLLOW);
+    directory->source_fd = (int)fd;
+    if (fd < 0)
+        return scan_failed(directory, NULL, 'd', "open", (int)-fd);
+    return take_attributes(port, directory) && (parent || scan_learn_root(directory));
+}
+
 static bool open_directory(const struct io_port *port, struct directory *directory)
 {
     if (directory->job->kind == JOB_REMOVAL)
         return remove_open(port, directory);
+    if (directory->job->kind == JOB_SCAN)
+        return open_scanned(port, directory);
     return directory->parent ? open_below(port, directory) : open_root(port, directory);
 }
 
@@ -268,8 +283,11 @@ static bool add_entry(struct directory *directory, const struct dirent64 *entry,
     case DT_DIR:
         return add_directory(directory, name, finding);
     case DT_LNK:
-        return symlink_copy(finding->port, directory, name);
+        return job->kind == JOB_SCAN ? symlink_scan(finding->port, directory, name)
+                                     : symlink_copy(finding->port, directory, name);
     default:
+        if (job->kind == JOB_SCAN)
+            return scan_failed(directory, name, 'o', "stat", type < 0 ? -type : 0);
         if (type < 0) {
             job_fail(job, "stat", JOB_SOURCE, directory, name, -type);
             return false;
@@ -293,10 +311,13 @@ static bool take_away_entry(struct directory *directory, const struct dirent64 *
 static bool read_piece(struct directory *directory, char *buffer, struct finding *finding)
 {
     bool removal = directory->job->kind == JOB_REMOVAL;
+    bool scan = directory->job->kind == JOB_SCAN;
     int64_t bytes = io_do(finding->port, (struct io_op){.kind = IO_LIST,
                                                         .fd = directory->source_fd,
                                                         .data = buffer,
                                                         .length = WALK_BUFFER_BYTES});
+    if (bytes < 0 && scan)
+        return scan_unreadable(directory, (int)-bytes);
     if (bytes < 0)
         job_fail(directory->job, "read", removal ? JOB_DESTINATION : JOB_SOURCE, directory, NULL,
                  (int)-bytes);

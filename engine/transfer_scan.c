@@ -1,0 +1,181 @@
+/*
+ * One file of a scan: open, look, read to the end, note, close. What the disk has is of interest,
+ * not what memory has, so reads go past the page cache (O_DIRECT) where the file system lets them;
+ * so do they leave in memory what others use, and bring in nothing that nobody wants. One file is
+ * read by one transfer, in order, as its digest needs it.
+ */
+#include "engine/clock.h"
+#include "engine/compiler.h"
+#include "engine/engine.h"
+#include "engine/manifest.h"
+#include "engine/scan.h"
+#include "engine/transfer_step.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What every disk accepts as the unit of a direct read. */
+enum { DIRECT_UNIT_BYTES = 4096 };
+
+static transfer_step step_opened, step_read, step_have_read, step_note;
+
+/* Whether the contents of a file belong to the sample. */
+static bool is_wanted(const struct copyengine_job *job, const struct file *file)
+{
+    if (job->sample_below == UINT64_MAX)
+        return true;
+    uint64_t seed = job->sample_seed ^ file->batch->directory->inode;
+    return XXH3_64bits_withSeed(file->name, strlen(file->name), seed) < job->sample_below;
+}
+
+/* Ends with a file that could not be read. */
+static enum transfer_state fail(struct transfer_host *host, struct transfer *transfer,
+                                const char *operation, int64_t code)
+{
+    struct file *file = transfer->file;
+    if (!job_is_stopped(transfer_job(transfer)))
+        scan_failed(file->batch->directory, file->name, 'f', operation, (int)code);
+    return transfer_give_up(host, transfer);
+}
+
+static void take(struct file *file, const struct statx *status)
+{
+    file->size = status->stx_size;
+    file->attributes.mode = status->stx_mode & ~(mode_t)S_IFMT;
+    file->attributes.mtime =
+        (struct timespec){.tv_sec = status->stx_mtime.tv_sec, .tv_nsec = status->stx_mtime.tv_nsec};
+}
+
+/* Looks at the file; by its name where it is not open. */
+static enum transfer_state look(struct transfer_host *host, struct transfer *transfer,
+                                transfer_step *next)
+{
+    struct file *file = transfer->file;
+    struct statx status;
+    bool opened = file->source_fd >= 0;
+    int64_t result =
+        io_do(&host->port,
+              (struct io_op){.kind = IO_STAT,
+                             .fd = opened ? file->source_fd : file->batch->directory->source_fd,
+                             .name = opened ? NULL : file->name,
+                             .flags = opened ? 0 : AT_SYMLINK_NOFOLLOW,
+                             .data = &status});
+    if (result < 0)
+        return fail(host, transfer, "stat", -result);
+    take(file, &status);
+    if (S_ISREG(status.stx_mode))
+        return transfer_go_on(transfer, next);
+    scan_failed(file->batch->directory, file->name, 'o', "stat", 0);
+    return transfer_give_up(host, transfer);
+}
+
+enum transfer_state transfer_step_scan(struct transfer_host *host, struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    struct file *file = transfer->file;
+    if (!is_wanted(job, file))
+        return look(host, transfer, step_note);
+    file->direct = !atomic_load_explicit(&job->pair->no_direct, memory_order_relaxed);
+    return transfer_start(
+        host, transfer,
+        (struct io_op){
+            .kind = IO_OPEN,
+            .latency = job_source_latency(job),
+            .fd = file->batch->directory->source_fd,
+            .name = file->name,
+            /* O_NONBLOCK: the name may have become a fifo since it was read */
+            .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | (file->direct ? O_DIRECT : 0),
+        },
+        step_opened);
+}
+
+/* Begins again, and lets this file system's files come through the page cache from now on. */
+static enum transfer_state without_direct(struct transfer *transfer)
+{
+    struct file *file = transfer->file;
+    atomic_store_explicit(&transfer_job(transfer)->pair->no_direct, true, memory_order_relaxed);
+    cleanup_close_fd(&file->source_fd);
+    file->source_fd = -1;
+    transfer->offset = 0;
+    return transfer_go_on(transfer, transfer_step_scan);
+}
+
+static enum transfer_state step_opened(struct transfer_host *host, struct transfer *transfer)
+{
+    struct file *file = transfer->file;
+    if (transfer->op.result == -EINVAL && file->direct)
+        return without_direct(transfer);
+    if (transfer->op.result < 0)
+        return fail(host, transfer, "open", -transfer->op.result);
+    file->source_fd = (int)transfer->op.result;
+    return look(host, transfer, step_read);
+}
+
+/* What a read waits for. Direct ones always wait for the disk; trying at once would, too. */
+static enum io_latency read_latency(const struct copyengine_job *job, const struct file *file)
+{
+    return file->direct ? IO_REMOTE : job_source_latency(job);
+}
+
+static enum transfer_state step_read(struct transfer_host *host, struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    struct file *file = transfer->file;
+    if (job_is_stopped(job))
+        return transfer_give_up(host, transfer);
+    if (file->size == 0 && transfer_digest(transfer, "", 0) < 0)
+        return transfer_fail(host, transfer, "digest", JOB_SOURCE, ENOMEM);
+    if (file->has_digest)
+        return transfer_go_on(transfer, step_note);
+    uint64_t bytes = MIN(file->size - transfer->offset, (uint64_t)host->buffers->buffer_bytes);
+    if (!transfer_may_move(host, transfer, &bytes))
+        return TRANSFER_DELAYED;
+    if (!transfer_take_buffer(host, transfer))
+        return TRANSFER_STARVED;
+    if (file->direct) /* also at the end of the file, where it is shorter */
+        bytes += -bytes % DIRECT_UNIT_BYTES;
+    transfer->began_ns = clock_monotonic_ns();
+    return transfer_start(host, transfer,
+                          (struct io_op){
+                              .kind = IO_READ,
+                              .latency = read_latency(job, file),
+                              .fd = file->source_fd,
+                              .data = transfer_buffer(host, transfer),
+                              .length = bytes,
+                              .offset = transfer->offset,
+                              .buffer_index = transfer->buffer_index,
+                          },
+                          step_have_read);
+}
+
+static enum transfer_state step_have_read(struct transfer_host *host, struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    struct file *file = transfer->file;
+    int64_t length = transfer->op.result;
+    if (length == -EINVAL && file->direct) {
+        transfer_release_buffer(host, transfer);
+        return without_direct(transfer);
+    }
+    if (length <= 0) /* 0: it is shorter than it was a moment ago */
+        return fail(host, transfer, "read", length < 0 ? -length : ESTALE);
+    transfer_learn_heat(job->pair, transfer->began_ns, length);
+    uint64_t bytes = MIN((uint64_t)length, file->size - transfer->offset);
+    int result = transfer_digest(transfer, transfer->op.data, bytes);
+    transfer_release_buffer(host, transfer);
+    if (result < 0)
+        return transfer_fail(host, transfer, "digest", JOB_SOURCE, -result);
+    transfer_moved(transfer, bytes);
+    return transfer_go_on(transfer, step_read);
+}
+
+static enum transfer_state step_note(struct transfer_host *host, struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    if (!job_is_stopped(job)) {
+        manifest_add_file(job, transfer->file);
+        job_completed(job, &job->files_done);
+    }
+    return transfer_give_up(host, transfer);
+}
