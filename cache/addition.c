@@ -3,6 +3,7 @@
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
 #include "cache/run.h"
+#include "cache/slot_manifest.h"
 
 #include "engine/clock.h"
 
@@ -62,7 +63,7 @@ static int look(const struct addition *addition, int *ret_fd, struct slot_view *
     *ret_fd = cache_open_hash_directory(addition->run->cache, addition->variant->handle, false);
     if (*ret_fd < 0)
         return *ret_fd == -ENOENT ? 0 : *ret_fd;
-    return slot_find(*ret_fd, addition->variant->handle, true, ret);
+    return slot_find_other(*ret_fd, addition->variant->handle, addition->replaced, true, ret);
 }
 
 int addition_stage(struct addition *addition, bool durable)
@@ -141,7 +142,8 @@ static bool same_copy(const struct slot_view *a, const struct slot_view *b)
 static bool still_holds(int hash_fd, const struct addition *addition, const struct slot_view *old)
 {
     struct slot_view view;
-    return slot_find(hash_fd, addition->variant->handle, true, &view) < 0 ||
+    return slot_find_other(hash_fd, addition->variant->handle, addition->replaced, true, &view) <
+               0 ||
            strcmp(view.name, old->name) == 0;
 }
 
@@ -156,7 +158,8 @@ static int make_room(const struct addition *addition, const struct lock *lock, i
     const struct pkgcache *cache = addition->run->cache;
     for (;;) {
         struct slot_view view;
-        int result = slot_find(hash_fd, addition->variant->handle, true, &view);
+        int result =
+            slot_find_other(hash_fd, addition->variant->handle, addition->replaced, true, &view);
         if (result < 0)
             return result;
         if (view.status == PKGCACHE_NOT_FOUND && !view.damaged)
@@ -181,6 +184,13 @@ static void drop_slot(struct addition *addition)
     addition->announced = false;
 }
 
+/* The slot will not be found: what was kept for it is no use. */
+static void forget_manifest(const struct addition *addition)
+{
+    if (addition->slot && !addition->run->cache->options.no_digests)
+        slot_manifest_forget(addition->run->cache, addition->variant->handle, addition->slot->name);
+}
+
 void addition_abandon(struct addition *addition, const struct lock *lock)
 {
     struct slot *slot = addition->slot;
@@ -188,6 +198,7 @@ void addition_abandon(struct addition *addition, const struct lock *lock)
         slot_withdraw(slot);
     else if (slot && lock && slot_is_ours(slot))
         slot_retire(addition->run->cache, lock, slot->hash_fd, slot->name, name_of(addition));
+    forget_manifest(addition);
     drop_slot(addition);
 }
 
@@ -275,6 +286,9 @@ static int start_copy(struct addition *addition)
     if (asprintf(&destination, "%s/.sys/staging/%s/%s", run->cache->path, run->staging.id,
                  addition->tree_name) < 0)
         return -ENOMEM;
+    if (!run->cache->options.no_digests) /* if there is no room for it, the copy will say so */
+        addition->manifest_fd = slot_manifest_create(run->staging.fd, addition->manifest_name,
+                                                     addition->variant->handle, NULL);
     struct copyengine_copy copy = {
         .size = sizeof(copy),
         .source = addition->variant->root,
@@ -286,6 +300,9 @@ static int start_copy(struct addition *addition)
         .on_warning = on_warning,
         .on_done = on_done,
         .context = addition,
+        .digest = addition->manifest_fd >= 0,
+        .manifest = addition->manifest_fd >= 0,
+        .manifest_fd = addition->manifest_fd,
     };
     addition->stage = STAGE_COPYING;
     return copyengine_submit(run->cache->engine, &copy, &addition->job);
@@ -367,9 +384,22 @@ bool addition_copy(struct addition *addition, const struct lock *lock)
     return false;
 }
 
+static void close_manifest(struct addition *addition)
+{
+    cleanup_close_fd(&addition->manifest_fd);
+    addition->manifest_fd = -1;
+}
+
+void addition_free(struct addition *addition)
+{
+    close_manifest(addition);
+    free(addition->sidecar_text);
+}
+
 /* The slot is somebody else's now, or gone. Begins again, with the tree if it is still staged. */
 static void lost(struct addition *addition, bool tree_staged)
 {
+    forget_manifest(addition);
     drop_slot(addition);
     addition->tree_staged = tree_staged;
     if (++addition->losses < LOSSES_MAX)
@@ -391,6 +421,7 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
     addition->result->bytes = copied->progress.bytes;
     copyengine_job_free(addition->job);
     addition->job = NULL;
+    close_manifest(addition);
     if (error.code == 0)
         return true;
     addition_abandon(addition, lock);
@@ -410,6 +441,10 @@ bool addition_place(struct addition *addition, const struct lock *lock)
         return false;
     }
     addition->tree_staged = false;
+    /* The flush takes it along. Without it the payload is not digested, which is not its end. */
+    if (result == 0 && !addition->run->cache->options.no_digests)
+        slot_manifest_keep(addition->run->cache, addition->run->staging.fd, addition->manifest_name,
+                           addition->variant->handle, addition->slot->name);
     return end_step(addition, lock, "put its payload into place", result);
 }
 

@@ -5,6 +5,7 @@
 #include "cache/names.h"
 #include "cache/owner_file.h"
 #include "cache/slot.h"
+#include "cache/slot_manifest.h"
 #include "cache/staging.h"
 #include "cache/tree.h"
 
@@ -336,6 +337,11 @@ static int clean_empty_directory(void *context, int hash_fd, const char *path)
     return check_time(cleaning);
 }
 
+static int clean_manifest(void *context, int directory_fd, const char *name)
+{
+    return delete_tree(context, directory_fd, ".sys/manifests", name, "belongs to no payload");
+}
+
 int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                    struct pkgcache_error *ret_error)
 {
@@ -360,6 +366,8 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
         result = clean_staging(&cleaning);
     if (result == 0 && !limited)
         result = tree_visit(cache, clean_hash_directory, &cleaning);
+    if (result == 0)
+        result = slot_manifest_visit_orphans(cache, clean_manifest, &cleaning);
     if (result == 0)
         result = tree_visit(cache, clean_empty_directory, &cleaning);
     if (result == 0 && !known.dry_run)

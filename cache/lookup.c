@@ -79,6 +79,12 @@ static int rank(const struct slot_view *view)
 
 int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret)
 {
+    return slot_find_other(hash_fd, handle, NULL, touch, ret);
+}
+
+int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
+                    bool touch, struct slot_view *ret)
+{
     struct names names;
     int result = names_open(&names, hash_fd);
     *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
@@ -86,7 +92,7 @@ int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, str
          result == 0 && ret->status != PKGCACHE_FOUND && (file = names_next(&names));) {
         char name[SLOT_NAME_MAX];
         struct slot_view view;
-        if (!slot_name_of_sidecar(file, name))
+        if (!slot_name_of_sidecar(file, name) || (not_this && strcmp(name, not_this) == 0))
             continue;
         CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
         if (sidecar_read(hash_fd, file, &sidecar, NULL) < 0 || !sidecar_holds(&sidecar, handle))

@@ -83,6 +83,7 @@ struct pkgcache_options {
                                 default: 60 */
     unsigned lock_timeout_s; /* default: 10 */
     bool refuse_same_device; /* do not cache what lies on the cache's own file system */
+    bool no_digests;         /* take none while copying, and write no manifests */
 };
 
 /**
@@ -267,6 +268,82 @@ PKGCACHE_PUBLIC int pkgcache_list(struct pkgcache *cache,
  * @return the status: REMOVED, NOT_FOUND or COPYING; or -errno (-ETIMEDOUT: the lock)
  */
 PKGCACHE_PUBLIC int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                                    struct pkgcache_error *ret_error);
+
+/** How a payload differs from its manifest. */
+enum pkgcache_difference {
+    PKGCACHE_DIFFERENCE_MISSING,
+    PKGCACHE_DIFFERENCE_ADDED,
+    PKGCACHE_DIFFERENCE_TYPE,
+    PKGCACHE_DIFFERENCE_SIZE,
+    PKGCACHE_DIFFERENCE_CONTENTS,
+    PKGCACHE_DIFFERENCE_TARGET, /* of a symbolic link */
+    PKGCACHE_DIFFERENCE_MODE,
+    PKGCACHE_DIFFERENCE_TIME, /* the modification time of a file or a link */
+    PKGCACHE_DIFFERENCE_UNREADABLE,
+};
+
+/** @return "is missing", "has other contents", …: what follows the path in a message */
+PKGCACHE_PUBLIC const char *pkgcache_difference_text(enum pkgcache_difference difference);
+
+/** What became of a payload that was to be verified. */
+enum pkgcache_verdict {
+    PKGCACHE_SOUND,
+    PKGCACHE_DIGESTED, /* there was nothing to compare with; from now on there is */
+    PKGCACHE_DAMAGED,
+    PKGCACHE_REPAIRED, /* it was damaged, and is replaced */
+    PKGCACHE_GONE,     /* it is not, or no longer, in the cache; that is no damage */
+    PKGCACHE_UNKNOWN,  /* it could not be verified */
+};
+
+struct pkgcache_verified {
+    const struct pkgcache_handle *handle;
+    enum pkgcache_verdict verdict;
+    const char *root;     /* of the cached payload; NULL: there is none */
+    const char *reason;   /* why not, or why it was not repaired, for people; NULL */
+    uint64_t differences; /* that were found */
+};
+
+struct pkgcache_verify {
+    size_t size;                                  /* sizeof(struct pkgcache_verify) */
+    const struct pkgcache_handle *const *handles; /* which variants; NULL: all that there are */
+    size_t count;
+    double sample; /* the share of files whose contents are read, above 0; 0 or 1: all */
+    bool repair;   /* copy what is damaged again from its source */
+    int cancel_fd; /* readable: stop; -1: none */
+    /* All are called from the calling thread; what they are given lives until they return. */
+    void (*on_progress)(void *context, const struct pkgcache_progress *progress);
+    /* `root` is the payload's, and `path` relative to it. */
+    void (*on_difference)(void *context, const char *root, const char *path,
+                          enum pkgcache_difference difference);
+    void (*on_result)(void *context, const struct pkgcache_verified *result);
+    void *context;
+};
+
+struct pkgcache_verify_summary {
+    size_t variants;
+    size_t verdicts[PKGCACHE_UNKNOWN + 1]; /* how many, by enum pkgcache_verdict */
+    uint64_t files;                        /* looked at */
+    uint64_t bytes;                        /* read */
+};
+
+/**
+ * Reads payloads again and compares them with their manifests: names, types, sizes, contents,
+ * targets of links, modes, modification times. Contents come from the disk where the file system
+ * lets them be read past the page cache (O_DIRECT), so what memory holds stays as it is, and is not
+ * verified. What Python adds below __pycache__ is no difference. A payload without a manifest,
+ * rez's and those that were copied without digests, is digested now: that shows nothing of its
+ * past, but what happens to it from now on.
+ *
+ * A payload that is repaired is found all the time: the new one is published beside it, and then it
+ * is removed. If that fails it is left where it is, and DAMAGED.
+ *
+ * @param ret_summary filled in also on failure
+ * @return            0 when each has a verdict of its own; -ETIMEDOUT (the lock, for repairs),
+ *                    -ECANCELED, or -errno when the cache cannot be used
+ */
+PKGCACHE_PUBLIC int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify,
+                                    struct pkgcache_verify_summary *ret_summary,
                                     struct pkgcache_error *ret_error);
 
 struct pkgcache_clean {

@@ -1,5 +1,6 @@
 /* Taking variants out of the cache. Their bytes go at the next clean. */
 #include "cache/slot.h"
+#include "cache/slot_manifest.h"
 
 #include <string.h>
 
@@ -28,6 +29,7 @@ static int remove_locked(struct pkgcache *cache, const struct lock *lock, int ha
             return removed ? PKGCACHE_REMOVED : PKGCACHE_COPYING;
         if (result < 0)
             return result;
+        slot_manifest_forget(cache, handle, view.name);
         removed = removed || !view.damaged;
     }
 }

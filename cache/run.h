@@ -26,10 +26,13 @@ struct addition {
     struct addition *next; /* in the run's queue, its list of copied ones, or a group */
     const struct pkgcache_variant *variant;
     struct pkgcache_result *result;
+    const char *replaced; /* a slot of the variant that does not count; NULL: none */
     size_t index;
     enum stage stage;
     char tree_name[32]; /* in staging */
     char sidecar_name[32];
+    char manifest_name[32];
+    int manifest_fd; /* -1: none is written, or no longer */
     char *sidecar_text;
     bool sidecar_staged;
     bool tree_staged; /* copied whole, and the slot for it was lost */
@@ -56,7 +59,8 @@ enum run_phase {
 struct run {
     struct pkgcache *cache;
     const struct pkgcache_warm *warm;
-    struct pkgcache_warm known; /* `warm` points here */
+    struct pkgcache_warm known;  /* `warm` points here */
+    const char *const *replaced; /* by warm_replacing */
     struct pkgcache_error *error;
     int fatal; /* -errno: the run ends, nothing new is begun */
     struct addition *additions;
@@ -86,6 +90,16 @@ struct run {
     pthread_mutex_t lock; /* for what the engine's threads hand over */
     struct addition *copied;
 };
+
+/**
+ * As pkgcache_warm, for variants of which the cache has a slot that is to be replaced: it does not
+ * count, and is left as it is.
+ *
+ * @param replaced names of slots, one for each variant; NULL: there are none
+ */
+int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                   const char *const *replaced, struct pkgcache_result *results,
+                   struct pkgcache_error *ret_error);
 
 /** The run ends with this error; its text is already set. @return code */
 int run_fail(struct run *run, int code);
@@ -146,6 +160,9 @@ void addition_conclude(struct addition *addition);
 
 /** Gives the slot up, the run has failed. `lock` may be NULL: then only what is in memory. */
 void addition_abandon(struct addition *addition, const struct lock *lock);
+
+/** Frees what an addition owns, not itself. */
+void addition_free(struct addition *addition);
 
 /** Ends an addition. @param format the reason, for people; NULL: there is nothing to say */
 void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,

@@ -30,6 +30,8 @@ const struct setting settings_table[SETTING_COUNT] = {
                             0, 0, "batch", "what survives a power cut (copy: none)"},
     [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", NULL, SETTING_CHOICE, symlinks, 0, 0,
                           "keep", "links keep their meaning, their letters, or go"},
+    [SETTING_DIGEST] = {"digest", "PKGCACHE_DIGEST", NULL, SETTING_CHOICE, yes_no, 0, 0, "yes",
+                        "digests of what is copied, for verify (copy: --manifest)"},
     [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", NULL, SETTING_NUMBER, NULL, 0, 4096,
                            "0", "operations at once, at most (0: found out)"},
     [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", NULL, SETTING_BYTES, NULL, 0,
@@ -180,6 +182,7 @@ struct pkgcache_options settings_cache_options(const struct settings *settings)
         .report_stalled = values[SETTING_STALLED].number == 1,
         .stall_grace_s = (unsigned)values[SETTING_STALL_GRACE].number,
         .lock_timeout_s = (unsigned)values[SETTING_LOCK_TIMEOUT].number,
+        .no_digests = values[SETTING_DIGEST].number == 0,
         .refuse_same_device = values[SETTING_SAME_DEVICE].number == 0,
     };
 }

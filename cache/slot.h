@@ -41,6 +41,14 @@ struct slot_view {
  */
 int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret);
 
+/**
+ * As slot_find, but for one slot, which does not count.
+ *
+ * @param not_this the name of that; NULL: there is none
+ */
+int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
+                    bool touch, struct slot_view *ret);
+
 /** What the state of a slot is whose sidecar was read from `sidecar_fd`. */
 void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret);
 

@@ -448,6 +448,9 @@ static int open_run(struct run *run)
         addition->watched_directory = -1;
         snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", i);
         snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", i);
+        snprintf(addition->manifest_name, sizeof(addition->manifest_name), "%zu.manifest", i);
+        addition->manifest_fd = -1;
+        addition->replaced = run->replaced ? run->replaced[i] : NULL;
     }
     return result < 0 ? error_set(run->error, -result, "cannot start: %s", strerror(-result)) : 0;
 }
@@ -458,7 +461,7 @@ static void close_run(struct run *run)
     roots_stop(run->roots);
     watch_close(&run->watch);
     for (size_t i = 0; run->additions && i < run->warm->count; i++)
-        free(run->additions[i].sidecar_text);
+        addition_free(&run->additions[i]);
     if (run->hangs)
         return; /* the engine may still write there, and call back, one day */
     staging_close(&run->staging);
@@ -523,6 +526,13 @@ static int run_all(struct run *run, struct pkgcache_result *results)
 int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
                   struct pkgcache_result *results, struct pkgcache_error *ret_error)
 {
+    return warm_replacing(cache, warm, NULL, results, ret_error);
+}
+
+int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                   const char *const *replaced, struct pkgcache_result *results,
+                   struct pkgcache_error *ret_error)
+{
     struct pkgcache_error error = {0};
     struct pkgcache_warm known;
     if (take_struct(&known, sizeof(known), warm) < 0)
@@ -534,8 +544,11 @@ int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
     if (result == 0 && !run)
         result = error_set(&error, ENOMEM, "out of memory");
     if (run) {
-        *run = (struct run){
-            .cache = cache, .known = known, .error = &error, .unfinished = known.count};
+        *run = (struct run){.cache = cache,
+                            .known = known,
+                            .replaced = replaced,
+                            .error = &error,
+                            .unfinished = known.count};
         run->warm = &run->known;
         result = open_run(run);
     }

@@ -114,7 +114,7 @@ static int copy(struct options *options, struct copyengine *engine, int manifest
         .context = &copying,
         .owner = options->owner,
         .set_id = options->set_id,
-        .digest = manifest_fd >= 0 && (options->digest || !options->digest_given),
+        .digest = manifest_fd >= 0 && !settings.no_digests,
         .manifest = manifest_fd >= 0,
         .manifest_fd = manifest_fd,
     };

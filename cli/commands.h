@@ -11,6 +11,7 @@ enum {
     COMMAND_REMOVE = 1 << 4,
     COMMAND_CLEAN = 1 << 5,
     COMMAND_COPY = 1 << 6,
+    COMMAND_VERIFY = 1 << 7,
 };
 
 int cmd_warm(struct options *options);
@@ -19,4 +20,5 @@ int cmd_get(struct options *options);
 int cmd_list(struct options *options);
 int cmd_remove(struct options *options);
 int cmd_clean(struct options *options);
+int cmd_verify(struct options *options);
 int cmd_copy(struct options *options);

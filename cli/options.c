@@ -23,6 +23,8 @@ static const struct command commands[] = {
      1, -1, cmd_remove},
     {"clean", "", "delete what was removed, stalled, damaged or left behind", COMMAND_CLEAN, 0, 0,
      cmd_clean},
+    {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
+     COMMAND_VERIFY, 0, -1, cmd_verify},
     {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
 };
 
@@ -49,7 +51,8 @@ enum option_id {
     OPTION_COLUMNS,
     OPTION_TIME_LIMIT,
     OPTION_DRY_RUN,
-    OPTION_DIGEST,
+    OPTION_REPAIR,
+    OPTION_SAMPLE,
     OPTION_MANIFEST,
     OPTION_OWNER,
     OPTION_SET_ID,
@@ -81,8 +84,9 @@ static const struct {
      "which ones, by name and separated by commas"},
     {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
     {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL, "only say what would go, and why"},
-    {"digest", OPTION_DIGEST, COMMAND_WARM | COMMAND_ADD | COMMAND_COPY, "yes|no",
-     "digests in the manifest (copy: yes; a cache: none)"},
+    {"repair", OPTION_REPAIR, COMMAND_VERIFY, NULL, "copy what is damaged again from its source"},
+    {"sample", OPTION_SAMPLE, COMMAND_VERIFY, "PERCENT",
+     "read so many of 100 files, others each time"},
     {"manifest", OPTION_MANIFEST, COMMAND_COPY, "FILE",
      "write what the copy consists of into FILE"},
     {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep users and groups (as root)"},
@@ -177,6 +181,20 @@ static int read_time_limit(struct options *options, const char *text)
                         "--time-limit: \"%s\" is not a number of seconds above 0", text);
 }
 
+/* 5 and 5% are the same. */
+static int read_sample(struct options *options, const char *text)
+{
+    char *end;
+    double percent = strtod(text, &end);
+    end += *end == '%';
+    if (*text && !*end && percent > 0 && percent <= 100) {
+        options->sample = percent / 100;
+        return -1;
+    }
+    return output_error(options, EXIT_USAGE, EINVAL,
+                        "--sample: \"%s\" is not a percentage above 0, up to 100", text);
+}
+
 /* One option that is no setting. Returns an exit code, or -1: go on. */
 static int read_option(struct options *options, int id, const char *text)
 {
@@ -216,9 +234,11 @@ static int read_option(struct options *options, int id, const char *text)
         return read_time_limit(options, text);
     case OPTION_TOUCH:
         return read_yes_no(options, "touch", text, &options->touch);
-    case OPTION_DIGEST:
-        options->digest_given = true;
-        return read_yes_no(options, "digest", text, &options->digest);
+    case OPTION_REPAIR:
+        options->repair = true;
+        return -1;
+    case OPTION_SAMPLE:
+        return read_sample(options, text);
     case OPTION_MANIFEST:
         options->manifest = text;
         return -1;
@@ -359,10 +379,11 @@ int options_read(int argc, char **argv, struct options *ret)
         code = check_command(ret, used, is_used(used, OPTION_HELP));
     if (code >= 0)
         return code;
-    if (ret->digest && !ret->manifest)
+    const struct setting_value *digest = &ret->settings.values[SETTING_DIGEST];
+    if (ret->command->flag == COMMAND_COPY && digest->text && digest->number && !ret->manifest)
         return output_error(ret, EXIT_USAGE, EINVAL,
-                            "--digest=yes: digests go into a manifest, which only copy writes, "
-                            "with --manifest=FILE");
+                            "--digest=yes: digests go into a manifest, which copy writes with "
+                            "--manifest=FILE");
     const char *durability = getenv("PKGCACHE_DURABILITY");
     ret->durability_given =
         ret->settings.values[SETTING_DURABILITY].text || (durability && *durability);

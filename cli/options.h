@@ -43,8 +43,8 @@ struct options {
     const char *columns;
     double time_limit_s;
     bool durability_given;
-    bool digest;
-    bool digest_given;
+    bool repair;
+    double sample; /* a share; 0: all */
     const char *manifest;
     bool owner;
     bool set_id;

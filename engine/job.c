@@ -108,11 +108,9 @@ static uint64_t sample_below(double share)
 int job_new_scan(struct copyengine *engine, const struct copyengine_scan *scan,
                  struct copyengine_job **ret)
 {
-    struct copyengine_scan known = {0};
-    if (scan->size > sizeof(known))
-        return -EINVAL;
-    memcpy(&known, scan, scan->size);
-    if (!known.path || !*known.path || known.sample < 0 || known.sample > 1)
+    struct copyengine_scan known;
+    if (take_struct(&known, sizeof(known), scan) < 0 || !known.path || !*known.path ||
+        known.sample < 0 || known.sample > 1)
         return -EINVAL;
     int result = job_new(engine, JOB_SCAN,
                          &(struct copyengine_copy){

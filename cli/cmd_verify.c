@@ -1,0 +1,197 @@
+/* pkgcache verify: reads payloads again, compares them with their digests, repairs them. */
+#include "cli/commands.h"
+#include "cli/each.h"
+#include "cli/exit.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "engine/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { DIFFERENCES_SHOWN = 10 }; /* of one payload, as text; -v: all */
+
+struct verifying {
+    const struct options *options;
+    struct text results;     /* JSON */
+    struct text differences; /* JSON, of the payload under way */
+    char *root;              /* of the payload whose differences are shown */
+    uint64_t shown;
+};
+
+static const char *verdict_word(enum pkgcache_verdict verdict)
+{
+    static const char *const words[] = {
+        [PKGCACHE_SOUND] = "sound",     [PKGCACHE_DIGESTED] = "digested",
+        [PKGCACHE_DAMAGED] = "damaged", [PKGCACHE_REPAIRED] = "repaired",
+        [PKGCACHE_GONE] = "missing",    [PKGCACHE_UNKNOWN] = "unknown",
+    };
+    return words[verdict];
+}
+
+static void on_progress(void *context, const struct pkgcache_progress *progress)
+{
+    (void)context;
+    progress_show(progress);
+}
+
+static void note_difference(struct text *text, const char *root, const char *path,
+                            enum pkgcache_difference difference)
+{
+    text_append_string(text, text->length ? ", {\"root\": " : "{\"root\": ");
+    output_string(text, root);
+    text_append_string(text, ", \"path\": ");
+    output_string(text, path);
+    text_append_string(text, ", \"difference\": ");
+    output_string(text, pkgcache_difference_text(difference));
+    text_append_byte(text, '}');
+}
+
+static void on_difference(void *context, const char *root, const char *path,
+                          enum pkgcache_difference difference)
+{
+    struct verifying *verifying = context;
+    const struct options *options = verifying->options;
+    if (options->json) {
+        note_difference(&verifying->differences, root, path, difference);
+        return;
+    }
+    if (!verifying->root || strcmp(verifying->root, root) != 0) {
+        free(verifying->root);
+        verifying->root = strdup(root);
+        verifying->shown = 0;
+    }
+    if (verifying->shown++ < DIFFERENCES_SHOWN || options->verbosity > 0)
+        output_error(options, 0, 0, "%s/%s: %s", root, path, pkgcache_difference_text(difference));
+}
+
+static void on_result(void *context, const struct pkgcache_verified *result)
+{
+    struct verifying *verifying = context;
+    const struct options *options = verifying->options;
+    struct text *text = &verifying->results;
+    bool bad = result->verdict != PKGCACHE_SOUND && result->verdict != PKGCACHE_DIGESTED;
+    text_append_string(text, text->length ? ", {\"handle\": " : "{\"handle\": ");
+    handle_to_json(text, result->handle);
+    text_printf(text, ", \"status\": \"%s\", \"root\": ", verdict_word(result->verdict));
+    output_string(text, result->root);
+    text_append_string(text, ", \"reason\": ");
+    output_string(text, result->reason);
+    text_printf(text, ", \"differences\": %" PRIu64 "}", result->differences);
+    if (result->verdict == PKGCACHE_GONE)
+        return;
+    if (bad && !options->json && result->verdict != PKGCACHE_REPAIRED)
+        output_error(options, 0, 0, "%s: %s, %" PRIu64 " difference%s%s%s", result->root,
+                     verdict_word(result->verdict), result->differences,
+                     result->differences == 1 ? "" : "s", result->reason ? ": " : "",
+                     result->reason ? result->reason : "");
+    else
+        output_verbose(options, "%s: %s", result->root, verdict_word(result->verdict));
+}
+
+static void write_summary(struct text *text, const struct verifying *verifying,
+                          const struct pkgcache_verify_summary *summary, double seconds)
+{
+    text_printf(text, "{\"variants\": %zu", summary->variants);
+    for (int verdict = 0; verdict <= PKGCACHE_UNKNOWN; verdict++)
+        text_printf(text, ", \"%s\": %zu", verdict_word(verdict), summary->verdicts[verdict]);
+    text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f",
+                summary->files, summary->bytes, seconds);
+    text_append_string(text, ", \"differences\": [");
+    text_append(text, verifying->differences.bytes, verifying->differences.length);
+    text_append_string(text, "], \"results\": [");
+    text_append(text, verifying->results.bytes, verifying->results.length);
+    text_append_string(text, "]}");
+}
+
+static void print_summary(const struct pkgcache_verify_summary *summary, double seconds)
+{
+    char bytes[16];
+    char rate[16];
+    const char *separator = "";
+    printf("%zu variant%s: ", summary->variants, summary->variants == 1 ? "" : "s");
+    for (int verdict = 0; verdict <= PKGCACHE_UNKNOWN; verdict++) {
+        if (summary->verdicts[verdict] == 0)
+            continue;
+        printf("%s%zu %s", separator, summary->verdicts[verdict], verdict_word(verdict));
+        separator = ", ";
+    }
+    printf("%s%" PRIu64 " files, %s read in %.2f s (%s/s)\n", *separator ? "; " : "",
+           summary->files, output_bytes((double)summary->bytes, bytes), seconds,
+           output_bytes((double)summary->bytes / MAX(seconds, 1e-6), rate));
+}
+
+static int exit_code(const struct options *options, const struct pkgcache_verify_summary *summary)
+{
+    if (summary->verdicts[PKGCACHE_DAMAGED] + summary->verdicts[PKGCACHE_UNKNOWN] > 0)
+        return EXIT_PARTLY;
+    /* what was asked for by name; of all that there are, some may go meanwhile */
+    return options->argument_count > 0 && summary->verdicts[PKGCACHE_GONE] > 0 ? EXIT_MISSING
+                                                                               : EXIT_DONE;
+}
+
+static int conclude(struct verifying *verifying, int result, const struct pkgcache_error *error,
+                    const struct pkgcache_verify_summary *summary, double seconds)
+{
+    const struct options *options = verifying->options;
+    int code = exit_code(options, summary);
+    progress_clear();
+    if (result < 0)
+        code = output_error(options, output_exit_code(result), error->code, "%s", error->message);
+    if (options->json) {
+        CLEANUP_TEXT struct text text = {0};
+        write_summary(&text, verifying, summary, seconds);
+        int written = output_document(options, &text);
+        return written == EXIT_DONE ? code : written;
+    }
+    if (options->verbosity >= 0 && result == 0)
+        print_summary(summary, seconds);
+    return output_end(options, code);
+}
+
+static int verify(const struct options *options, struct pkgcache *cache,
+                  const struct pkgcache_handle *const *handles, size_t count)
+{
+    struct verifying verifying = {.options = options};
+    struct pkgcache_verify_summary summary;
+    struct pkgcache_error error;
+    struct pkgcache_verify what = {
+        .size = sizeof(what),
+        .handles = count > 0 ? handles : NULL,
+        .count = count,
+        .sample = options->sample,
+        .repair = options->repair,
+        .cancel_fd = signals_open(),
+        .on_progress = on_progress,
+        .on_difference = on_difference,
+        .on_result = on_result,
+        .context = &verifying,
+    };
+    uint64_t start_ns = clock_monotonic_ns();
+    progress_start(options);
+    int result = pkgcache_verify(cache, &what, &summary, &error);
+    double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
+    if (pkgcache_backend_description(cache))
+        output_verbose(options, "backend: %s", pkgcache_backend_description(cache));
+    int code = conclude(&verifying, result, &error, &summary, seconds);
+    text_free(&verifying.results);
+    text_free(&verifying.differences);
+    free(verifying.root);
+    return code;
+}
+
+int cmd_verify(struct options *options)
+{
+    struct each each;
+    int code = each_open(options, &each);
+    size_t count = each.sources.count;
+    CLEANUP_FREE const struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
+    for (size_t i = 0; handles && i < count; i++)
+        handles[i] = each.sources.items[i].handle;
+    if (code < 0)
+        code = handles ? verify(options, each.cache, handles, count)
+                       : output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
+    each_close(&each);
+    return code;
+}
