@@ -21,12 +21,27 @@ bool scan_learn_root(struct directory *root)
     return true;
 }
 
+/* Whether an error says something of this process, and nothing of the file. */
+static bool is_ours(int code)
+{
+    switch (code) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EINTR:
+    case EAGAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool scan_failed(struct directory *directory, const char *name, char type, const char *operation,
                  int code)
 {
     struct copyengine_job *job = directory->job;
-    if (!name && !directory->parent) {
-        job_fail(job, operation, JOB_SOURCE, NULL, NULL, code);
+    if ((!name && !directory->parent) || is_ours(code)) {
+        job_fail(job, operation, JOB_SOURCE, directory, name, code);
         return false;
     }
     if (code != ENOENT)
@@ -38,6 +53,10 @@ bool scan_failed(struct directory *directory, const char *name, char type, const
 
 bool scan_unreadable(struct directory *directory, int code)
 {
+    if (is_ours(code)) {
+        job_fail(directory->job, "read", JOB_SOURCE, directory, NULL, code);
+        return false;
+    }
     manifest_add_other(directory->job, directory, NULL, 'd', code);
     directory->unreadable = true;
     return false;

@@ -11,7 +11,7 @@ bool scan_learn_root(struct directory *root);
 
 /**
  * Notes what is no file, directory or link, or could not be read. A root that could not be opened
- * ends the job.
+ * ends the job, and so does an error that says nothing of the file (EMFILE, ENOMEM, EINTR, …).
  *
  * @param name NULL: the directory itself
  * @param type as in a manifest

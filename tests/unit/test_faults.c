@@ -321,3 +321,103 @@ Test(faults, removal)
         copyengine_free(engine);
     }
 }
+
+/* Scans the source into "manifest", once. Returns whether the fault happened. */
+static bool scan_once(const struct fault_plan *plan, struct copyengine_error *ret_error)
+{
+    CLEANUP_CLOSE int fd = open("manifest", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct copyengine_job *job;
+    struct copyengine_scan scan = {.size = sizeof(scan), .path = "source", .manifest_fd = fd};
+    start(plan);
+    cr_assert_eq(copyengine_submit_scan(engine, &scan, &job), 0);
+    *ret_error = copyengine_wait(job)->error;
+    bool happened = io_fault_happened();
+    copyengine_job_free(job);
+    copyengine_free(engine);
+    return happened;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The records of the manifest, sorted, a newline after each. The caller frees them. */
+static char *manifest_records(void)
+{
+    char *records[64];
+    size_t count = 0;
+    char *text = calloc(1, 1 << 16);
+    char *sorted = calloc(1, 1 << 16);
+    CLEANUP_CLOSE int fd = open("manifest", O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(fd, text, (1 << 16) - 1);
+    for (ssize_t at = 0; at < length && count < ARRAY_LENGTH(records);
+         at += (ssize_t)strlen(text + at) + 1)
+        records[count++] = text + at;
+    qsort(records, count, sizeof(*records), compare_texts);
+    for (size_t i = 0; i < count; i++)
+        strcat(strcat(sorted, records[i]), "\n");
+    free(text);
+    return sorted;
+}
+
+static char *sound_records(void)
+{
+    struct copyengine_error error;
+    scan_once(&(struct fault_plan){.inner = inner()}, &error);
+    cr_assert_eq(error.code, 0);
+    return manifest_records();
+}
+
+/*
+ * Whatever goes wrong with a scan, it never tells of contents that are not there: it fails, or its
+ * manifest is right, or that says what could not be read. Errors of our own are never blamed on a
+ * file.
+ */
+static void sweep_scan(enum fault_how how, int code, bool may_be_noted)
+{
+    CLEANUP_FREE char *sound = sound_records();
+    char noted[16];
+    snprintf(noted, sizeof(noted), " !%d ", code);
+    for (int queues = 0; queues <= 1; queues++) {
+        bool happened = true;
+        unsigned nth = 1;
+        for (; happened && nth < OPERATIONS_MAX; nth++) {
+            struct copyengine_error error;
+            happened = scan_once(&(struct fault_plan){inner(), nth, how, code, queues}, &error);
+            if (error.code != 0) {
+                cr_assert(happened && error.code == code, "operation %u: %s", nth,
+                          strerror(error.code));
+                continue;
+            }
+            CLEANUP_FREE char *records = manifest_records();
+            bool same = strcmp(records, sound) == 0;
+            cr_assert(same || (may_be_noted && strstr(records, noted)), "operation %u: %s", nth,
+                      records);
+        }
+        cr_assert(nth > 20 && nth < OPERATIONS_MAX, "%u operations", nth);
+    }
+}
+
+Test(faults, scan_input_output_error)
+{
+    sweep_scan(FAULT_ERROR, EIO, true);
+}
+
+Test(faults, scan_out_of_something)
+{
+    sweep_scan(FAULT_ERROR, EMFILE, false);
+    sweep_scan(FAULT_ERROR, ENOMEM, false);
+    sweep_scan(FAULT_ERROR, EINTR, false);
+}
+
+Test(faults, scan_short_reads)
+{
+    sweep_scan(FAULT_SHORT, 0, false);
+}
+
+/* O_DIRECT refused at any time: the file is read again, through the page cache. */
+Test(faults, scan_without_direct_reads)
+{
+    sweep_scan(FAULT_ERROR, EINVAL, true);
+}
