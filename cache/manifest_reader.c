@@ -142,7 +142,7 @@ static int next_text(struct manifest_reader *reader, const char **ret)
 
 int manifest_reader_open(struct manifest_reader *reader, int fd, uint64_t offset)
 {
-    const char *head;
+    const char *head = "";
     reader->fd = fd;
     reader->offset = offset;
     reader->count = 0;
@@ -166,7 +166,7 @@ static int check_end(struct manifest_reader *reader, const char *text)
 int manifest_reader_next(struct manifest_reader *reader, struct manifest_record *ret)
 {
     static const char end[] = "end ";
-    const char *text;
+    const char *text = "";
     int result = next_text(reader, &text);
     if (result <= 0)
         return result < 0 ? result : -EBADMSG;
