@@ -315,6 +315,24 @@ static int refuse_option(const struct options *options, int id, char **argv)
         id == ':' ? "a value is missing" : "there is no such option, or it takes no value");
 }
 
+/*
+ * getopt_long(3) takes the beginning of a name for the name, as long as no other begins like that.
+ * What a script writes must not mean something else, or nothing, when an option is added.
+ */
+static int refuse_abbreviation(const struct options *options, char **argv,
+                               const struct option *option)
+{
+    const char *word = argv[optind - 1];
+    if (word == optarg) /* a value of its own; then the option is before that */
+        word = argv[optind - 2];
+    size_t length = strcspn(word, "=");
+    if (length == strlen("--") + strlen(option->name))
+        return -1;
+    return output_error(options, EXIT_USAGE, EINVAL,
+                        "%.*s: there is no such option; --%s cannot be shortened", (int)length,
+                        word, option->name);
+}
+
 /* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
 static int read_options(int argc, char **argv, struct options *options, unsigned *ret_used)
 {
@@ -322,9 +340,13 @@ static int read_options(int argc, char **argv, struct options *options, unsigned
     struct pkgcache_error error;
     fill_getopt_table(table);
     opterr = 0;
-    for (int id; (id = getopt_long(argc, argv, ":hvq", table, NULL)) != -1;) {
+    int place = -1; /* in the table; a letter leaves it */
+    for (int id; (id = getopt_long(argc, argv, ":hvq", table, &place)) != -1; place = -1) {
         if (id == '?' || id == ':')
             return refuse_option(options, id, argv);
+        int refused = place >= 0 ? refuse_abbreviation(options, argv, &table[place]) : -1;
+        if (refused >= 0)
+            return refused;
         if (id >= FIRST_SETTING && id < FIRST_SETTING + SETTING_COUNT) {
             if (settings_set(&options->settings, (enum setting_id)(id - FIRST_SETTING), optarg,
                              "the command line", &error) < 0)

@@ -411,6 +411,20 @@ class CommandLine(BadInputTest):
         result = self.run_program('get', '--', '--cache', self.cache, PKGCACHE_DIR=self.cache)
         self.assert_code(result, FAILED, USAGE, MISSING)
 
+    def test_no_abbreviations(self):
+        """A script must not break when an option is added that begins as another one."""
+        self.assert_code(self.warm([self.good]), DONE)
+        line = ['--cache', self.cache, 'get', self.good.argument]
+        for words in (['--js'], ['--cach', self.cache], ['--back=ring'], ['--verb'], ['--touc=no'],
+                      ['--prog', 'never'], ['--help-set'], ['--vers']):
+            with self.subTest(words[0]):
+                result = self.run_program(*line, *words)
+                self.assert_refused(result, USAGE, about=[words[0].partition('=')[0] + ':'])
+                self.assertEqual(result.out, '')
+        self.assert_code(self.run_program(*line, '-q', '--verbose', '--touch', 'no', '-v'), DONE)
+        self.assert_refused(self.run_program('--cache', '--jso', 'list', '-vq'), FAILED,
+                            about=['cache --jso'])  # a value
+
     def test_json_errors(self):
         """With --json, an error is one JSON object a line."""
         result = self.run_program('--json', '--cache', self.path('missing'), 'list')
