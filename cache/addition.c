@@ -454,6 +454,7 @@ void addition_flush(struct addition *addition)
     addition->run->flushing++;
     addition->attributes_result =
         slot_set_root(addition->slot, addition->root_mode, addition->root_mtime);
+    addition->flush.tree_fd = addition->slot->payload_fd;
     flusher_add(addition->run->flusher, &addition->flush);
 }
 

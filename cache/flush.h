@@ -11,7 +11,8 @@ struct flusher;
 /** What one flush is wanted for. Lives in what waits for it. */
 struct flush_request {
     struct flush_request *next;
-    int result; /* 0, or -errno: nothing is known to be on disk */
+    int tree_fd; /* the directory with what has to be on disk; stays the caller's */
+    int result;  /* 0, or -errno: nothing is known to be on disk */
 };
 
 /**

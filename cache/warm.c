@@ -258,6 +258,7 @@ static void stage_sidecars(struct run *run)
         if (addition_stage(addition, false) < 0)
             return; /* it will be tried again, and say why */
     run->phase = RUN_STAGING;
+    run->staged.tree_fd = run->staging.fd;
     flusher_add(run->flusher, &run->staged);
 }
 

@@ -1,15 +1,18 @@
 """A machine at its limits: few descriptors, threads or watches, a disk or a server that is slow."""
 import contextlib
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
 import time
 import unittest
 
+import cachecheck
 import mounts
+import rezlike
 import support
-from support import DONE, FAILED, INTERRUPTED, TERMINATED, Variant
+from support import DONE, FAILED, INTERRUPTED, PARTLY, TERMINATED, Variant
 
 LONELY = 54321  # a user without any other process
 SLOWSYNC = os.environ.get('PKGCACHE_SLOWSYNC') or \
@@ -55,12 +58,16 @@ class LimitsTest(support.ProgramTest):
         if b'__asan_init' in binary or b'__tsan_init' in binary:
             self.skipTest(why)
 
-    def slow_disk(self, seconds):
-        """Environment variables that make flushes slow."""
+    def preloaded(self, **variables):
+        """Environment variables that change the disk or the kernel (tests/slowsync.c)."""
         self.skip_with_sanitizers('a sanitizer wants to be loaded first')
         if not os.path.exists(SLOWSYNC):
             self.skipTest(f'{SLOWSYNC} is not built')
-        return {'LD_PRELOAD': SLOWSYNC, 'SLOWSYNC_S': str(seconds)}
+        return {'LD_PRELOAD': SLOWSYNC, **variables}
+
+    def slow_disk(self, seconds):
+        """Environment variables that make flushes slow."""
+        return self.preloaded(SLOWSYNC_S=str(seconds))
 
 
 class SlowDisk(LimitsTest):
@@ -75,25 +82,85 @@ class SlowDisk(LimitsTest):
         self.assert_code(support.finish(process), DONE)
         self.assert_sound(variants)
 
-    def interrupt(self, durability):
+    def interrupt(self, durability, seconds, began):
         """A signal while a flush runs: it is not waited for."""
         variant = self.make_variant()
-        environment = self.slow_disk(20)
+        environment = self.slow_disk(seconds)
         process = self.start('--cache', self.cache, '--durability', durability, 'warm',
                              self.manifest([variant]), **environment)
-        time.sleep(0.5)
+        support.wait_until(lambda: began(variant), 'a flush')
         since = time.monotonic()
         process.send_signal(signal.SIGTERM)
         result = support.finish(process, since=since)
         self.assert_code(result, TERMINATED)
-        self.assertLess(result.seconds, 5)  # of twenty
+        self.assertLess(result.seconds, seconds / 2)
         self.assertEqual(self.get(variant), [None])
+        self.assertEqual(self.staging(), [])
         self.assert_code(self.warm([variant]), DONE)
         self.assert_sound([variant])
 
-    def test_a_signal_while_it_is_flushed(self):
-        """The first flush is of sidecars."""
-        self.interrupt('batch')
+    def has_staged(self, _variant):
+        """Whether a sidecar waits for its flush."""
+        return any(os.listdir(os.path.join(self.cache, '.sys', 'staging', name))
+                   for name in self.staging() if not name.endswith('.owner'))
+
+    def has_placed(self, variant):
+        """Whether a payload does."""
+        directory = rezlike.hash_directory(self.cache, variant.handle)
+        return any(os.listdir(os.path.join(directory, name))
+                   for name in cachecheck.slots_of(self.cache, variant.handle))
+
+    def test_a_signal_while_sidecars_are_flushed(self):
+        """The first flush."""
+        for durability in ('batch', 'each'):
+            self.cache = self.path(f'cache-{durability}')
+            self.interrupt(durability, 20, self.has_staged)
+
+    def test_a_signal_while_a_payload_is_flushed(self):
+        """The second; what was placed is taken away."""
+        self.interrupt('batch', 5, self.has_placed)
+
+
+class OldKernel(LimitsTest):
+    """Before Linux 5.8, syncfs(2) does not say that something could not be written."""
+
+    BAD_BYTES = 54321
+
+    def warm_with_a_bad_file(self, release, error=errno.EIO):
+        """A good variant, and one with a file that cannot be written to disk."""
+        self.cache = self.path('cache-' + release)
+        good = self.make_variant('good-' + release)
+        bad = self.make_variant('bad-' + release, {'1': b'1', '2/3': b'x' * self.BAD_BYTES})
+        os.symlink('nothing', os.path.join(bad.root, 'link'))
+        os.mkfifo(os.path.join(good.root, '0', 'fifo'))
+        environment = self.preloaded(SLOWSYNC_KERNEL=release, SLOWSYNC_BAD=str(self.BAD_BYTES),
+                                     SLOWSYNC_ERROR=str(error))
+        return good, bad, self.warm([good, bad], '--json', **environment)
+
+    def test_every_file_is_asked(self):
+        """The one that could not be written is said, and is not found; the other is."""
+        for release in ('4.18.0-553.el8.x86_64', '5.7.19'):
+            good, bad, result = self.warm_with_a_bad_file(release)
+            self.assert_code(result, PARTLY)
+            self.assertIn('Input/output error', result.err)
+            self.assertEqual(result.json()['created'], 1)
+            self.assertEqual(self.get(bad), [None])
+            self.assertIsNotNone(self.get(good)[0])
+            self.assertEqual(self.staging(), [])
+            self.assert_code(self.warm([bad]), DONE)
+
+    def test_a_server_that_says_late_that_there_is_no_room(self):
+        """NFS does so when it is flushed. What to do is said."""
+        for error in (errno.ENOSPC, errno.EDQUOT):
+            _, bad, result = self.warm_with_a_bad_file(f'5.4.{error}', error)
+            self.assert_refused(result, PARTLY, about=[os.strerror(error), 'pkgcache clean'])
+            self.assertEqual(self.get(bad), [None])
+
+    def test_a_new_kernel_says_it_itself(self):
+        """Where that is so, files are not opened again."""
+        for release in ('5.8.0', '6.1.0', 'unknown'):
+            _, _, result = self.warm_with_a_bad_file(release)
+            self.assert_code(result, DONE)
 
 
 class SlowServer(LimitsTest):
