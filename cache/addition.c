@@ -2,6 +2,7 @@
  * One variant, from the first look to its commit. Every step that changes what others see is done
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
+#include "cache/refusal.h"
 #include "cache/run.h"
 #include "cache/slot_manifest.h"
 
@@ -13,7 +14,10 @@
 #include <sys/eventfd.h>
 
 enum {
-    LOSSES_MAX = 5, /* a slot lost that often: somebody else's clock, or a bug, takes it */
+    PROGRESS_MS = 10, /* of a job: how often room is looked at when it is short */
+    WAKE_MS = 100,    /* how often that wakes the run when it is not */
+    LOOK_MS = 1000,   /* how often one looks where nothing tells of a change */
+    LOSSES_MAX = 5,   /* a slot lost that often: somebody else's clock, or a bug, takes it */
 };
 
 static const char *name_of(const struct addition *addition)
@@ -36,10 +40,6 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     result->status = status;
     addition->stage = STAGE_DONE;
     run->unfinished--;
-    if (status == PKGCACHE_CREATED) {
-        run->finished_files += result->files;
-        run->finished_bytes += result->bytes;
-    }
     if (run->warm->on_result)
         run->warm->on_result(run->warm->context, addition->index, result);
 }
@@ -91,8 +91,9 @@ int addition_stage(struct addition *addition, bool durable)
 
 static void finish_for(struct addition *addition, const char *step, int result)
 {
-    addition_finish(addition, PKGCACHE_FAILED, "cannot %s in %s: %s", step,
-                    addition->run->cache->path, strerror(-result));
+    addition_finish(addition, PKGCACHE_FAILED, "cannot %s in %s/%s: %s%s", step,
+                    addition->run->cache->path, addition->variant->handle->relative_path,
+                    strerror(-result), error_advice(-result));
 }
 
 void addition_prepare(struct addition *addition)
@@ -109,6 +110,8 @@ void addition_prepare(struct addition *addition)
     } else if (!root) {
         addition_finish(addition, PKGCACHE_FAILED,
                         "its root is not known; give it with \"root\" or --root");
+    } else if (*root != '/') {
+        addition_finish(addition, PKGCACHE_FAILED, "root %s: it is not an absolute path", root);
     } else {
         result = roots_add(run->roots, root, addition->index);
         if (result < 0)
@@ -120,14 +123,12 @@ void addition_prepare(struct addition *addition)
 
 void addition_checked(struct addition *addition, const struct root_check *check)
 {
-    const struct pkgcache *cache = addition->run->cache;
+    struct refusal refusal;
     if (check->result < 0)
         addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", check->root,
                         strerror(-check->result));
-    else if (cache->options.refuse_same_device && check->device == cache->device)
-        addition_finish(addition, PKGCACHE_SKIPPED,
-                        "root %s is on the cache's own file system, and --same-device is no",
-                        check->root);
+    else if (refusal_find(addition->run->cache, addition->variant, check, &refusal))
+        addition_finish(addition, refusal.status, "%s", refusal.reason);
     else
         run_enqueue(addition->run, addition);
 }
@@ -251,12 +252,24 @@ bool addition_announce(struct addition *addition, const struct lock *lock)
     return end_step(addition, lock, "claim a place for it", result == -ESTALE ? -EAGAIN : result);
 }
 
+/* Whether the run wants to hear of progress: always when room is about to be short. */
+static bool is_time_to_wake(struct run *run)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (!atomic_load_explicit(&run->space_is_near, memory_order_relaxed) &&
+        now_ns < atomic_load_explicit(&run->woken_ns, memory_order_relaxed) + WAKE_MS * NS_PER_MS)
+        return false;
+    atomic_store_explicit(&run->woken_ns, now_ns, memory_order_relaxed);
+    return true;
+}
+
 static void on_progress(void *context, const struct copyengine_progress *progress)
 {
     struct addition *addition = context;
     (void)progress;
     heartbeat_beat(&addition->run->heartbeat);
-    eventfd_write(addition->run->event_fd, 1);
+    if (is_time_to_wake(addition->run))
+        eventfd_write(addition->run->event_fd, 1);
 }
 
 static void on_warning(void *context, const char *path, const char *text)
@@ -297,15 +310,20 @@ static int start_copy(struct addition *addition)
         .symlinks = run->cache->options.symlinks,
         .root_stays_writable = true,
         .on_progress = on_progress,
+        .progress_interval_ms = PROGRESS_MS,
         .on_warning = on_warning,
         .on_done = on_done,
         .context = addition,
         .digest = addition->manifest_fd >= 0,
         .manifest = addition->manifest_fd >= 0,
         .manifest_fd = addition->manifest_fd,
+        .priority = addition->variant->priority,
     };
     addition->stage = STAGE_COPYING;
-    return copyengine_submit(run->cache->engine, &copy, &addition->job);
+    int result = copyengine_submit(run->cache->engine, &copy, &addition->job);
+    if (result == 0)
+        run_add_job(run, addition);
+    return result;
 }
 
 /* Waits until the slot that another process fills changes, or its grace time is over. */
@@ -317,10 +335,15 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t age_s = MAX(now.tv_sec - view->beat.tv_sec, (time_t)0);
     int64_t left_s = MAX((int64_t)run->cache->options.stall_grace_s - age_s, (int64_t)0) + 1;
-    addition->wait_deadline_ns = clock_monotonic_ns() + (uint64_t)left_s * NS_PER_S;
+    struct waiter *waiter = &addition->waiter;
+    waiter->deadline_ns =
+        clock_monotonic_ns() +
+        (waiter->directory >= 0 ? (uint64_t)left_s * NS_PER_S : LOOK_MS * NS_PER_MS);
     if (owner->pid)
         watch_process(&run->watch, owner);
     addition->stage = STAGE_WAITING;
+    if (waiting_add(&run->waiting, waiter) < 0)
+        addition_finish(addition, PKGCACHE_FAILED, "out of memory");
 }
 
 /*
@@ -343,9 +366,9 @@ static bool judge_other(struct addition *addition, int hash_fd, const struct slo
         finish_with_slot(addition, view->status, view->name, "another process copies it");
         return false;
     }
-    if (addition->watched_directory < 0) {
-        addition->watched_directory = watch_directory(&run->watch, hash_fd);
-        if (addition->watched_directory >= 0) {
+    if (addition->waiter.directory < 0) {
+        addition->waiter.directory = watch_directory(&run->watch, hash_fd);
+        if (addition->waiter.directory >= 0) {
             run_enqueue(run, addition); /* it may have changed before it was watched: look again */
             return false;
         }
@@ -369,6 +392,11 @@ bool addition_look(struct addition *addition)
         if (!judge_other(addition, hash_fd, &view))
             return false;
         addition->condemned = view;
+    }
+    char reason[SPACE_REASON_MAX];
+    if (result == 0 && !addition->tree_staged && run_lacks_space(run, reason)) {
+        addition_finish(addition, PKGCACHE_SKIPPED, "%s", reason);
+        return false;
     }
     if (result == 0 && !addition->sidecar_staged)
         result = addition_stage(addition, run_is_durable(run));
@@ -394,6 +422,7 @@ void addition_free(struct addition *addition)
 {
     close_manifest(addition);
     free(addition->sidecar_text);
+    free(addition->stopped);
 }
 
 /* The slot is somebody else's now, or gone. Begins again, with the tree if it is still staged. */
@@ -413,21 +442,28 @@ static void lost(struct addition *addition, bool tree_staged)
 
 bool addition_copied(struct addition *addition, const struct lock *lock)
 {
+    struct run *run = addition->run;
     const struct copyengine_result *copied = copyengine_wait(addition->job);
     struct copyengine_error error = copied->error;
     addition->root_mode = copied->root_mode;
     addition->root_mtime = copied->root_mtime;
     addition->result->files = copied->progress.files;
     addition->result->bytes = copied->progress.bytes;
-    copyengine_job_free(addition->job);
-    addition->job = NULL;
     close_manifest(addition);
+    run->copied_files += addition->result->files;
+    run->copied_bytes += addition->result->bytes;
+    run_free_job(run, addition);
+    CLEANUP_FREE char *stopped = STEAL(addition->stopped);
     if (error.code == 0)
         return true;
     addition_abandon(addition, lock);
     char text[sizeof(error.path) + 256];
-    addition_finish(addition, PKGCACHE_FAILED, "%s",
-                    copyengine_error_text(&error, text, sizeof(text)));
+    if (stopped && error.code == ECANCELED)
+        addition_finish(addition, PKGCACHE_SKIPPED, "%s", stopped);
+    else
+        addition_finish(addition, PKGCACHE_FAILED, "%s%s",
+                        copyengine_error_text(&error, text, sizeof(text)),
+                        error_advice(error.code));
     return false;
 }
 

@@ -105,8 +105,8 @@ static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_e
                              "pkgcache make in a cache",
                              cache->path);
         if (code != 0 && !(code == ENOENT && !make))
-            return error_set(error, code, "cache %s: cannot make or open its directory %s: %s",
-                             cache->path, name, strerror(code));
+            return error_set(error, code, "cache %s: cannot make or open its directory %s: %s%s",
+                             cache->path, name, strerror(code), error_advice(code));
     }
     return 0;
 }
@@ -122,6 +122,17 @@ int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
 int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
 {
     return open_directories(cache, false, ret_error);
+}
+
+/* Takes over a path of the options: canonical, as rez has its own, where that is possible. */
+static int take_path(const char **path)
+{
+    char *resolved = *path ? realpath(*path, NULL) : NULL;
+    if (*path && !resolved)
+        resolved = strdup(*path);
+    bool failed = *path && !resolved;
+    *path = resolved;
+    return failed ? -ENOMEM : 0;
 }
 
 int pkgcache_open(const char *path, const struct pkgcache_options *options, bool create,
@@ -141,7 +152,13 @@ int pkgcache_open(const char *path, const struct pkgcache_options *options, bool
         cache->options.lock_timeout_s = DEFAULT_LOCK_TIMEOUT_S;
     cache->fd = cache->sys_fd = cache->staging_fd = cache->trash_fd = -1;
     owner_of_this_process(&cache->self);
-    int result = open_root(cache, path, create, ret_error);
+    int local = take_path(&cache->options.local_packages_path);
+    int temporary = take_path(&cache->options.temporary_path);
+    int result = local < 0 || temporary < 0
+                     ? error_set(ret_error, ENOMEM, "cache %s: out of memory", path)
+                     : 0;
+    if (result == 0)
+        result = open_root(cache, path, create, ret_error);
     if (result == 0 && create)
         result = cache_make_directories(cache, ret_error);
     if (result < 0) {
@@ -161,6 +178,8 @@ void pkgcache_close(struct pkgcache *cache)
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         cleanup_close_fd(&fds[i]);
     free(cache->path);
+    free((char *)cache->options.local_packages_path);
+    free((char *)cache->options.temporary_path);
     free(cache);
 }
 

@@ -14,3 +14,12 @@ int error_set(struct pkgcache_error *error, int code, const char *format, ...)
     }
     return -code;
 }
+
+const char *error_advice(int code)
+{
+    if (code == ENOSPC)
+        return "; make room with pkgcache clean";
+    if (code == EDQUOT)
+        return "; make room with pkgcache clean, or ask for a larger quota";
+    return "";
+}

@@ -13,3 +13,6 @@
  * @return       -code, so that callers can return it
  */
 int error_set(struct pkgcache_error *error, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/** @return what to do about an error, to be put behind its text: "" or "; ..." */
+const char *error_advice(int code);

@@ -84,6 +84,13 @@ struct pkgcache_options {
     unsigned lock_timeout_s; /* default: 10 */
     bool refuse_same_device; /* do not cache what lies on the cache's own file system */
     bool no_digests;         /* take none while copying, and write no manifests */
+    /* Nothing is begun while less is free on the cache's file system. When more of it is used than
+       the threshold, copies are stopped, too, before they leave less. 0: it may be filled. */
+    uint64_t space_buffer_bytes;
+    unsigned used_threshold_percent;
+    /* Where packages are not cached from; NULL: no such place. pkgcache_open copies the strings. */
+    const char *local_packages_path; /* the repository of local packages */
+    const char *temporary_path;      /* what has temporary repositories below it */
 };
 
 /**
@@ -164,7 +171,10 @@ PKGCACHE_PUBLIC bool pkgcache_handle_equal(const struct pkgcache_handle *a,
 /** A variant to be cached. */
 struct pkgcache_variant {
     const struct pkgcache_handle *handle;
-    const char *root; /* the payload at its source */
+    const char *root; /* the payload at its source, absolute */
+    bool force;       /* also where the cache's options refuse it; room is needed all the same */
+    enum copyengine_priority priority; /* those with a higher one are begun first, and copied
+                                          faster; none waits for ever */
 };
 
 /** What became of one variant. The strings are freed with pkgcache_results_free. */

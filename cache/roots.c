@@ -5,6 +5,7 @@
 #include "engine/thread.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -48,13 +49,27 @@ static void release(struct roots *roots)
     free(roots);
 }
 
+/* The kernel knows the path of what is open, where realpath(3) would ask the server again. */
+static char *resolve(const char *root, int fd)
+{
+    char link[32];
+    char path[PATH_MAX];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof(path));
+    return length > 0 && *path == '/' ? strndup(path, (size_t)length) : realpath(root, NULL);
+}
+
 static void look(struct root_check *check)
 {
     struct stat status = {0};
     CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check->result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
-    if (check->result == 0)
-        check->device = status.st_dev;
+    if (check->result < 0)
+        return;
+    check->device = status.st_dev;
+    check->resolved = resolve(check->root, fd);
+    if (!check->resolved)
+        check->result = -errno;
 }
 
 static void *roots_main(void *argument)
@@ -139,6 +154,7 @@ struct root_check *roots_take_done(struct roots *roots)
 
 void roots_free_check(struct root_check *check)
 {
+    free(check->resolved);
     free(check);
 }
 

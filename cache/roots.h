@@ -12,9 +12,10 @@ struct roots;
 /** What was found of one root. Freed with roots_free_check. */
 struct root_check {
     struct root_check *next;
-    size_t index; /* the caller's */
-    int result;   /* 0: it is a directory that can be read; or -errno */
-    dev_t device; /* that it is on */
+    size_t index;   /* the caller's */
+    int result;     /* 0: it is a directory that can be read; or -errno */
+    dev_t device;   /* that it is on */
+    char *resolved; /* its path without symbolic links */
     char root[];
 };
 

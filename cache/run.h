@@ -8,8 +8,12 @@
 #include "cache/heartbeat.h"
 #include "cache/roots.h"
 #include "cache/slot.h"
+#include "cache/space.h"
 #include "cache/staging.h"
+#include "cache/waiting.h"
 #include "cache/watch.h"
+
+#include <stdatomic.h>
 
 enum stage {
     STAGE_CHECKING, /* its root is being looked at */
@@ -20,10 +24,15 @@ enum stage {
     STAGE_DONE,
 };
 
+enum {
+    RUN_JOBS_MAX = 64,  /* variants that are copied at once */
+    RUN_PRIORITIES = 3, /* as many as enum copyengine_priority has */
+};
+
 /** One variant on its way into the cache. */
 struct addition {
     struct run *run;
-    struct addition *next; /* in the run's queue, its list of copied ones, or a group */
+    struct addition *next; /* in one of the run's queues, its list of copied ones, or a group */
     const struct pkgcache_variant *variant;
     struct pkgcache_result *result;
     const char *replaced; /* a slot of the variant that does not count; NULL: none */
@@ -40,13 +49,20 @@ struct addition {
     struct slot *slot;
     bool announced;             /* others see the slot */
     struct slot_view condemned; /* a slot whose copier is gone; status NOT_FOUND: none */
-    struct copyengine_job *job;
+    struct copyengine_job *job; /* not NULL: it is among the run's jobs */
+    size_t job_place;
+    char *stopped; /* why its job was cancelled; NULL: it was not */
     mode_t root_mode;
     struct timespec root_mtime;
     struct flush_request flush;
-    int attributes_result;     /* of giving the root its last attributes */
-    int watched_directory;     /* -1: none */
-    uint64_t wait_deadline_ns; /* CLOCK_MONOTONIC; when the copier's grace time is over */
+    int attributes_result; /* of giving the root its last attributes */
+    struct waiter waiter;  /* its directory stays watched */
+};
+
+/** Those to begin with, in order. */
+struct addition_queue {
+    struct addition *first;
+    struct addition **last;
 };
 
 /** How far a run is as a whole. */
@@ -64,13 +80,14 @@ struct run {
     struct pkgcache_error *error;
     int fatal; /* -errno: the run ends, nothing new is begun */
     struct addition *additions;
-    struct addition *first_new;
-    struct addition **last_new;
+    struct addition_queue queues[RUN_PRIORITIES]; /* the most urgent first */
+    struct addition *jobs[RUN_JOBS_MAX];          /* in no order */
+    size_t job_count;
+    struct waiting waiting; /* for other processes */
     enum run_phase phase;
     struct roots *roots;
-    size_t checking; /* roots */
-    uint64_t
-        checking_until_ns; /* CLOCK_MONOTONIC; those that are not looked at by then come later */
+    size_t checking;             /* roots */
+    uint64_t checking_until_ns;  /* CLOCK_MONOTONIC; those not looked at by then come later */
     struct flush_request staged; /* of the sidecars */
     size_t flushing_max;
     size_t flushing; /* variants */
@@ -82,8 +99,11 @@ struct run {
     struct watch watch;
     int event_fd; /* readable: the engine or the flusher has something to say */
     uint64_t reported_ns;
-    uint64_t finished_files;
-    uint64_t finished_bytes;
+    uint64_t copied_files; /* by jobs that have ended */
+    uint64_t copied_bytes;
+    uint64_t space_looked_ns;
+    atomic_bool space_is_near; /* its end */
+    atomic_ullong woken_ns;    /* CLOCK_MONOTONIC_COARSE; when a job's progress last did */
 
     struct addition *copied_unplaced; /* when the lock could not be had for them */
 
@@ -104,8 +124,34 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
 /** The run ends with this error; its text is already set. @return code */
 int run_fail(struct run *run, int code);
 
-/** Puts an addition at the end of the queue of those to begin with. */
+void run_init_queues(struct run *run);
+
+/** Puts an addition at the end of the queue of those to begin with that are as urgent. */
 void run_enqueue(struct run *run, struct addition *addition);
+
+/** @return the next to begin with, of those that are most urgent; NULL: there is none */
+struct addition *run_dequeue(struct run *run);
+
+/** Whether there are any to begin with. */
+bool run_has_new(const struct run *run);
+
+/** How many more may be copied now. Each has descriptors open until it is committed. */
+unsigned run_room(const struct run *run);
+
+/** An addition's job has begun; there was room for it. */
+void run_add_job(struct run *run, struct addition *addition);
+
+/** An addition's job has ended; it is freed. */
+void run_free_job(struct run *run, struct addition *addition);
+
+/** Whether the disk has too little room to begin with another one, and why. */
+bool run_lacks_space(const struct run *run, char ret_reason[static SPACE_REASON_MAX]);
+
+/** Whether a job was stopped, and the room that it took is coming back. */
+bool run_awaits_space(const struct run *run);
+
+/** Stops a job when all of them together leave too little room. */
+void run_keep_space(struct run *run);
 
 /** Whether the cache's payloads have to survive a power cut. */
 static inline bool run_is_durable(const struct run *run)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 #define SECONDS_MAX (365ULL * 24 * 3600)
 
@@ -44,8 +45,19 @@ const struct setting settings_table[SETTING_COUNT] = {
                              SECONDS_MAX, "60", "seconds without a heartbeat until it is over"},
     [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", NULL, SETTING_NUMBER, NULL,
                               1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
-    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE", NULL, SETTING_CHOICE, yes_no, 0,
-                             0, "yes", "cache what is on the cache's file system"},
+    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE", "REZ_PACKAGE_CACHE_SAME_DEVICE",
+                             SETTING_CHOICE, yes_no, 0, 0, "yes",
+                             "cache what is on the cache's file system"},
+    [SETTING_LOCAL] = {"local", "PKGCACHE_LOCAL", "REZ_PACKAGE_CACHE_LOCAL", SETTING_CHOICE, yes_no,
+                       0, 0, "yes", "cache local packages"},
+    [SETTING_LOCAL_PATH] = {"local-path", "PKGCACHE_LOCAL_PATH", "REZ_LOCAL_PACKAGES_PATH",
+                            SETTING_PATH, NULL, 0, 0, "", "repository of local packages"},
+    [SETTING_SPACE_BUFFER] = {"space-buffer", "PKGCACHE_SPACE_BUFFER",
+                              "REZ_PACKAGE_CACHE_SPACE_BUFFER", SETTING_BYTES, NULL, 0,
+                              (uint64_t)INT64_MAX, "100M", "bytes kept free, with K, M, G, T"},
+    [SETTING_USED_THRESHOLD] = {"used-threshold", "PKGCACHE_USED_THRESHOLD",
+                                "REZ_PACKAGE_CACHE_USED_THRESHOLD", SETTING_NUMBER, NULL, 0, 100,
+                                "80", "percent used from which copies are stopped, too"},
 };
 
 static int refuse(const struct setting *setting, const char *text, const char *origin,
@@ -55,10 +67,25 @@ static int refuse(const struct setting *setting, const char *text, const char *o
                      text, expected);
 }
 
+/* Reads yes and no in all the words that rez has for them in a variable. */
+static bool parse_rez_boolean(const char *text, uint64_t *ret)
+{
+    static const char *const words[][2] = {{"0", "1"},    {"false", "true"}, {"f", "t"},
+                                           {"no", "yes"}, {"n", "y"},        {"off", "on"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        for (*ret = 0; *ret < 2; ++*ret)
+            if (strcasecmp(text, words[i][*ret]) == 0)
+                return true;
+    return false;
+}
+
 static int parse_choice(const struct setting *setting, const char *text, const char *origin,
                         uint64_t *ret, struct pkgcache_error *error)
 {
     char expected[128] = "one of";
+    bool of_rez = setting->rez_variable && strcmp(origin, setting->rez_variable) == 0;
+    if (of_rez && setting->choices == yes_no && parse_rez_boolean(text, ret))
+        return 0;
     for (size_t i = 0; setting->choices[i]; i++) {
         if (strcmp(text, setting->choices[i]) == 0) {
             *ret = i;
@@ -140,6 +167,15 @@ static int set_default_cache(struct settings *settings, struct pkgcache_error *e
     return settings_set(settings, SETTING_CACHE, path, SETTINGS_BUILT_IN, error);
 }
 
+/* rez's own default. */
+static int set_default_local_path(struct settings *settings, struct pkgcache_error *error)
+{
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/packages", home ? home : "");
+    return settings_set(settings, SETTING_LOCAL_PATH, path, SETTINGS_BUILT_IN, error);
+}
+
 int settings_complete(struct settings *settings, struct pkgcache_error *ret_error)
 {
     int result = 0;
@@ -155,6 +191,8 @@ int settings_complete(struct settings *settings, struct pkgcache_error *ret_erro
             result = settings_set(settings, i, rez_text, setting->rez_variable, ret_error);
         else if (i == SETTING_CACHE)
             result = set_default_cache(settings, ret_error);
+        else if (i == SETTING_LOCAL_PATH)
+            result = set_default_local_path(settings, ret_error);
         else
             result = settings_set(settings, i, setting->built_in, SETTINGS_BUILT_IN, ret_error);
     }
@@ -184,5 +222,9 @@ struct pkgcache_options settings_cache_options(const struct settings *settings)
         .lock_timeout_s = (unsigned)values[SETTING_LOCK_TIMEOUT].number,
         .no_digests = values[SETTING_DIGEST].number == 0,
         .refuse_same_device = values[SETTING_SAME_DEVICE].number == 0,
+        .local_packages_path =
+            values[SETTING_LOCAL].number == 0 ? values[SETTING_LOCAL_PATH].text : NULL,
+        .space_buffer_bytes = values[SETTING_SPACE_BUFFER].number,
+        .used_threshold_percent = (unsigned)values[SETTING_USED_THRESHOLD].number,
     };
 }

@@ -21,6 +21,10 @@ enum setting_id {
     SETTING_STALL_GRACE,
     SETTING_LOCK_TIMEOUT,
     SETTING_SAME_DEVICE,
+    SETTING_LOCAL,
+    SETTING_LOCAL_PATH,
+    SETTING_SPACE_BUFFER,
+    SETTING_USED_THRESHOLD,
     SETTING_COUNT,
 };
 
@@ -71,5 +75,6 @@ int settings_complete(struct settings *settings, struct pkgcache_error *ret_erro
 
 void settings_free(struct settings *settings);
 
-/** The options of a cache that the settings ask for. They must be complete. */
+/** The options of a cache that the settings ask for. They must be complete; the strings are theirs.
+ */
 struct pkgcache_options settings_cache_options(const struct settings *settings);

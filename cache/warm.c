@@ -12,59 +12,14 @@
 #include <sys/resource.h>
 
 enum {
-    UNDER_WAY_MAX = 64,     /* variants that are copied at once */
-    SMALL_MAX = 8,          /* of those, that have not turned out to be large */
-    LARGE_BYTES = 64 << 20, /* copied: it is large */
-    FLUSHING_MAX = 64,      /* that wait to be flushed; each has three descriptors open */
+    FLUSHING_MAX = 64, /* that wait to be flushed; each has three descriptors open */
     DESCRIPTORS_PER_FLUSHING = 16,
-    CHECKING_MS = 1000,      /* how long all wait for roots to be looked at */
-    LOOK_INTERVAL_MS = 1000, /* where nothing tells when something has happened */
+    CHECKING_MS = 1000,  /* how long all wait for roots to be looked at */
+    BEAT_LOOK_MS = 1000, /* during a flush, which says nothing until its end */
     REPORT_INTERVAL_MS = 100,
     CANCEL_WAIT_MS = 600, /* for jobs to end, when the run is cancelled */
     CANCEL_LOCK_MS = 200,
 };
-
-int run_fail(struct run *run, int code)
-{
-    if (run->fatal == 0)
-        run->fatal = code;
-    return code;
-}
-
-void run_enqueue(struct run *run, struct addition *addition)
-{
-    addition->stage = STAGE_NEW;
-    addition->next = NULL;
-    *run->last_new = addition;
-    run->last_new = &addition->next;
-}
-
-static struct addition *dequeue(struct run *run)
-{
-    struct addition *addition = run->first_new;
-    run->first_new = addition->next;
-    if (!run->first_new)
-        run->last_new = &run->first_new;
-    return addition;
-}
-
-/* How many more variants may be copied now. Each has descriptors open until it is committed. */
-static unsigned room(const struct run *run)
-{
-    unsigned copied = 0;
-    unsigned small = 0;
-    for (size_t i = 0; i < run->warm->count; i++) {
-        const struct addition *addition = &run->additions[i];
-        if (addition->stage != STAGE_COPYING || !addition->job)
-            continue;
-        copied++;
-        small += copyengine_job_progress(addition->job).bytes < LARGE_BYTES;
-    }
-    if (copied >= UNDER_WAY_MAX || small >= SMALL_MAX || run->flushing >= run->flushing_max)
-        return 0;
-    unsigned wanted = MIN(UNDER_WAY_MAX - copied, SMALL_MAX - small);
-    return (unsigned)MIN((size_t)wanted, run->flushing_max - run->flushing);
-}
 
 /* Takes the lock; if it cannot be had, the run ends. */
 static struct lock *take_lock(struct run *run)
@@ -100,8 +55,10 @@ static struct addition *take_group(struct run *run)
 {
     struct addition *group = NULL;
     struct addition **end = &group;
-    for (unsigned left = room(run); left > 0 && run->first_new && run->fatal == 0;) {
-        struct addition *addition = dequeue(run);
+    for (unsigned left = run_room(run); left > 0 && run->fatal == 0;) {
+        struct addition *addition = run_dequeue(run);
+        if (!addition)
+            break;
         if (addition_look(addition)) {
             addition->next = NULL;
             *end = addition;
@@ -148,7 +105,8 @@ static void claim(struct run *run, struct addition *group)
 
 static void begin_more(struct run *run)
 {
-    while (run->phase == RUN_COPYING && run->first_new && run->fatal == 0) {
+    while (run->phase == RUN_COPYING && run_has_new(run) && !run_awaits_space(run) &&
+           run->fatal == 0) {
         int result = cache_start_engine(run->cache, run->error);
         if (result < 0)
             run_fail(run, result);
@@ -213,8 +171,8 @@ static void take_staged(struct run *run)
     int result = run->staged.result;
     run->phase = RUN_COPYING;
     if (result < 0)
-        run_fail(run, error_set(run->error, -result, "cache %s: cannot write to disk: %s",
-                                run->cache->path, strerror(-result)));
+        run_fail(run, error_set(run->error, -result, "cache %s: cannot write to disk: %s%s",
+                                run->cache->path, strerror(-result), error_advice(-result)));
 }
 
 static void take_flushed(struct run *run)
@@ -252,44 +210,48 @@ static void stage_sidecars(struct run *run)
     if (run->checking > 0 && clock_monotonic_ns() < run->checking_until_ns)
         return;
     run->phase = RUN_COPYING;
-    if (!run->first_new || !run_is_durable(run))
+    char reason[SPACE_REASON_MAX];
+    if (!run_has_new(run) || !run_is_durable(run) || run_lacks_space(run, reason))
         return; /* staged one by one, as they are begun with */
-    for (struct addition *addition = run->first_new; addition; addition = addition->next)
-        if (addition_stage(addition, false) < 0)
-            return; /* it will be tried again, and say why */
+    for (unsigned i = 0; i < RUN_PRIORITIES; i++)
+        for (struct addition *addition = run->queues[i].first; addition; addition = addition->next)
+            if (addition_stage(addition, false) < 0)
+                return; /* it will be tried again, and say why */
     run->phase = RUN_STAGING;
     run->staged.tree_fd = run->staging.fd;
     flusher_add(run->flusher, &run->staged);
 }
 
+static void look_again(struct run *run, struct waiter *waiter)
+{
+    run_enqueue(run, CONTAINER_OF(waiter, struct addition, waiter));
+}
+
 static void on_watched(void *context, int directory)
 {
     struct run *run = context;
-    for (size_t i = 0; i < run->warm->count; i++) {
-        struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_WAITING &&
-            (directory == WATCH_EVERYTHING || directory == addition->watched_directory))
-            run_enqueue(run, addition);
-    }
+    bool all = directory == WATCH_EVERYTHING;
+    for (struct waiter *waiter; (waiter = all ? waiting_take_due(&run->waiting, UINT64_MAX)
+                                              : waiting_take_of(&run->waiting, directory));)
+        look_again(run, waiter);
+}
+
+static void look_at_overdue(struct run *run)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    for (struct waiter *waiter; (waiter = waiting_take_due(&run->waiting, now_ns));)
+        look_again(run, waiter);
 }
 
 /* Milliseconds until something is due without anybody saying so; -1: nothing is. */
 static int wait_timeout_ms(struct run *run)
 {
     uint64_t now_ns = clock_monotonic_ns();
-    uint64_t nearest_ns = UINT64_MAX;
-    bool unwatched = false;
-    for (size_t i = 0; i < run->warm->count; i++) {
-        const struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_WAITING) {
-            nearest_ns = MIN(nearest_ns, addition->wait_deadline_ns);
-            unwatched = unwatched || addition->watched_directory < 0;
-        }
-    }
+    uint64_t nearest_ns = waiting_deadline_ns(&run->waiting);
     if (run->phase == RUN_CHECKING)
         nearest_ns = MIN(nearest_ns, run->checking_until_ns);
-    if (run->flushing > 0 || unwatched)
-        nearest_ns = MIN(nearest_ns, now_ns + LOOK_INTERVAL_MS * NS_PER_MS);
+    if (run->flushing > 0)
+        nearest_ns = MIN(nearest_ns, now_ns + BEAT_LOOK_MS * NS_PER_MS);
     if (nearest_ns == UINT64_MAX)
         return -1;
     return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
@@ -300,17 +262,6 @@ static void beat_while_flushing(struct run *run)
 {
     if (run->flushing > 0 && flusher_progresses(run->flusher))
         heartbeat_beat(&run->heartbeat);
-}
-
-static void enqueue_overdue(struct run *run)
-{
-    uint64_t now_ns = clock_monotonic_ns();
-    for (size_t i = 0; i < run->warm->count; i++) {
-        struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_WAITING &&
-            (addition->wait_deadline_ns <= now_ns || addition->watched_directory < 0))
-            run_enqueue(run, addition);
-    }
 }
 
 /* Sleeps until something happened, and takes it in. */
@@ -344,52 +295,40 @@ static void report(struct run *run)
     struct pkgcache_progress progress = {
         .variants = warm->count,
         .variants_done = warm->count - run->unfinished,
-        .files = run->finished_files,
-        .bytes = run->finished_bytes,
+        .files = run->copied_files,
+        .bytes = run->copied_bytes,
     };
-    for (size_t i = 0; i < warm->count; i++) {
-        const struct addition *addition = &run->additions[i];
-        if (addition->stage == STAGE_DONE)
-            continue;
-        struct copyengine_progress copied = {.files = addition->result->files,
-                                             .bytes = addition->result->bytes};
-        if (addition->job)
-            copied = copyengine_job_progress(addition->job);
+    for (size_t i = 0; i < run->job_count; i++) {
+        struct copyengine_progress copied = copyengine_job_progress(run->jobs[i]->job);
         progress.files += copied.files;
         progress.bytes += copied.bytes;
     }
     warm->on_progress(warm->context, &progress);
 }
 
-static void forget_jobs(struct addition *copied, size_t *jobs)
+static void forget_jobs(struct run *run, struct addition *copied)
 {
     for (; copied; copied = copied->next) {
         copyengine_wait(copied->job);
-        copyengine_job_free(copied->job);
-        copied->job = NULL;
-        (*jobs)--;
+        run_free_job(run, copied);
     }
 }
 
 /*
- * Cancels all jobs, and waits for them: they end soon, also when a source hangs. Returns how many
- * do not, because the cache's own disk hangs.
+ * Cancels all jobs, and waits for them: they end soon, also when a source hangs; if not, the
+ * cache's own disk hangs.
  */
-static size_t cancel_jobs(struct run *run)
+static void cancel_jobs(struct run *run)
 {
-    size_t jobs = 0;
-    for (size_t i = 0; i < run->warm->count; i++)
-        if (run->additions[i].job) {
-            copyengine_cancel(run->additions[i].job);
-            jobs++;
-        }
-    forget_jobs(run->copied_unplaced, &jobs);
+    for (size_t i = 0; i < run->job_count; i++)
+        copyengine_cancel(run->jobs[i]->job);
+    forget_jobs(run, run->copied_unplaced);
     uint64_t deadline_ns = clock_monotonic_ns() + CANCEL_WAIT_MS * NS_PER_MS;
     for (;;) {
-        forget_jobs(pop_copied(run), &jobs);
+        forget_jobs(run, pop_copied(run));
         uint64_t now_ns = clock_monotonic_ns();
-        if (jobs == 0 || now_ns >= deadline_ns)
-            return jobs;
+        if (run->job_count == 0 || now_ns >= deadline_ns)
+            return;
         struct pollfd fd = {.fd = run->event_fd, .events = POLLIN};
         eventfd_t count;
         if (poll(&fd, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) > 0)
@@ -404,7 +343,8 @@ static size_t cancel_jobs(struct run *run)
  */
 static void abort_run(struct run *run)
 {
-    run->hangs = cancel_jobs(run) > 0;
+    cancel_jobs(run);
+    run->hangs = run->job_count > 0;
     struct lock *lock = NULL;
     cache_lock(run->cache, CANCEL_LOCK_MS, -1, &lock, NULL);
     for (size_t i = 0; i < run->warm->count; i++) {
@@ -429,7 +369,7 @@ static int open_run(struct run *run)
     run->flushing_max = flushing_max();
     run->staging.fd = run->staging.owner_fd = -1;
     run->watch.inotify_fd = -1;
-    run->last_new = &run->first_new;
+    run_init_queues(run);
     pthread_mutex_init(&run->lock, NULL);
     heartbeat_init(&run->heartbeat);
     run->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -446,7 +386,7 @@ static int open_run(struct run *run)
         addition->run = run;
         addition->index = i;
         addition->variant = &run->warm->variants[i];
-        addition->watched_directory = -1;
+        addition->waiter.directory = -1;
         snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", i);
         snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", i);
         snprintf(addition->manifest_name, sizeof(addition->manifest_name), "%zu.manifest", i);
@@ -461,6 +401,7 @@ static void close_run(struct run *run)
     flusher_stop(run->flusher);
     roots_stop(run->roots);
     watch_close(&run->watch);
+    waiting_free(&run->waiting);
     for (size_t i = 0; run->additions && i < run->warm->count; i++)
         addition_free(&run->additions[i]);
     if (run->hangs)
@@ -492,12 +433,13 @@ static void drive(struct run *run)
         if (result < 0)
             run_fail(run, result);
         beat_while_flushing(run);
-        enqueue_overdue(run);
+        look_at_overdue(run);
         take_checked(run);
         take_copied(run);
         take_flushed(run);
         if (run->phase == RUN_CHECKING)
             stage_sidecars(run);
+        run_keep_space(run);
         begin_more(run);
         report(run);
     }

@@ -13,8 +13,6 @@ int cmd_add(struct options *options)
         return output_error(options, EXIT_USAGE, EINVAL,
                             "add: --root is the root of one variant, not of %d",
                             options->argument_count);
-    if (options->force)
-        settings_set(&options->settings, SETTING_SAME_DEVICE, "yes", "--force", NULL);
     for (int i = 0; i < options->argument_count && code < 0; i++)
         if (sources_add_variant(&sources, options->arguments[i], options->root, &error) < 0)
             code = output_error(options, EXIT_USAGE, error.code, "%s", error.message);

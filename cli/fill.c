@@ -75,8 +75,8 @@ static int prepare(struct filling *filling)
             continue;
         }
         filling->places[filling->count] = i;
-        filling->variants[filling->count++] =
-            (struct pkgcache_variant){.handle = item->handle, .root = item->root};
+        filling->variants[filling->count++] = (struct pkgcache_variant){
+            .handle = item->handle, .root = item->root, .force = filling->options->force};
     }
     return 0;
 }
@@ -145,6 +145,7 @@ static int write_report(const struct filling *filling, const struct summary *sum
     if (text.error < 0 || asprintf(&aside, "%s.%d.tmp", path, getpid()) < 0)
         return output_error(filling->options, EXIT_FAILED, ENOMEM, "report %s: out of memory",
                             path);
+    unlink(aside); /* of a process that was killed, and had our number */
     CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0 && write(fd, text.bytes, text.length) == (ssize_t)text.length && fsync(fd) == 0 &&
         rename(aside, path) == 0)

@@ -199,7 +199,8 @@ class ProgramTest(unittest.TestCase):
         """The environment with no settings of rez's or ours but those of the test run."""
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(('REZ_', 'PKGCACHE_', 'XDG_'))}
-        environment.update(HOME=self.directory, LC_ALL='C.UTF-8', REZ_DISABLE_HOME_CONFIG='1')
+        environment.update(HOME=self.directory, LC_ALL='C.UTF-8', REZ_DISABLE_HOME_CONFIG='1',
+                           PKGCACHE_SPACE_BUFFER='0')  # test disks are small
         if 'PKGCACHE_BACKEND' in os.environ:
             environment['PKGCACHE_BACKEND'] = os.environ['PKGCACHE_BACKEND']
         return environment

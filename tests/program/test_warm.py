@@ -1,4 +1,5 @@
 """warm, add, get, list, remove and clean: what they do, say and leave, also when killed."""
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,32 @@ LIST_KEYS = {'status', 'package', 'variant_uri', 'handle', 'orig_path', 'cache_p
 SUMMARY_KEYS = {'variants', 'created', 'found', 'copying', 'stalled', 'skipped', 'failed', 'files',
                 'bytes', 'seconds', 'results'}
 RESULT_KEYS = {'handle', 'status', 'root', 'reason'}
+
+
+def count_watches(pid):
+    """How many directories a process of ours is told of by inotify(7)."""
+    count = 0
+    for name in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f'/proc/{pid}/fdinfo/{name}', encoding='ascii') as file:
+            count += sum(line.startswith('inotify ') for line in file)
+    return count
+
+
+def sleeps(pid, seconds):
+    """Whether nothing wakes the main thread of a process of ours for so long."""
+    before = count_wakes(pid)
+    time.sleep(seconds)
+    return count_wakes(pid) == before
+
+
+def count_wakes(pid):
+    """How often the main thread of a process of ours was woken so far."""
+    with open(f'/proc/{pid}/task/{pid}/status', encoding='ascii') as file:
+        for line in file:
+            if line.startswith('voluntary_ctxt_switches'):
+                return int(line.split()[1])
+    raise AssertionError('no count of context switches')
 
 
 class WarmTest(support.ProgramTest):
@@ -90,6 +117,20 @@ class Basics(WarmTest):
             self.assertLessEqual(RESULT_KEYS, set(entry))
             self.assertIn(entry['handle'], [variant.handle for variant in variants])
             self.assertTrue(os.path.isdir(entry['root']), entry)
+
+    def test_the_report(self):
+        """Replaces the last one as a whole; where it cannot be written, that is a failure."""
+        variant, report = self.make_variant(), self.path('report.json')
+        for _ in range(2):
+            self.assert_code(self.warm([variant], '--report', report), DONE)
+            self.assertEqual([name for name in os.listdir(self.directory) if 'report' in name],
+                             ['report.json'])
+        with open(report, encoding='utf-8') as file:
+            self.assertEqual(json.load(file)['found'], 1)
+        for path in (self.path('no/report.json'), self.path('roots'), '/dev/full/report'):
+            result = self.warm([variant], '--report', path)
+            self.assert_refused(result, FAILED, about=[path])
+        self.assertTrue(os.path.isdir(self.path('roots')))
 
     def test_get(self):
         """A line for each argument, empty for what is missing; then exit 3. JSON says the same."""
@@ -319,6 +360,34 @@ class Together(WarmTest):
         rez.send_signal(signal.SIGCONT)
         self.assert_code(support.finish(warm), DONE)
         self.assert_code(support.finish(rez), 0)
+
+    def make_copy_of_another(self, variant):
+        """A slot that another machine fills, for all that one can see; returns what ends the copy."""
+        directory = rezlike.hash_directory(self.cache, variant.handle)
+        os.makedirs(os.path.join(directory, 'a'))
+        with open(os.path.join(directory, 'a.json'), 'w', encoding='ascii') as file:
+            file.write(rezlike.sidecar_text(variant.handle))
+        copying = os.path.join(directory, '.copying-a')
+        with open(copying, 'wb'):
+            pass
+        os.utime(copying, (time.time() + 3600,) * 2)
+        return copying
+
+    def test_waiting_for_many_is_not_polling(self):
+        """A process that waits for a thousand copies sleeps until something happens to one."""
+        root = self.make_variant().root
+        variants = [Variant(make_handle(name=f'package{number}'), root)
+                    for number in range(support.scaled(1000))]
+        copies = [self.make_copy_of_another(variant) for variant in variants]
+        rezlike.open_cache(self.cache)
+        warm = self.start_warm(self.manifest(variants), '--stall-grace', '100000', '--json')
+        support.wait_until(lambda: count_watches(warm.pid) == len(variants), 'the watches')
+        support.wait_until(lambda: sleeps(warm.pid, 2), 'it to sleep for two seconds')
+        for copying in copies:
+            os.unlink(copying)
+        result = support.finish(warm)
+        self.assert_code(result, DONE)
+        self.assertEqual(result.json()['found'], len(variants))
 
     def test_warm_remove_and_clean_at_once(self):
         """Whoever wins, nothing is torn."""

@@ -1,0 +1,185 @@
+/* What only callers of the library can ask of a warm: priorities, temporary repositories. */
+#include "cache/pkgcache.h"
+#include "engine/compiler.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { COUNT_MAX = 64, PIECE_BYTES = 64 << 10 };
+
+/* A cache, and variants with their payloads, in a directory of their own. */
+struct world {
+    char directory[256];
+    struct pkgcache *cache;
+    struct pkgcache_variant variants[COUNT_MAX];
+    struct pkgcache_result results[COUNT_MAX];
+    size_t count;
+    size_t order[COUNT_MAX]; /* in which they were done */
+    size_t done;
+};
+
+static char *path_in(const struct world *world, const char *name)
+{
+    char *path;
+    cr_assert(asprintf(&path, "%s/%s", world->directory, name) > 0);
+    return path;
+}
+
+static void open_world(struct world *world, struct pkgcache_options *options)
+{
+    const char *parent = getenv("TMPDIR");
+    struct pkgcache_error error;
+    snprintf(world->directory, sizeof(world->directory), "%s/pkgcache-unit-XXXXXX",
+             parent ? parent : "/tmp");
+    cr_assert_not_null(mkdtemp(world->directory));
+    CLEANUP_FREE char *cache = path_in(world, "cache");
+    options->size = sizeof(*options);
+    options->durability = PKGCACHE_DURABILITY_NONE;
+    if (options->temporary_path)
+        options->temporary_path = world->directory;
+    cr_assert(pkgcache_open(cache, options, true, &world->cache, &error) == 0, "%s", error.message);
+}
+
+static void close_world(struct world *world)
+{
+    pkgcache_results_free(world->results, world->count);
+    pkgcache_close(world->cache);
+    for (size_t i = 0; i < world->count; i++) {
+        pkgcache_handle_free((struct pkgcache_handle *)world->variants[i].handle);
+        free((char *)world->variants[i].root);
+    }
+    cr_assert_eq(copyengine_remove_tree(NULL, AT_FDCWD, world->directory, NULL), 0);
+}
+
+static void write_file(const char *root, unsigned number)
+{
+    static char piece[PIECE_BYTES];
+    CLEANUP_FREE char *path = NULL;
+    memset(piece, 'x', sizeof(piece));
+    cr_assert(asprintf(&path, "%s/%u", root, number) > 0);
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    cr_assert_eq(write(fd, piece, sizeof(piece)), (ssize_t)sizeof(piece));
+}
+
+/* Adds a variant of so many files. */
+static struct pkgcache_variant *add_variant(struct world *world, unsigned files)
+{
+    char text[1024];
+    char name[32];
+    struct pkgcache_handle *handle;
+    snprintf(name, sizeof(name), "package%zu", world->count);
+    snprintf(text, sizeof(text),
+             "{\"key\": \"filesystem.variant\", \"variables\": {\"location\": \"%s/repository\", "
+             "\"name\": \"%s\", \"version\": \"1.0\", \"index\": null, \"repository_type\": "
+             "\"filesystem\"}}",
+             world->directory, name);
+    cr_assert_eq(pkgcache_handle_parse(text, strlen(text), &handle, NULL), 0);
+    struct pkgcache_variant *variant = &world->variants[world->count++];
+    *variant = (struct pkgcache_variant){.handle = handle, .root = path_in(world, name)};
+    cr_assert_eq(mkdir(variant->root, 0777), 0);
+    for (unsigned i = 0; i < files; i++)
+        write_file(variant->root, i);
+    return variant;
+}
+
+static void on_result(void *context, size_t index, const struct pkgcache_result *result)
+{
+    struct world *world = context;
+    (void)result;
+    world->order[world->done++] = index;
+}
+
+static void warm_all(struct world *world)
+{
+    struct pkgcache_error error = {0};
+    struct pkgcache_warm warm = {
+        .size = sizeof(warm),
+        .variants = world->variants,
+        .count = world->count,
+        .cancel_fd = -1,
+        .on_result = on_result,
+        .context = world,
+    };
+    cr_assert(pkgcache_warm(world->cache, &warm, world->results, &error) == 0, "%s", error.message);
+    cr_assert_eq(world->done, world->count);
+}
+
+/* When a variant was done, from 0. */
+static size_t place_of(const struct world *world, size_t index)
+{
+    size_t place = 0;
+    while (world->order[place] != index)
+        place++;
+    return place;
+}
+
+static void expect_all_created(const struct world *world)
+{
+    for (size_t i = 0; i < world->count; i++)
+        cr_expect(world->results[i].status == PKGCACHE_CREATED, "%zu: %s", i,
+                  world->results[i].reason);
+}
+
+/* Named last, done among the first; and the others are done all the same. */
+Test(warm, urgent_ones_come_first)
+{
+    static struct world world;
+    struct pkgcache_options options = {.bytes_per_s = 16 << 20};
+    open_world(&world, &options);
+    for (size_t i = 0; i < 40; i++)
+        add_variant(&world, 4)->priority = COPYENGINE_BULK;
+    size_t normal = world.count;
+    add_variant(&world, 4);
+    size_t urgent = world.count;
+    add_variant(&world, 4)->priority = COPYENGINE_INTERACTIVE;
+    warm_all(&world);
+    expect_all_created(&world);
+    cr_expect_lt(place_of(&world, urgent), 20);
+    cr_expect_lt(place_of(&world, normal), 20);
+    close_world(&world);
+}
+
+/* Named first, the large one is done last: the small ones do not wait for it. */
+Test(warm, small_ones_before_large_ones)
+{
+    static struct world world;
+    struct pkgcache_options options = {.bytes_per_s = 16 << 20};
+    open_world(&world, &options);
+    add_variant(&world, 1024);
+    for (size_t i = 0; i < 20; i++)
+        add_variant(&world, 1);
+    warm_all(&world);
+    expect_all_created(&world);
+    cr_expect_eq(place_of(&world, 0), 20);
+    close_world(&world);
+}
+
+Test(warm, temporary_repositories_are_refused)
+{
+    static struct world world;
+    struct pkgcache_options options = {.temporary_path = ""};
+    open_world(&world, &options);
+    add_variant(&world, 1);
+    add_variant(&world, 1)->force = true;
+    warm_all(&world);
+    cr_expect_eq(world.results[0].status, PKGCACHE_SKIPPED);
+    cr_expect_not_null(strstr(world.results[0].reason, "temporary repository"));
+    cr_expect_eq(world.results[1].status, PKGCACHE_CREATED);
+    close_world(&world);
+}
+
+Test(warm, a_relative_root_is_refused)
+{
+    static struct world world;
+    struct pkgcache_options options = {0};
+    open_world(&world, &options);
+    struct pkgcache_variant *variant = add_variant(&world, 1);
+    free((char *)variant->root);
+    variant->root = strdup("package0");
+    warm_all(&world);
+    cr_expect_eq(world.results[0].status, PKGCACHE_FAILED);
+    cr_expect_not_null(strstr(world.results[0].reason, "absolute"));
+    close_world(&world);
+}
