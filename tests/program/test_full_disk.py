@@ -114,6 +114,10 @@ class EveryPoint(FullDiskTest):
         """As small as it can be."""
         self.run_kind('xfs')
 
+    def test_btrfs(self):
+        """Which has small files among its own records, where there is room for long."""
+        self.run_kind('btrfs')
+
     def test_tmpfs(self):
         """In memory."""
         self.run_kind('tmpfs')
