@@ -77,7 +77,9 @@ static size_t choose(struct repair *repairs, size_t count, struct pkgcache_varia
             continue;
         }
         variants[chosen_count] =
-            (struct pkgcache_variant){.handle = repair->handle, .root = repair->source_root};
+            (struct pkgcache_variant){.handle = repair->handle,
+                                      .root = repair->source_root,
+                                      .force = true}; /* it is in the cache: not to be refused */
         replaced[chosen_count] = repair->slot_name;
         chosen[chosen_count++] = repair;
     }
