@@ -4,6 +4,7 @@
  */
 #include "cache/names.h"
 #include "cache/owner_file.h"
+#include "cache/rezlock.h"
 #include "cache/slot.h"
 #include "cache/slot_manifest.h"
 #include "cache/staging.h"
@@ -342,6 +343,21 @@ static int clean_manifest(void *context, int directory_fd, const char *name)
     return delete_tree(context, directory_fd, ".sys/manifests", name, "belongs to no payload");
 }
 
+/*
+ * Frees the lock if whoever held it is gone. The next of us would adopt it anyway; but a rez that
+ * comes first would wait for it in vain.
+ */
+static void free_abandoned_lock(const struct cleaning *cleaning)
+{
+    const struct pkgcache *cache = cleaning->cache;
+    struct stat status;
+    struct lock *lock;
+    if (!cleaning->options->dry_run &&
+        fstatat(cache->sys_fd, LOCK_PUBLIC_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        cache_lock(cache, 0, -1, &lock, NULL) == 0)
+        lock_release(lock);
+}
+
 int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                    struct pkgcache_error *ret_error)
 {
@@ -364,6 +380,7 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
     result = clean_trash(&cleaning);
     if (result == 0)
         result = clean_staging(&cleaning);
+    free_abandoned_lock(&cleaning);
     if (result == 0 && !limited)
         result = tree_visit(cache, clean_hash_directory, &cleaning);
     if (result == 0)

@@ -95,6 +95,30 @@ class WhatIsDamaged(CleanTest):
         self.assertTrue(os.path.exists(os.path.join(self.cache, 'old/2.0/not-a-hash')))
 
 
+class TheLock(CleanTest):
+    """One that a process of ours had when it was killed keeps rez out, not us."""
+
+    def test_is_freed(self):
+        """Also when there is nothing to clean; a dry run changes nothing."""
+        private = os.path.join(self.cache, '.sys')
+        lock = os.path.join(private, '.lock.lock')
+        os.link(os.path.join(private, 'pkgcache.lock'), lock)
+        self.assert_code(self.clean('--dry-run'), DONE)
+        self.assertTrue(os.path.exists(lock))
+        self.assert_code(self.clean(), DONE)
+        self.assertFalse(os.path.exists(lock))
+
+    def test_of_the_living_is_left(self):
+        """And not waited for, when nothing else needs it."""
+        holder = self.start_rez('hold', self.cache)
+        lock = os.path.join(self.cache, '.sys', '.lock.lock')
+        support.wait_until(lambda: os.path.exists(lock), 'rez to have the lock')
+        result = self.clean()
+        self.assert_code(result, DONE)
+        self.assertTrue(os.path.exists(lock))
+        support.kill_process(holder)
+
+
 class Interrupted(CleanTest):
     """What clean was about to do, it does the next time."""
 
