@@ -4,6 +4,8 @@
 
 returns one line for each rule that is broken.
 """
+import contextlib
+import glob
 import json
 import os
 import stat
@@ -14,7 +16,8 @@ import trees
 PRIVATE = '.sys'
 
 
-def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, litter=False):
+def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, litter=False,
+                damaged=False):
     """Checks a cache directory.
 
     variants  what may be in it: objects with a handle and the root of the source
@@ -23,8 +26,9 @@ def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, lit
     partial   not every variant needs to be there; those that are must be whole
     litter    what has no sidecar is forgiven: a rez that woke, or a process that was killed while it
               claimed a slot, leaves such until the next clean
+    damaged   what no look-up finds is forgiven, too: sidecars that cannot be read, or have no payload
     """
-    check = Check(cache, variants)
+    check = Check(cache, variants, damaged)
     check.slots(at_rest, litter)
     if not partial:
         check.all_found()
@@ -35,7 +39,8 @@ def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, lit
 class Check:
     """One check of one cache."""
 
-    def __init__(self, cache, variants):
+    def __init__(self, cache, variants, damaged):
+        self.damaged = damaged
         self.cache = os.fspath(cache)
         self.sources = {canonical(variant.handle): variant.root for variant in variants}
         self.found = {}
@@ -65,7 +70,7 @@ class Check:
             with open(sidecar, encoding='ascii') as file:
                 handle = json.load(file)['handle']
         except (ValueError, KeyError, TypeError) as error:
-            return self.problem(sidecar, f'cannot be read: {error!r}')
+            return None if self.damaged else self.problem(sidecar, f'cannot be read: {error!r}')
         if rezlike.hash_directory(self.cache, handle) != path:
             self.problem(sidecar, 'is in the wrong hash directory')
         key = canonical(handle)
@@ -81,7 +86,7 @@ class Check:
 
     def _payload(self, root, key):
         if not os.path.isdir(root) or os.path.islink(root):
-            return self.problem(root, 'is no directory')
+            return None if self.damaged else self.problem(root, 'is no directory')
         if key not in self.sources:
             return self.problem(root, f'is of an unknown variant {key}')
         for difference in trees.compare_trees(self.sources[key], root):
@@ -122,6 +127,48 @@ def hash_directories(cache, problem):
         for path in set(below) - set(level):
             problem(path, 'is not a directory')
     return level
+
+
+def partial(cache, variant):
+    """How a variant that can be found differs from its source, at any time.
+
+    What is taken away while we look does not count: rez uses a name again, so only the inode, kept by
+    an open descriptor, tells.
+    """
+    try:
+        root = rezlike.get(cache, variant.handle)
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY) if root else -1
+    except (OSError, ValueError):  # as a rez would see it: half a sidecar of another rez
+        return []
+    if descriptor < 0:
+        return []
+    try:
+        differences = trees.compare_trees(variant.root, root)
+    except OSError as error:
+        differences = [str(error)]
+    try:
+        still_there = os.path.samestat(os.fstat(descriptor), os.stat(root)) and \
+            rezlike.look(cache, variant.handle) == ('FOUND', root)
+    except (OSError, ValueError):
+        still_there = False
+    os.close(descriptor)
+    return [f'{root}: {difference}' for difference in differences] if still_there else []
+
+
+def several_sidecars(directory, handle):
+    """The sidecars that held a handle at one time, at any time; nothing when there was one, or none.
+
+    All that do are opened; those that then still have a name had it when the last was opened.
+    """
+    with contextlib.ExitStack() as stack:
+        holding = []
+        for path in glob.glob(os.path.join(glob.escape(directory), '*.json')):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                file = stack.enter_context(open(path, encoding='ascii'))
+                if canonical(json.load(file)['handle']) == canonical(handle):
+                    holding.append(file)
+        there = [file.name for file in holding if os.fstat(file.fileno()).st_nlink]
+        return there if len(there) > 1 else []
 
 
 def found_roots(cache):

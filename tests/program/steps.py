@@ -1,0 +1,168 @@
+"""What the tests share that interrupt the program at every step: where to stop, commands as data.
+
+A step is a call that changes a file system (tests/steps.c). From the environment: PKGCACHE_STEPS (the
+library), PKGCACHE_TEST_SWEEP=full (every step; else as many as leave the test short).
+"""
+import itertools
+import os
+import random
+import signal
+from typing import Callable, NamedTuple
+
+import cachecheck
+import rezlike
+import support
+import trees
+from support import DONE, MISSING, Variant
+
+STEPS = os.environ.get('PKGCACHE_STEPS') or \
+    os.path.join(support.TOP, 'build', 'tests', 'libsteps.so')
+FULL_SWEEP = os.environ.get('PKGCACHE_TEST_SWEEP') == 'full'
+LONG_AGO = support.boot_time() - 3600
+
+
+class Command(NamedTuple):
+    """A command, what it begins with, and what must be there after it was done.
+
+    prepare    called with the test: fills the cache
+    arguments  called with the test: what to run
+    found      called with the test: the variants that the cache holds in the end
+    kept       how many of these, the first ones, are whole all the time
+    codes      exit codes of a rerun: what is done already may be reported
+    damaged    what `prepare` left is damaged
+    """
+    prepare: Callable
+    arguments: Callable
+    found: Callable
+    kept: int = 0
+    codes: tuple = (DONE,)
+    damaged: bool = False
+
+
+def numbers(stride):
+    """After which steps to interrupt: of a short sweep, every so many, beginning anywhere."""
+    if FULL_SWEEP:
+        return itertools.count(1)
+    return itertools.count(random.Random(trees.random_seed()).randint(1, stride), stride)
+
+
+class StepsTest(support.ProgramTest):
+    """A few small variants, and everything that can be done with them."""
+
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(STEPS):
+            self.skipTest(f'{STEPS} is not built')
+        self.variants = self.small_variants()
+        self.manifest = support.write_manifest(self.path('manifest.json'), self.variants)
+
+    def small_variants(self):
+        """Two that share a hash directory, and one of another package."""
+        contents = {'bin/run': b'#!/bin/sh\n' * 50, 'python/a.py': b'1\n' * 3000, 'empty': b'',
+                    'link': 'python/a.py', 'locked/data': b'x' * 100, 'void': None}
+        roots = [self.path('roots', name) for name in ('one', 'two', 'three')]
+        for number, root in enumerate(roots):
+            trees.make_plain_tree(root, {**contents, 'number': b'%d\n' % number})
+            with open(os.path.join(root, 'hole'), 'wb') as file:
+                file.seek(200000)
+                file.write(b'end')
+            os.chmod(os.path.join(root, 'locked'), 0o555)
+        os.chmod(roots[2], 0o555)
+        handles = [variant.handle for variant in self.same_hash_variants(2)]
+        handles.append(support.make_handle(name='bar', version='2.0', index=0))
+        return [Variant(handle, root) for handle, root in zip(handles, roots)]
+
+    # What caches begin with
+
+    def fill(self):
+        """Every variant is cached."""
+        self.assert_code(self.warm(self.variants), DONE)
+
+    def damage(self):
+        """Of everything that a cache can suffer, one; one variant is whole."""
+        whole, stalled, damaged = self.variants
+        self.interrupt_warm(stalled)
+        self.assert_code(self.warm([whole, damaged]), DONE)
+        (name,) = cachecheck.slots_of(self.cache, damaged.handle)
+        directory = rezlike.hash_directory(self.cache, damaged.handle)
+        trees.remove_tree(os.path.join(directory, name))
+        trees.make_plain_tree(directory, {'b/file': b'no sidecar', 'c.json': b'', 'd/file': b'', 'd.json': b'{"hand'})
+        trees.make_plain_tree(os.path.join(self.cache, '.sys'), {
+            'to_delete/foo-1.0-x/sub/file': b'removed', 'staging/foreign/file': b'nobody\'s'})
+        self.make_old(os.path.join(self.cache, '.sys', 'staging', 'foreign'))
+        empty = os.path.join(self.cache, 'empty', '1.0', 'abcd')
+        os.makedirs(empty)
+        self.make_old(empty)
+
+    def interrupt_warm(self, variant):
+        """Leaves a stalled slot, and staging."""
+        manifest = support.write_manifest(self.path('interrupted.json'), [variant])
+        for number in range(1, 1000):
+            self.run_program('--cache', self.cache, 'warm', manifest,
+                             **self.steps_environment(number, signal.SIGKILL))
+            if cachecheck.slots_of(self.cache, variant.handle):
+                return
+        self.fail('no step leaves a slot')
+
+    def make_old(self, path):
+        """Last changed before this boot."""
+        os.utime(path, (LONG_AGO, LONG_AGO), follow_symlinks=False)
+
+    # Running
+
+    def steps_environment(self, number, signal_number, threads='main'):
+        """Stops the program after this step; of all threads, or what the main thread does."""
+        return {'LD_PRELOAD': STEPS, 'STEPS_AT': str(number), 'STEPS_THREADS': threads,
+                'STEPS_SIGNAL': str(int(signal_number))}
+
+    def rerun(self, command):
+        """Runs a command that may have been interrupted before: now it completes."""
+        result = self.run_program('--cache', self.cache, *command.arguments(self))
+        self.assert_code(result, *command.codes)
+        return result
+
+    def assert_meanwhile(self, command):
+        """After a crash: what is found is whole, and what was there before still is."""
+        if not os.path.exists(os.path.join(self.cache, '.sys')):
+            return
+        self.assert_sound(self.variants, at_rest=False, partial=True, litter=True,
+                          damaged=command.damaged)
+        if command.kept:
+            self.assertNotIn(None, self.get(*command.found(self)[:command.kept]))
+
+    def assert_end(self, command):
+        """What is to be there is there, nothing is left over after `clean`."""
+        self.assert_code(self.run_program('--cache', self.cache, 'clean'), DONE)
+        found = command.found(self)
+        self.assertNotIn(None, self.get(*found))
+        self.assert_sound(found, cleaned=True)
+
+
+NOTHING = Command(lambda test: None, None, None)
+
+COMMANDS = {
+    'add': NOTHING._replace(
+        arguments=lambda test: ['add', test.variants[0].argument, '--root', test.variants[0].root],
+        found=lambda test: test.variants[:1]),
+    'warm': NOTHING._replace(
+        arguments=lambda test: ['warm', test.manifest],
+        found=lambda test: test.variants),
+    'heal': Command(
+        prepare=StepsTest.damage,
+        arguments=lambda test: ['warm', test.manifest],
+        found=lambda test: test.variants,
+        kept=1,
+        damaged=True),
+    'remove': Command(
+        prepare=StepsTest.fill,
+        arguments=lambda test: ['remove', *(variant.argument for variant in test.variants[1:])],
+        found=lambda test: test.variants[:1],
+        kept=1,
+        codes=(DONE, MISSING)),
+    'clean': Command(
+        prepare=StepsTest.damage,
+        arguments=lambda test: ['clean'],
+        found=lambda test: test.variants[:1],
+        kept=1,
+        damaged=True),
+}
