@@ -31,25 +31,34 @@ def mounted(kind, size_bytes, options=()):
     kind     'ext4', 'xfs', 'btrfs' (on a loop device over memory) or 'tmpfs'
     options  for mount -o
     """
+    with contextlib.ExitStack() as stack:
+        if kind == 'tmpfs':
+            options = [f'size={max(size_bytes, SMALLEST[kind])}', *options]
+            point = stack.enter_context(mounted_image(kind, 'tmpfs', options))
+        else:
+            image = make_image(stack, kind, size_bytes)
+            point = stack.enter_context(mounted_image(kind, image, ['loop', *options]))
+        os.chmod(point, 0o755)
+        yield point
+
+
+@contextlib.contextmanager
+def mounted_image(kind, image, options=('loop',)):
+    """What is in an image; yields where it is mounted."""
     need_root()
-    size_bytes = max(size_bytes, SMALLEST[kind])
     point = temporary_name(tempfile.gettempdir())
     os.mkdir(point)
     with contextlib.ExitStack() as stack:
         at_the_end(stack.callback, os.rmdir, point)
-        if kind == 'tmpfs':
-            command = ['mount', '-t', 'tmpfs', '-o', ','.join([f'size={size_bytes}', *options])]
-            run_or_skip([*command, 'tmpfs', point])
-        else:
-            image = make_image(stack, kind, size_bytes)
-            run_or_skip(['mount', '-t', kind, '-o', ','.join(['loop', *options]), image, point])
+        run_or_skip(['mount', '-t', kind, '-o', ','.join(options), image, point])
         at_the_end(stack.callback, unmount, point)
-        os.chmod(point, 0o755)
         yield point
 
 
 def make_image(stack, kind, size_bytes):
     """A file with a fresh file system in it, in memory where there is room; gone with the stack."""
+    need_root()
+    size_bytes = max(size_bytes, SMALLEST[kind])
     image = temporary_name(image_directory(size_bytes)) + '.img'
     with open(image, 'wb') as file:
         at_the_end(stack.callback, os.unlink, image)
@@ -79,10 +88,16 @@ def run_or_skip(command):
         raise unittest.SkipTest(f'{" ".join(command)}: {why}') from error
 
 
+def is_mounted(point):
+    """Whether something is mounted there, also when nothing else can be asked of it."""
+    with open('/proc/self/mounts', encoding='utf-8', errors='replace') as file:
+        return any(line.split(' ')[1] == point for line in file)
+
+
 def unmount(point):
     """Takes a mount away; when it stays busy, out of sight."""
     for _ in range(20):
-        if not os.path.ismount(point):
+        if not is_mounted(point):
             return
         if not subprocess.run(['umount', point], check=False, capture_output=True).returncode:
             return
