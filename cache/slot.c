@@ -12,8 +12,8 @@
  *   place    the copied tree is renamed over INC, which is empty: rename(2) does both or neither.
  *   commit   .copying goes, last of all.
  *   retire   sidecar, payload, .copying: whoever looks in between sees no sidecar, or a copy.
- *   remove   .copying comes back first, then as in retire but for the order of payload and sidecar:
- *            rez expects to find a sidecar as long as there is a payload to be removed.
+ *   remove   .copying comes back first, so that what is left of a removal that was killed has an
+ * owner who is known to be dead; then as in retire.
  *
  * A slot is proven to be ours before each change, because whoever takes us for dead may have taken
  * it, and because a rez that wakes after a pause writes into names that it chose long ago. The open
@@ -310,14 +310,35 @@ int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_
     return result;
 }
 
+/*
+ * Takes the sidecar away by a rename, then the payload. An unlink would do, but for Btrfs: of what
+ * happened in a directory that was flushed a moment ago, its log gets renames out of it at once,
+ * unlinks only with the next flush. Should somebody flush anything else in between, and the power
+ * fail then, the sidecar would be back without its payload.
+ */
+static int move_slot_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
+                              const char *prefix)
+{
+    char sidecar[SLOT_FILE_MAX];
+    char aside[NAME_MAX + 1];
+    sidecar_name(name, sidecar);
+    cache_unique_name(prefix, aside, sizeof(aside));
+    if (renameat(hash_fd, sidecar, cache->trash_fd, aside) < 0 && errno != ENOENT)
+        return -errno;
+    int result = move_to_trash(cache, hash_fd, name, prefix);
+    if (result < 0)
+        rename_new(cache->trash_fd, aside, hash_fd, sidecar);
+    else
+        unlinkat(cache->trash_fd, aside, 0);
+    return result;
+}
+
 int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
                 const char *name, const char *prefix)
 {
     char copying[SLOT_FILE_MAX];
-    char sidecar[SLOT_FILE_MAX];
     char record[OWNER_TEXT_MAX];
     copying_name(name, copying);
-    sidecar_name(name, sidecar);
     owner_format(&cache->self, record);
     CLEANUP_CLOSE int fd = -1;
     int result = make_copying(hash_fd, name, record, &fd);
@@ -325,14 +346,11 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
         return slot_retire(cache, lock, hash_fd, name, prefix);
     if (result < 0)
         return result;
-    result = lock_still_held(lock) ? move_to_trash(cache, hash_fd, name, prefix) : -ESTALE;
+    result = lock_still_held(lock) ? move_slot_to_trash(cache, hash_fd, name, prefix) : -ESTALE;
     if (result < 0) { /* not ours to take: it is found again */
         if (is_file_of(hash_fd, copying, fd, true))
             unlinkat(hash_fd, copying, 0);
         return result;
     }
-    result = unlink_if_there(hash_fd, sidecar);
-    if (result == 0)
-        result = unlink_if_there(hash_fd, copying);
-    return result;
+    return unlink_if_there(hash_fd, copying);
 }

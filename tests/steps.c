@@ -2,7 +2,8 @@
  * Preloaded into a program (LD_PRELOAD), interrupts it at one place: after the STEPS_AT-th call
  * that changed a file system, the process sends itself the signal STEPS_SIGNAL, and says on
  * standard error which call that was. A call that failed changed nothing and is not counted.
- * STEPS_THREADS=main counts only what the main thread does, and flushes.
+ * STEPS_THREADS=main counts only what the main thread does, and flushes; STEPS_CALL=NAME only calls
+ * of that name.
  *
  * Caught are the calls of the C library that pkgcache's cache layer makes, and those that the
  * engine makes on threads. What goes through a ring is not seen, nor is stdio. fcntl(2) is left
@@ -40,8 +41,9 @@ static bool counts_here(void)
 static long step(long result, bool counts, const char *call, const char *name)
 {
     static atomic_long steps;
+    const char *only = getenv("STEPS_CALL");
     int error = errno;
-    if (result < 0 || !counts)
+    if (result < 0 || !counts || (only && strcmp(only, call) != 0))
         return result;
     if (atomic_fetch_add(&steps, 1) + 1 == number_from("STEPS_AT")) {
         dprintf(STDERR_FILENO, "stopped after %s %s\n", call, name);

@@ -28,12 +28,14 @@ BTRFS_WAIT_SYNC = 0x40089416
 # What happens just before the cut: 1 and 2 are flags of SHUTDOWN.
 COMMIT = 1  # the journal is written, and no data
 NOTHING = 2
-FSYNC = 3  # of each hash directory
+FSYNC_OTHER = 3  # of a file that has nothing to do with it
+FSYNC_NAMES = 4  # of each hash directory
 
 NO_WRITE_BACK = {'ext4': ['commit=300'], 'btrfs': ['commit=300'], 'xfs': []}
 TRIES = 5
 STRIDE = 15  # of a sweep that is not full
 NO_STEP = 0
+SLOW_ROOT_MS = 1200
 
 
 class Cut:
@@ -58,15 +60,11 @@ class Cut:
     def mount(self, image):
         """Mounts an image; the cache is in it."""
         if self.kind == 'btrfs':  # it remembers the image that this one is a copy of
-            subprocess.run(['btrfs', 'device', 'scan', '--forget'], check=False, capture_output=True)
+            forget = ['btrfs', 'device', 'scan', '--forget']
+            subprocess.run(forget, check=False, capture_output=True)
         with mounts.mounted_image(self.kind, image, ['loop', *NO_WRITE_BACK[self.kind]]) as point:
             self.cache = os.path.join(point, 'cache')
             yield point
-
-    def prepare(self, command):
-        """The image that each step begins with."""
-        with self.mount(self.image):
-            command.prepare(self)
 
     def cut_power(self, point, before):
         """Ends the file system that is mounted there. Returns the image as it is then."""
@@ -78,13 +76,20 @@ class Cut:
             if before == COMMIT:
                 transaction = fcntl.ioctl(directory, BTRFS_START_SYNC, bytes(8))
                 fcntl.ioctl(directory, BTRFS_WAIT_SYNC, transaction)
-            if before == FSYNC:
+            if before == FSYNC_OTHER:
+                self.sync_other(point)
+            if before == FSYNC_NAMES:
                 self.sync_hash_directories()
             after = self.path('cut.img')
             self.copy_image(self.work, after)
             return after
         finally:
             os.close(directory)
+
+    def sync_other(self, point):
+        """As anybody may at any time."""
+        with open(os.path.join(point, 'other'), 'wb') as file:
+            os.fsync(file.fileno())
 
     def sync_hash_directories(self):
         """As any process may that works in the same ones."""
@@ -95,13 +100,15 @@ class Cut:
             os.fsync(directory)
             os.close(directory)
 
-    def run_and_cut(self, command, number, before, durability):
+    def run_and_cut(self, command, number, before, durability, fresh=False, **environment):
         """Returns the image after the cut, what was the last step, and whether that was the end."""
         self.copy_image(self.image, self.work)
         with self.mount(self.work) as point:
+            if fresh:
+                command.prepare(self)
             process = self.start('--cache', self.cache, *command.arguments(self),
                                  '--durability', durability,
-                                 **self.steps_environment(number, signal.SIGSTOP))
+                                 **self.steps_environment(number, signal.SIGSTOP), **environment)
             state = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             image = self.cut_power(point, before)
             ended = state.si_code != os.CLD_STOPPED
@@ -131,14 +138,20 @@ class Cut:
             self.rerun(command)
             self.assert_end(command)
 
-    def sweep(self, name, durability, stride=STRIDE):
-        """Cuts the power after every step, or some, and after the end."""
+    def sweep(self, name, durability='batch', stride=STRIDE, fresh=False):
+        """Cuts the power after every step, or some, and after the end.
+
+        fresh   what the command begins with was done just before, and is not on the disk yet
+        """
         command = steps.COMMANDS[name]
-        self.prepare(command)
+        if not fresh:
+            with self.mount(self.image):
+                command.prepare(self)
         ended = False
         for number in steps.numbers(stride):
             for before in self.before:
-                image, step, ended = self.run_and_cut(command, number, before, durability)
+                image, step, ended = self.run_and_cut(command, number, before, durability,
+                                                      fresh)
                 with self.subTest(f'{name}, step {number}: {step}; before: {before}'):
                     self.check(image, command, ended)
             if ended:
@@ -153,28 +166,35 @@ class Cut:
 
     def test_warm_in_batches(self):
         """One flush for all that are ready."""
-        self.sweep('warm', 'batch')
+        self.sweep('warm')
 
     def test_warm_each(self):
         """A flush for each."""
-        self.sweep('warm', 'each')
+        self.sweep('warm', durability='each')
 
     def test_heal(self):
         """What is damaged is taken away and copied anew."""
-        self.sweep('heal', 'batch', 2 * STRIDE)
+        self.sweep('heal')
+
+    def test_heal_at_once(self):
+        """What was damaged a moment ago."""
+        self.sweep('heal', fresh=True)
 
     def test_remove(self):
         """What stays is whole; what is removed is whole or not found."""
-        self.sweep('remove', 'batch')
+        self.sweep('remove')
+
+    def test_remove_at_once(self):
+        """What was cached a moment ago."""
+        self.sweep('remove', fresh=True)
 
     def test_clean(self):
         """Deletes what is damaged, and nothing else."""
-        self.sweep('clean', 'batch', 2 * STRIDE)
+        self.sweep('clean')
 
     def test_warm_without_durability(self):
         """Nothing is flushed: then something is found that is not whole, or this test sees nothing."""
         command = steps.COMMANDS['warm']
-        self.prepare(command)
         for _ in range(TRIES):  # somebody else may flush everything just then
             image, _, ended = self.run_and_cut(command, NO_STEP, COMMIT, 'none')
             self.assertTrue(ended)
@@ -199,7 +219,23 @@ class Btrfs(Cut, steps.StepsTest):
     """Writes no journal, but a log of what was flushed."""
 
     kind = 'btrfs'
-    before = (NOTHING, COMMIT, FSYNC)
+    before = (NOTHING, COMMIT, FSYNC_OTHER, FSYNC_NAMES)
+
+    def test_a_sidecar_that_was_flushed_alone(self):
+        """The log knows its new name as soon as it is renamed: the slot must be there before."""
+        late = SLOW_ROOT_MS  # so the sidecar is not flushed with others, at the start
+        slow = self.enter(mounts.slow_mount(self.path('roots'), '--delay-ms', str(late)))
+        manifest = support.write_manifest(self.path('slow.json'), [support.Variant(
+            self.variants[0].handle, os.path.join(slow.path, 'one'))])
+        command = steps.COMMANDS['warm']
+        from_slow = command._replace(arguments=lambda test: ['warm', manifest])
+        for before in self.before:
+            slow.drop_caches()
+            image, step, ended = self.run_and_cut(from_slow, 1, before, 'batch',
+                                                  STEPS_CALL='renameat2')
+            self.assertRegex(step, r'after renameat2 \w+\.json')
+            with self.subTest(f'{step}; before: {before}'):
+                self.check(image, command, ended)
 
 
 if __name__ == '__main__':
