@@ -318,6 +318,8 @@ static bool read_piece(struct directory *directory, char *buffer, struct finding
                                                         .length = WALK_BUFFER_BYTES});
     if (bytes < 0 && scan)
         return scan_unreadable(directory, (int)-bytes);
+    if (removal && bytes == -ENOENT) /* somebody else removes it, too, and was faster */
+        bytes = 0;
     if (bytes < 0)
         job_fail(directory->job, "read", removal ? JOB_DESTINATION : JOB_SOURCE, directory, NULL,
                  (int)-bytes);

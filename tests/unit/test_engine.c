@@ -431,6 +431,24 @@ Test(engine, removes_while_others_copy)
     expect_same("source", "second");
 }
 
+/* Two cleans find the same trash. */
+Test(engine, removes_what_others_remove)
+{
+    for (int round = 0; round < 20; round++) {
+        struct copyengine_job *removals[2];
+        struct copyengine_removal what = {.size = sizeof(what), .dirfd = AT_FDCWD, .path = "tree"};
+        cr_assert_eq(system("mkdir tree; cd tree; mkdir $(seq 200); touch $(seq -f %g/f 200)"), 0);
+        for (size_t i = 0; i < ARRAY_LENGTH(removals); i++)
+            cr_assert_eq(copyengine_submit_removal(engine, &what, &removals[i]), 0);
+        for (size_t i = 0; i < ARRAY_LENGTH(removals); i++) {
+            const struct copyengine_error *error = &copyengine_wait(removals[i])->error;
+            cr_assert_eq(error->code, 0, "%s %s", error->operation, error->path);
+            copyengine_job_free(removals[i]);
+        }
+        cr_assert_eq(access("tree", F_OK), -1);
+    }
+}
+
 static atomic_int progress_count;
 
 static void count_progress(void *context, const struct copyengine_progress *progress)
