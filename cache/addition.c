@@ -500,8 +500,9 @@ bool addition_commit(struct addition *addition, const struct lock *lock)
     addition->run->flushing--;
     if (result == 0)
         result = addition->flush.result;
+    const struct size size = {addition->result->bytes, addition->result->files};
     if (result == 0)
-        result = slot_commit(lock, addition->slot);
+        result = slot_commit(lock, addition->slot, &size);
     if (result == -ESTALE) {
         lost(addition, false); /* the tree went with the slot */
         return false;

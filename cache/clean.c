@@ -1,7 +1,12 @@
 /*
  * Deleting what is no use any more. What needs no lock goes first, so that a full disk has room
  * before the lock's files are touched, and a lock that cannot be had does not keep the bytes.
+ *
+ * With a time limit each part does at least one step, however late it is, and the walk through the
+ * slots goes on where the last one stopped (clean_state.h): so all is reached in the end.
  */
+#include "cache/cleaning.h"
+#include "cache/lease.h"
 #include "cache/names.h"
 #include "cache/owner_file.h"
 #include "cache/rezlock.h"
@@ -12,41 +17,65 @@
 
 #include "engine/clock.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 enum {
     EMPTY_AGE_S = 60, /* a rez may be between making a hash directory and taking the lock */
-    NOT_FINISHED = 1, /* the time is over */
+    CANDIDATES_KEPT_MAX = 4096, /* in the state for the next clean */
+    SECONDS_PER_DAY = 24 * 3600,
 };
 
-struct cleaning {
-    struct pkgcache *cache;
-    const struct pkgcache_clean *options;
-    struct pkgcache_error *error;
-    uint64_t deadline_ns; /* 0: none */
-};
-
-static bool is_cancelled(const struct cleaning *cleaning)
+const struct inuse *cleaning_inuse(struct cleaning *cleaning)
 {
-    return cache_is_cancelled(cleaning->options->cancel_fd);
+    if (!cleaning->looked)
+        inuse_look(&cleaning->inuse);
+    cleaning->looked = true;
+    return &cleaning->inuse;
 }
 
-static void say(const struct cleaning *cleaning,
-                void (*callback)(void *context, const char *path, const char *why),
-                const char *directory, const char *name, const char *why)
+void cleaning_say(const struct cleaning *cleaning,
+                  void (*callback)(void *context, const struct pkgcache_cleaned *cleaned),
+                  const char *directory, const char *name, const char *why, uint64_t bytes)
 {
     CLEANUP_FREE char *path = NULL;
     if (callback && asprintf(&path, "%s/%s/%s", cleaning->cache->path, directory, name) >= 0)
-        callback(cleaning->options->context, path, why);
+        callback(cleaning->options->context,
+                 &(struct pkgcache_cleaned){.path = path, .why = why, .bytes = bytes});
 }
 
-static int check_time(const struct cleaning *cleaning)
+static void say_removed(const struct cleaning *cleaning, const char *directory, const char *name,
+                        const char *why)
 {
+    cleaning_say(cleaning, cleaning->options->on_removed, directory, name, why,
+                 PKGCACHE_NOT_COUNTED);
+}
+
+void cleaning_say_failed(const struct cleaning *cleaning, const char *directory, const char *name,
+                         const char *why)
+{
+    CLEANUP_FREE char *path = NULL;
+    if (cleaning->options->on_failed &&
+        asprintf(&path, "%s/%s/%s", cleaning->cache->path, directory, name) >= 0)
+        cleaning->options->on_failed(cleaning->options->context, path, why);
+}
+
+int cleaning_check(const struct cleaning *cleaning)
+{
+    if (cache_is_cancelled(cleaning->options->cancel_fd))
+        return error_set(cleaning->error, ECANCELED, "interrupted");
     bool over = cleaning->deadline_ns && clock_monotonic_ns() > cleaning->deadline_ns;
-    return over ? NOT_FINISHED : 0;
+    return over ? CLEANING_TIME_IS_OVER : 0;
+}
+
+int cleaning_lock(const struct cleaning *cleaning, struct lock **ret)
+{
+    return cache_lock(cleaning->cache, cache_lock_timeout_ms(cleaning->cache),
+                      cleaning->options->cancel_fd, ret, cleaning->error);
 }
 
 /* Deletes a tree for good, and says so. One that cannot be deleted does not stop the others. */
@@ -62,12 +91,22 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
     if (result < 0)
-        say(cleaning, cleaning->options->on_failed, directory, name,
-            copyengine_error_text(&error, text, sizeof(text)));
+        cleaning_say_failed(cleaning, directory, name,
+                            copyengine_error_text(&error, text, sizeof(text)));
     else
-        say(cleaning, cleaning->options->on_removed, directory, name, why);
-    return check_time(cleaning);
+        say_removed(cleaning, directory, name, why);
+    return cleaning_check(cleaning);
 }
+
+/* Whether a process still works in a payload that was removed: it goes when that has ended. */
+static bool trash_is_in_use(struct cleaning *cleaning, const char *name)
+{
+    char path[INUSE_PATH_MAX];
+    int length = snprintf(path, sizeof(path), ".sys/to_delete/%s", name);
+    return inuse_has(cleaning_inuse(cleaning), inuse_key(path, (size_t)length));
+}
+
+static const char trash[] = ".sys/to_delete";
 
 static int clean_trash(struct cleaning *cleaning)
 {
@@ -75,11 +114,94 @@ static int clean_trash(struct cleaning *cleaning)
     if (cleaning->cache->trash_fd < 0)
         return 0;
     int result = names_open(&names, cleaning->cache->trash_fd);
-    for (const char *name; result == 0 && (name = names_next(&names));)
-        result =
-            delete_tree(cleaning, cleaning->cache->trash_fd, ".sys/to_delete", name, "was removed");
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        if (!trash_is_in_use(cleaning, name))
+            result = delete_tree(cleaning, cleaning->cache->trash_fd, trash, name, "was removed");
+        else if (!cleaning->walked) /* said once */
+            cleaning_say(cleaning, cleaning->options->on_kept, trash, name, "in use by a process",
+                         PKGCACHE_NOT_COUNTED);
+    }
     names_close(&names);
     return result;
+}
+
+static int clean_manifest(void *context, int directory_fd, const char *name)
+{
+    return delete_tree(context, directory_fd, ".sys/manifests", name, "belongs to no payload");
+}
+
+static int clean_manifests(struct cleaning *cleaning)
+{
+    return slot_manifest_visit_orphans(cleaning->cache, clean_manifest, cleaning);
+}
+
+/*
+ * Frees the lock if whoever held it is gone. The next of us would adopt it anyway; but a rez that
+ * comes first would wait for it in vain.
+ */
+static int free_abandoned_lock(struct cleaning *cleaning)
+{
+    const struct pkgcache *cache = cleaning->cache;
+    struct stat status;
+    struct lock *lock;
+    if (!cleaning->options->dry_run &&
+        fstatat(cache->sys_fd, LOCK_PUBLIC_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        cache_lock(cache, 0, -1, &lock, NULL) == 0)
+        lock_release(lock);
+    return 0;
+}
+
+static void on_dead_lease(void *context, const char *name)
+{
+    say_removed(context, ".sys/leases", name, "its process has ended");
+}
+
+static int clean_leases(struct cleaning *cleaning)
+{
+    int result = lease_clean(cleaning->cache, cleaning->options->dry_run, on_dead_lease, cleaning);
+    if (result < 0 && result != -ENOMEM)
+        cleaning_say_failed(cleaning, ".sys", "leases", strerror(-result));
+    return cleaning_check(cleaning);
+}
+
+/* Whether a file is a day's log: YYYY-MM-DD.log. */
+static bool is_log_name(const char *name)
+{
+    static const char pattern[] = "dddd-dd-dd.log";
+    for (size_t i = 0; i < sizeof(pattern); i++)
+        if (pattern[i] == 'd' ? !isdigit((unsigned char)name[i]) : name[i] != pattern[i])
+            return false;
+    return true;
+}
+
+/* As rez does: by the time of the last change of the file, whatever it is called. */
+static bool is_old_log(const struct cleaning *cleaning, int log_fd, const char *name)
+{
+    struct stat status;
+    int64_t days = cleaning->options->max_log_days;
+    int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
+    return is_log_name(name) && fstatat(log_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(status.st_mode) && now_s - status.st_ctim.tv_sec > days * SECONDS_PER_DAY;
+}
+
+static int clean_logs(struct cleaning *cleaning)
+{
+    struct names names;
+    CLEANUP_CLOSE int fd =
+        openat(cleaning->cache->sys_fd, "log", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || cleaning->options->max_log_days == 0)
+        return 0;
+    int result = names_open(&names, fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        if (!is_old_log(cleaning, fd, name))
+            continue;
+        if (!cleaning->options->dry_run && unlinkat(fd, name, 0) < 0)
+            cleaning_say_failed(cleaning, ".sys/log", name, strerror(errno));
+        else
+            say_removed(cleaning, ".sys/log", name, "is an old log");
+    }
+    names_close(&names);
+    return cleaning_check(cleaning);
 }
 
 static double age_s(struct timespec time)
@@ -239,22 +361,17 @@ static struct judgement judge(const struct pkgcache *cache, int hash_fd, const c
     return judgement;
 }
 
-static int lock_for(const struct cleaning *cleaning, struct lock **ret)
-{
-    return cache_lock(cleaning->cache, cache_lock_timeout_ms(cleaning->cache),
-                      cleaning->options->cancel_fd, ret, cleaning->error);
-}
-
+/* Returns 1: there was nothing to retire; 0: there was; or -errno. */
 static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *path,
                           const char *name)
 {
     struct pkgcache *cache = cleaning->cache;
     struct judgement judgement = judge(cache, hash_fd, name, NULL);
     if (!judgement.why)
-        return 0;
+        return 1;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
-        int result = lock_for(cleaning, &lock);
+        int result = cleaning_lock(cleaning, &lock);
         if (result < 0)
             return result;
         judgement = judge(cache, hash_fd, name, &judgement);
@@ -262,46 +379,28 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
             result = slot_retire(cache, lock, hash_fd, name, "damaged");
         lock_release(lock);
         if (result < 0) {
-            say(cleaning, cleaning->options->on_failed, path, name, strerror(-result));
+            cleaning_say_failed(cleaning, path, name, strerror(-result));
             return 0;
         }
     }
     if (judgement.why)
-        say(cleaning, cleaning->options->on_removed, path, name, judgement.why);
+        say_removed(cleaning, path, name, judgement.why);
     return 0;
 }
 
-static int clean_hash_directory(void *context, int hash_fd, const char *path)
-{
-    struct cleaning *cleaning = context;
-    struct names names;
-    if (!is_hash_directory(path))
-        return 0;
-    int result = 0;
-    names_borrow(&names, hash_fd);
-    for (const char *file; result == 0 && (file = names_next(&names));) {
-        char name[SLOT_NAME_MAX];
-        if (is_cancelled(cleaning))
-            result = error_set(cleaning->error, ECANCELED, "interrupted");
-        else if (slot_name_of(&names, file, name))
-            result = retire_rubbish(cleaning, hash_fd, path, name);
-    }
-    names_close(&names);
-    return result ? result : check_time(cleaning);
-}
-
-/* Whether a hash directory has been empty for so long that no rez is about to use it. */
-static bool is_long_empty(int hash_fd)
+/* Whether a directory has been empty for so long that no rez is about to use it. */
+static bool is_long_empty(int fd)
 {
     struct stat status;
     struct names names;
-    names_borrow(&names, hash_fd);
+    if (names_open(&names, fd) < 0)
+        return false;
     bool empty = !names_next(&names) && names.error == 0;
     names_close(&names);
-    return empty && fstat(hash_fd, &status) == 0 && age_s(status.st_mtim) >= EMPTY_AGE_S;
+    return empty && fstat(fd, &status) == 0 && age_s(status.st_mtim) >= EMPTY_AGE_S;
 }
 
-/* Removes an empty hash directory, and its parents while they are empty. The lock is held. */
+/* Removes an empty directory, and its parents while they are empty. The lock is held. */
 static int remove_empty(const struct pkgcache *cache, const char *path)
 {
     CLEANUP_FREE char *name = strdup(path);
@@ -317,80 +416,157 @@ static int remove_empty(const struct pkgcache *cache, const char *path)
     return 0;
 }
 
-static int clean_empty_directory(void *context, int hash_fd, const char *path)
+static int clean_if_empty(struct cleaning *cleaning, int fd, const char *path)
 {
-    struct cleaning *cleaning = context;
-    if (is_cancelled(cleaning))
-        return error_set(cleaning->error, ECANCELED, "interrupted");
-    if (!is_hash_directory(path) || !is_long_empty(hash_fd))
-        return check_time(cleaning);
+    if (!is_long_empty(fd))
+        return 0;
     int result = 0;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
-        result = lock_for(cleaning, &lock);
+        result = cleaning_lock(cleaning, &lock);
         if (result < 0)
             return result;
         result = remove_empty(cleaning->cache, path);
         lock_release(lock);
     }
     if (result == 0)
-        say(cleaning, cleaning->options->on_removed, path, "", "was empty");
-    return check_time(cleaning);
+        say_removed(cleaning, path, "", "was empty");
+    return 0;
 }
 
-static int clean_manifest(void *context, int directory_fd, const char *name)
+/* Whether a slot will be seen by its sidecar, too: then that is enough. */
+static bool has_sidecar(int hash_fd, const char *name)
 {
-    return delete_tree(context, directory_fd, ".sys/manifests", name, "belongs to no payload");
-}
-
-/*
- * Frees the lock if whoever held it is gone. The next of us would adopt it anyway; but a rez that
- * comes first would wait for it in vain.
- */
-static void free_abandoned_lock(const struct cleaning *cleaning)
-{
-    const struct pkgcache *cache = cleaning->cache;
+    char sidecar[SLOT_FILE_MAX];
     struct stat status;
-    struct lock *lock;
-    if (!cleaning->options->dry_run &&
-        fstatat(cache->sys_fd, LOCK_PUBLIC_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        cache_lock(cache, 0, -1, &lock, NULL) == 0)
-        lock_release(lock);
+    snprintf(sidecar, sizeof(sidecar), "%s.json", name);
+    return fstatat(hash_fd, sidecar, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
+static int clean_slots(struct cleaning *cleaning, int hash_fd, const char *path)
+{
+    struct names names;
+    int result = names_open(&names, hash_fd);
+    for (const char *file; result >= 0 && (file = names_next(&names));) {
+        char name[SLOT_NAME_MAX];
+        char sidecar_of[SLOT_NAME_MAX];
+        bool is_sidecar = slot_name_of_sidecar(file, sidecar_of);
+        if (!slot_name_of(&names, file, name) || (!is_sidecar && has_sidecar(hash_fd, name)))
+            continue;
+        result = retire_rubbish(cleaning, hash_fd, path, name);
+        if (result == 1 && is_sidecar)
+            result = evict_look(cleaning, hash_fd, path, name);
+    }
+    names_close(&names);
+    return MIN(result, 0);
+}
+
+static int clean_hash_directory(void *context, int hash_fd, const char *path)
+{
+    struct cleaning *cleaning = context;
+    if (!is_hash_directory(path))
+        return 0;
+    int result = clean_slots(cleaning, hash_fd, path);
+    if (result == 0)
+        result = clean_if_empty(cleaning, hash_fd, path);
+    if (result < 0)
+        return result;
+    snprintf(cleaning->state.after, sizeof(cleaning->state.after), "%s", path);
+    return cleaning_check(cleaning);
+}
+
+/* Goes through the slots, from where the last clean stopped if both have a time limit. */
+static int walk(struct cleaning *cleaning)
+{
+    struct pkgcache *cache = cleaning->cache;
+    struct clean_state *state = &cleaning->state;
+    bool sized = cleaning->bytes_max != UINT64_MAX;
+    state->limit = cleaning->deadline_ns ? CANDIDATES_KEPT_MAX : SIZE_MAX;
+    if (cleaning->deadline_ns)
+        clean_state_load(cache, state);
+    if (sized && !state->sized)
+        clean_state_clear(state); /* what was passed is not counted */
+    state->sized = sized;
+    int result = tree_visit_after(cache, state->after, clean_hash_directory, cleaning);
+    if (result == 0 && sized)
+        result = evict_for_size(cleaning);
+    if (cleaning->options->dry_run)
+        return result;
+    if (result == CLEANING_TIME_IS_OVER)
+        clean_state_save(cache, state); /* else the next one begins at the beginning */
+    else if (result == 0)
+        clean_state_forget(cache);
+    return result;
+}
+
+static int clean_parent(void *context, int fd, const char *path)
+{
+    int result = clean_if_empty(context, fd, path);
+    return result ? result : cleaning_check(context);
+}
+
+/* Directories of names and versions without a hash directory were left by a killed process. */
+static int clean_parents(struct cleaning *cleaning)
+{
+    int result = tree_visit_level(cleaning->cache, TREE_VERSION, clean_parent, cleaning);
+    if (result == 0)
+        result = tree_visit_level(cleaning->cache, TREE_NAME, clean_parent, cleaning);
+    return result;
+}
+
+/* How many bytes the variants may have. */
+static int find_maximum(struct cleaning *cleaning)
+{
+    const struct pkgcache_clean *options = cleaning->options;
+    struct statvfs disk;
+    cleaning->bytes_max = options->max_bytes ? options->max_bytes : UINT64_MAX;
+    if (options->max_disk_percent == 0)
+        return 0;
+    if (fstatvfs(cleaning->cache->fd, &disk) < 0)
+        return error_set(cleaning->error, errno, "cannot find out how large the disk of %s is: %s",
+                         cleaning->cache->path, strerror(errno));
+    uint64_t part =
+        (uint64_t)((double)disk.f_blocks * (double)disk.f_frsize * options->max_disk_percent / 100);
+    cleaning->bytes_max = MIN(cleaning->bytes_max, part);
+    return 0;
+}
+
+static int clean(struct cleaning *cleaning)
+{
+    static int (*const parts[])(struct cleaning *) = {
+        clean_trash,     clean_staging, free_abandoned_lock, clean_leases, clean_logs,
+        clean_manifests, walk,          clean_parents,
+    };
+    int result = find_maximum(cleaning);
+    for (size_t i = 0; i < ARRAY_LENGTH(parts) && result >= 0; i++)
+        result = parts[i](cleaning);
+    cleaning->walked = true;
+    if (result == 0 && !cleaning->options->dry_run)
+        result = clean_trash(cleaning); /* what has come into it */
+    return MIN(result, 0);
+}
+
+int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
                    struct pkgcache_error *ret_error)
 {
     struct pkgcache_error error = {0};
     struct pkgcache_clean known;
     struct cleaning cleaning = {
         .cache = cache, .options = &known, .error = ret_error ? ret_error : &error};
-    if (take_struct(&known, sizeof(known), clean) < 0)
+    if (take_struct(&known, sizeof(known), options) < 0)
         return error_set(ret_error, EINVAL,
                          "clean: its options are of a newer library, or no size");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
-    bool limited = known.time_limit_s > 0;
     *cleaning.error = (struct pkgcache_error){0};
-    if (limited)
+    if (known.time_limit_s > 0)
         cleaning.deadline_ns =
             clock_monotonic_ns() + (uint64_t)(known.time_limit_s * (double)NS_PER_S);
     int result = cache_open_directories(cache, ret_error);
     if (result < 0)
         return result;
-    result = clean_trash(&cleaning);
-    if (result == 0)
-        result = clean_staging(&cleaning);
-    free_abandoned_lock(&cleaning);
-    if (result == 0 && !limited)
-        result = tree_visit(cache, clean_hash_directory, &cleaning);
-    if (result == 0)
-        result = slot_manifest_visit_orphans(cache, clean_manifest, &cleaning);
-    if (result == 0)
-        result = tree_visit(cache, clean_empty_directory, &cleaning);
-    if (result == 0 && !known.dry_run)
-        result = clean_trash(&cleaning);
-    if (result == NOT_FINISHED)
-        return 0;
+    result = clean(&cleaning);
+    inuse_free(&cleaning.inuse);
+    clean_state_clear(&cleaning.state);
     if (result < 0 && cleaning.error->code == 0)
         error_set(cleaning.error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
     return result;

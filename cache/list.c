@@ -1,5 +1,6 @@
 /* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
 #include "cache/names.h"
+#include "cache/size.h"
 #include "cache/slot.h"
 #include "cache/tree.h"
 
@@ -75,6 +76,9 @@ static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
     slot_look(hash_fd, slot_name, sidecar.fd, &view);
     if (view.status == PKGCACHE_NOT_FOUND || strcmp(sidecar.handle->relative_path, path) != 0)
         return 0;
+    struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};
+    if (view.status == PKGCACHE_FOUND)
+        size_kept(sidecar.fd, &size);
     CLEANUP_FREE char *cached_root = cache_payload_path(listing->cache, sidecar.handle, slot_name);
     struct pkgcache_entry entry = {
         .handle = sidecar.handle,
@@ -82,6 +86,8 @@ static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
         .cached_root = cached_root,
         .source_root = sidecar.root,
         .last_used = view.last_used,
+        .bytes = size.bytes,
+        .files = size.files,
     };
     return cached_root ? show(listing, &entry) : -ENOMEM;
 }
@@ -143,7 +149,10 @@ static int list_pending_handle(struct listing *listing, struct pkgcache_handle *
     if (*node != handle)
         return 0;
     ours = NULL;
-    struct pkgcache_entry entry = {.handle = handle, .status = PKGCACHE_PENDING};
+    struct pkgcache_entry entry = {.handle = handle,
+                                   .status = PKGCACHE_PENDING,
+                                   .bytes = PKGCACHE_NOT_COUNTED,
+                                   .files = PKGCACHE_NOT_COUNTED};
     return show(listing, &entry);
 }
 

@@ -79,6 +79,21 @@ void owner_of_this_process(struct owner *ret_owner)
     read_boot_id(ret_owner->boot);
 }
 
+int owner_of_process(pid_t pid, const struct owner *self, struct owner *ret_owner)
+{
+    struct process process;
+    int result = process_look(pid, &process);
+    if (result < 0)
+        return result;
+    if (process_has_ended(&process))
+        return -ESRCH;
+    *ret_owner = *self;
+    ret_owner->pid = pid;
+    ret_owner->start_ticks = process.start_ticks;
+    copy_printable(ret_owner->command, process.command, sizeof(ret_owner->command));
+    return 0;
+}
+
 bool owner_staging_is_valid(const char *staging)
 {
     size_t length = strnlen(staging, OWNER_STAGING_MAX + 1);
@@ -270,25 +285,32 @@ static enum owner_state look_once(const struct owner *record)
                                                                                      : OWNER_ALIVE;
 }
 
-enum owner_state owner_judge(const struct owner *record, const struct owner *self,
-                             const struct timespec *beat)
+enum owner_state owner_glance(const struct owner *record, const struct owner *self,
+                              const struct timespec *beat)
 {
-    if (!record || !record->boot[0]) {
+    if (!record || !record->boot[0])
         return is_before_boot(beat) ? OWNER_GONE : OWNER_UNKNOWN;
-    }
     if (!self->boot[0])
         return OWNER_UNKNOWN;
     if (is_of_another_boot(record, self, beat))
         return OWNER_GONE;
-    if (!is_comparable(record, self))
-        return OWNER_UNKNOWN;
+    return is_comparable(record, self) ? look_once(record) : OWNER_UNKNOWN;
+}
 
-    enum owner_state state = look_once(record);
-    if (state != OWNER_GONE)
-        return state;
-    /* A process that runs another program from a thread changes its pid: not there for a moment. */
+void owner_wait_for_proof(void)
+{
     nanosleep(&(struct timespec){.tv_nsec = SECOND_LOOK_NS}, NULL);
-    return look_once(record);
+}
+
+enum owner_state owner_judge(const struct owner *record, const struct owner *self,
+                             const struct timespec *beat)
+{
+    enum owner_state state = owner_glance(record, self, beat);
+    if (state != OWNER_GONE || !record || !is_comparable(record, self))
+        return state; /* a boot that is over needs no second look */
+    /* A process that runs another program from a thread changes its pid: not there for a moment. */
+    owner_wait_for_proof();
+    return owner_glance(record, self, beat);
 }
 
 int owner_pidfd(const struct owner *record, const struct owner *self, int *ret_fd)

@@ -46,6 +46,14 @@ enum owner_state {
 void owner_of_this_process(struct owner *ret_owner);
 
 /**
+ * Finds out who another process is, in this process's numbering.
+ *
+ * @param self this process
+ * @return     0; -ESRCH: there is none, or it has ended; -EACCES: /proc hides it; or another -errno
+ */
+int owner_of_process(pid_t pid, const struct owner *self, struct owner *ret_owner);
+
+/**
  * Whether a name can be a staging id: 1 to 64 letters, digits, `_`, `-` and `.`, the first no `.`.
  */
 bool owner_staging_is_valid(const char *staging);
@@ -85,6 +93,16 @@ bool owner_is_same(const struct owner *one, const struct owner *other);
  */
 enum owner_state owner_judge(const struct owner *record, const struct owner *self,
                              const struct timespec *beat);
+
+/**
+ * The same from one look, without sleeping: OWNER_GONE is no proof until it is said again 20 ms
+ * later. For those who judge many, and sleep once.
+ */
+enum owner_state owner_glance(const struct owner *record, const struct owner *self,
+                              const struct timespec *beat);
+
+/** Sleeps for as long as lies between the two glances of a proof. */
+void owner_wait_for_proof(void);
 
 /**
  * Wall-clock time of this machine's boot. It moves when somebody sets the clock.

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #ifdef __cplusplus
@@ -127,6 +128,28 @@ PKGCACHE_PUBLIC const char *pkgcache_backend_description(const struct pkgcache *
  */
 PKGCACHE_PUBLIC int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle,
                                  bool touch, char **ret_root, struct pkgcache_error *ret_error);
+
+/**
+ * Finds a variant as pkgcache_get does, and keeps it from pkgcache_clean until a process ends. The
+ * process is known by its id and start time, so nothing has to be given back; one lease of a
+ * variant is enough for a process. Takes the lock, unless the variant is not found. pkgcache_remove
+ * is not kept from anything: who names a variant means it.
+ *
+ * @param pid      the process, as this one counts them: 1 to INT_MAX
+ * @param ret_root as for pkgcache_get
+ * @return         as for pkgcache_get; -ESRCH: no such process; -EACCES: it cannot be identified,
+ * or leases cannot be written here; -ETIMEDOUT: the lock
+ */
+PKGCACHE_PUBLIC int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                                   pid_t pid, char **ret_root, struct pkgcache_error *ret_error);
+
+/**
+ * Ends a lease before its process does. Takes no lock.
+ *
+ * @return 0, also when there was none; or -errno
+ */
+PKGCACHE_PUBLIC int pkgcache_release(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                                     pid_t pid, struct pkgcache_error *ret_error);
 
 /**
  * Makes a handle, what identifies a variant, of its parts.
@@ -251,6 +274,8 @@ PKGCACHE_PUBLIC int pkgcache_add(struct pkgcache *cache, const struct pkgcache_v
                                  struct pkgcache_result *ret_result,
                                  struct pkgcache_error *ret_error);
 
+#define PKGCACHE_NOT_COUNTED UINT64_MAX /* a number that nobody has found out */
+
 /** One line of a listing. */
 struct pkgcache_entry {
     const struct pkgcache_handle *handle;
@@ -258,6 +283,9 @@ struct pkgcache_entry {
     const char *cached_root;     /* NULL: pending */
     const char *source_root;     /* NULL: not known (rez does not say) */
     struct timespec last_used;   /* 0: pending */
+    uint64_t
+        bytes; /* of contents; PKGCACHE_NOT_COUNTED: not found, or not counted yet (clean does) */
+    uint64_t files; /* the same for regular files */
 };
 
 /**
@@ -356,22 +384,37 @@ PKGCACHE_PUBLIC int pkgcache_verify(struct pkgcache *cache, const struct pkgcach
                                     struct pkgcache_verify_summary *ret_summary,
                                     struct pkgcache_error *ret_error);
 
+/** Something that clean deleted, or would delete, or left although it had a reason to delete it. */
+struct pkgcache_cleaned {
+    const char *path;
+    const char *why; /* a few words */
+    uint64_t bytes;  /* of contents; PKGCACHE_NOT_COUNTED: nobody has counted them */
+};
+
 struct pkgcache_clean {
     size_t size;         /* sizeof(struct pkgcache_clean) */
-    double time_limit_s; /* looked at after each step; 0: none. With one, stalled copies stay */
+    double time_limit_s; /* looked at after each step; the next clean goes on there. 0: none */
     bool dry_run;        /* only say what would go */
     int cancel_fd;       /* readable: stop; 0 or -1: none */
-    /* Something went, or would go; `why` is a few words. */
-    void (*on_removed)(void *context, const char *path, const char *why);
+    void (*on_removed)(void *context, const struct pkgcache_cleaned *cleaned);
+    void (*on_kept)(void *context, const struct pkgcache_cleaned *cleaned); /* in use, or may be */
     void (*on_failed)(void *context, const char *path, const char *why);
     void *context;
+    unsigned max_unused_days;  /* variants that were not looked up for longer go; 0: none */
+    unsigned max_log_days;     /* logs that were not written to for longer go; 0: none */
+    uint64_t max_bytes;        /* of all variants: what was not looked up for longest goes until no
+                                  more is left. 0: as many as there are */
+    unsigned max_disk_percent; /* the same, of the cache's file system; 0: no such limit */
 };
 
 /**
- * Deletes what is no use any more: removed payloads, what dead processes left in staging, stalled
- * and damaged slots, directories that have been empty for a minute.
+ * Deletes what is no use any more: removed payloads, what dead processes left in staging, their
+ * leases, stalled and damaged slots, directories that have been empty for a minute, old logs; then
+ * variants that nobody has used for long, or that are too many. Never a variant that is in use, as
+ * far as leases (pkgcache_lease) and /proc tell.
  *
- * @return 0, -ETIMEDOUT (the lock), -ECANCELED, -EINVAL (`clean`), or -errno
+ * @return 0, also when the time was over; -ETIMEDOUT (the lock), -ECANCELED, -EINVAL (`clean`), or
+ *         -errno
  */
 PKGCACHE_PUBLIC int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                                    struct pkgcache_error *ret_error);

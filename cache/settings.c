@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #define SECONDS_MAX (365ULL * 24 * 3600)
+#define DAYS_MAX    36500
 
 static const char *const backends[] = {"auto", "ring", "threads", NULL};
 static const char *const durabilities[] = {"batch", "each", "none", NULL};
@@ -58,6 +59,15 @@ const struct setting settings_table[SETTING_COUNT] = {
     [SETTING_USED_THRESHOLD] = {"used-threshold", "PKGCACHE_USED_THRESHOLD",
                                 "REZ_PACKAGE_CACHE_USED_THRESHOLD", SETTING_NUMBER, NULL, 0, 100,
                                 "80", "percent used from which copies are stopped, too"},
+    [SETTING_MAX_SIZE] = {"max-size", "PKGCACHE_MAX_SIZE", NULL, SETTING_SHARE, NULL, 0,
+                          (uint64_t)INT64_MAX, "0",
+                          "clean: bytes, or percent of the disk (0: all)"},
+    [SETTING_MAX_VARIANT_DAYS] = {"max-variant-days", "PKGCACHE_MAX_VARIANT_DAYS",
+                                  "REZ_PACKAGE_CACHE_MAX_VARIANT_DAYS", SETTING_NUMBER, NULL, 0,
+                                  DAYS_MAX, "30", "clean: unused for longer goes (0: stays)"},
+    [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", "REZ_PACKAGE_CACHE_LOG_DAYS",
+                          SETTING_NUMBER, NULL, 0, DAYS_MAX, "7",
+                          "clean: logs that are older go (0: stay)"},
 };
 
 static int refuse(const struct setting *setting, const char *text, const char *origin,
@@ -104,7 +114,7 @@ static int parse_number(const struct setting *setting, const char *text, const c
     static const char units[] = "KMGT";
     char expected[128];
     char *end;
-    bool bytes = setting->type == SETTING_BYTES;
+    bool bytes = setting->type != SETTING_NUMBER;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     bool valid = isdigit((unsigned char)*text) && errno == 0;
@@ -123,6 +133,42 @@ static int parse_number(const struct setting *setting, const char *text, const c
     return refuse(setting, text, origin, expected, error);
 }
 
+/* Bytes, or a number from 1 to 100 and a percent sign. */
+static int parse_share(const struct setting *setting, const char *text, const char *origin,
+                       struct setting_value *ret, struct pkgcache_error *error)
+{
+    char *end;
+    size_t length = strlen(text);
+    ret->percent = length > 0 && text[length - 1] == '%';
+    if (!ret->percent)
+        return parse_number(setting, text, origin, &ret->number, error);
+    ret->number = strtoull(text, &end, 10);
+    if (isdigit((unsigned char)*text) && *end == '%' && end[1] == '\0' && ret->number >= 1 &&
+        ret->number <= 100)
+        return 0;
+    return refuse(setting, text, origin, "a percentage from 1% to 100%", error);
+}
+
+/* Numbers as rez reads them from its variables: with blanks around, and less than none is none. */
+static int parse_rez_number(const struct setting *setting, const char *text, const char *origin,
+                            uint64_t *ret, struct pkgcache_error *error)
+{
+    char number[32];
+    size_t length = 0;
+    const char *at = text;
+    while (isspace((unsigned char)*at))
+        at++;
+    bool negative = *at == '-' && isdigit((unsigned char)at[1]);
+    at += negative;
+    while (length < sizeof(number) - 1 && isdigit((unsigned char)at[length]))
+        length++;
+    if (at[length + strspn(at + length, " \t\n\r\f\v")] != '\0')
+        return parse_number(setting, text, origin, ret, error);
+    memcpy(number, at, length);
+    number[length] = '\0';
+    return parse_number(setting, negative ? "0" : number, origin, ret, error);
+}
+
 int settings_set(struct settings *settings, enum setting_id id, const char *text,
                  const char *origin, struct pkgcache_error *ret_error)
 {
@@ -137,7 +183,15 @@ int settings_set(struct settings *settings, enum setting_id id, const char *text
     case SETTING_CHOICE:
         result = parse_choice(setting, text, origin, &value.number, ret_error);
         break;
+    case SETTING_SHARE:
+        result = parse_share(setting, text, origin, &value, ret_error);
+        break;
     case SETTING_NUMBER:
+        if (setting->rez_variable && origin == setting->rez_variable) {
+            result = parse_rez_number(setting, text, origin, &value.number, ret_error);
+            break;
+        }
+        __attribute__((fallthrough));
     case SETTING_BYTES:
         result = parse_number(setting, text, origin, &value.number, ret_error);
         break;

@@ -6,6 +6,7 @@
 
 #include "cache/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum setting_id {
@@ -25,6 +26,9 @@ enum setting_id {
     SETTING_LOCAL_PATH,
     SETTING_SPACE_BUFFER,
     SETTING_USED_THRESHOLD,
+    SETTING_MAX_SIZE,
+    SETTING_MAX_VARIANT_DAYS,
+    SETTING_LOG_DAYS,
     SETTING_COUNT,
 };
 
@@ -33,6 +37,7 @@ enum setting_type {
     SETTING_CHOICE, /* the number is the place in `choices`, from 0 */
     SETTING_NUMBER,
     SETTING_BYTES, /* with K, M, G, T: powers of 1024 */
+    SETTING_SHARE, /* bytes as above, or a percentage from 1 to 100 */
 };
 
 struct setting {
@@ -41,7 +46,7 @@ struct setting {
     const char *rez_variable; /* REZ_…; NULL: rez has no such setting */
     enum setting_type type;
     const char *const *choices; /* SETTING_CHOICE: ends with NULL */
-    uint64_t minimum;           /* SETTING_NUMBER, SETTING_BYTES */
+    uint64_t minimum;           /* of numbers and bytes */
     uint64_t maximum;
     const char *built_in;
     const char *help; /* one line of at most 60 columns */
@@ -53,7 +58,8 @@ extern const struct setting settings_table[SETTING_COUNT];
 
 struct setting_value {
     char *text;         /* allocated */
-    uint64_t number;    /* SETTING_CHOICE, SETTING_NUMBER, SETTING_BYTES */
+    uint64_t number;    /* all but SETTING_PATH */
+    bool percent;       /* SETTING_SHARE: so the number is */
     const char *origin; /* "the command line", the name of a variable, or SETTINGS_BUILT_IN */
 };
 

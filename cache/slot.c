@@ -254,12 +254,18 @@ int slot_set_root(const struct slot *slot, mode_t mode, struct timespec mtime)
     return 0;
 }
 
-int slot_commit(const struct lock *lock, struct slot *slot)
+int slot_commit(const struct lock *lock, struct slot *slot, const struct size *size)
 {
     char copying[SLOT_FILE_MAX];
+    char sidecar[SLOT_FILE_MAX];
     copying_name(slot->name, copying);
+    sidecar_name(slot->name, sidecar);
     if (!slot_is_ours(slot) || !lock_still_held(lock))
         return -ESTALE;
+    CLEANUP_CLOSE int fd =
+        openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        size_keep(fd, size); /* where that is possible: else it is counted when it is needed */
     return unlinkat(slot->hash_fd, copying, 0) < 0 ? -errno : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "cache/cache.h"
 #include "cache/owner.h"
 #include "cache/sidecar.h"
+#include "cache/size.h"
 
 #include <sys/stat.h>
 
@@ -113,9 +114,10 @@ int slot_set_root(const struct slot *slot, mode_t mode, struct timespec mtime);
 /**
  * Makes the slot found: its payload is whole, and on disk if it must be. The lock is held.
  *
+ * @param size of the payload, for the sidecar
  * @return 0; -ESTALE: the slot is lost; or -errno
  */
-int slot_commit(const struct lock *lock, struct slot *slot);
+int slot_commit(const struct lock *lock, struct slot *slot, const struct size *size);
 
 /** Makes what was done to the names of a slot survive a power cut. Without the lock. */
 int slot_sync_names(const struct slot *slot);

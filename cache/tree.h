@@ -1,7 +1,10 @@
-/* Going through all hash directories of a cache. */
+/* Going through the directories of a cache. */
 #pragma once
 
 #include "cache/cache.h"
+
+/** How deep a directory lies. */
+enum tree_level { TREE_NAME = 1, TREE_VERSION, TREE_HASH };
 
 /**
  * Calls `visit` for each NAME/VERSION/HASH4 directory. What comes or goes meanwhile may or may not
@@ -20,3 +23,24 @@ int tree_visit(const struct pkgcache *cache,
  */
 int tree_visit_threaded(const struct pkgcache *cache,
                         int (*visit)(void *context, int hash_fd, const char *path), void *context);
+
+/**
+ * The same in the order of names, level by level, and beginning behind a path: whoever stopped goes
+ * on there, whatever has come and gone meanwhile.
+ *
+ * @param after NAME/VERSION/HASH4, itself not visited again; "": from the beginning
+ */
+int tree_visit_after(const struct pkgcache *cache, const char *after,
+                     int (*visit)(void *context, int hash_fd, const char *path), void *context);
+
+/** Calls `visit` for each directory of a level, in the order of names. */
+int tree_visit_level(const struct pkgcache *cache, enum tree_level level,
+                     int (*visit)(void *context, int fd, const char *path), void *context);
+
+/**
+ * Opens a directory of the tree. No symbolic link is followed.
+ *
+ * @param path relative to the cache
+ * @return     a descriptor or -errno
+ */
+int tree_open(const struct pkgcache *cache, const char *path);

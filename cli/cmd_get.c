@@ -20,6 +20,15 @@ static void print_one(const struct options *options, struct text *document, cons
     text_append_byte(document, '}');
 }
 
+static int get_one(const struct options *options, struct each *each, size_t i, char **ret_root,
+                   struct pkgcache_error *error)
+{
+    const struct pkgcache_handle *handle = each->sources.items[i].handle;
+    if (options->lease_pid)
+        return pkgcache_lease(each->cache, handle, options->lease_pid, ret_root, error);
+    return pkgcache_get(each->cache, handle, options->touch, ret_root, error);
+}
+
 int cmd_get(struct options *options)
 {
     struct each each;
@@ -30,10 +39,9 @@ int cmd_get(struct options *options)
     text_append_byte(&document, '[');
     for (size_t i = 0; i < each.sources.count && code < 0; i++) {
         CLEANUP_FREE char *root = NULL;
-        int status =
-            pkgcache_get(each.cache, each.sources.items[i].handle, options->touch, &root, &error);
+        int status = get_one(options, &each, i, &root, &error);
         if (status < 0)
-            code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+            code = output_error(options, output_exit_code(status), error.code, "%s", error.message);
         else
             print_one(options, &document, options->arguments[i], status, root);
         missing = missing || !root;

@@ -1,15 +1,15 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
+#include "cache/size.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <fnmatch.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum column {
     COLUMN_STATUS,
@@ -61,24 +61,21 @@ static char *variant_uri(const struct pkgcache_handle *handle)
     return asprintf(&uri, "%s[%s]", is_yaml ? yaml : python, index) < 0 ? NULL : uri;
 }
 
-/* Size and number of files of a payload, counted now. */
-static void count_payload(const char *root, char **ret_size, char **ret_files)
+/* Size and number of files of a payload: as the cache knows them, else counted now. */
+static void fill_size(const struct pkgcache_entry *entry, struct row *row)
 {
-    char *paths[] = {(char *)root, NULL};
-    uint64_t bytes = 0;
-    uint64_t files = 0;
-    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    for (FTSENT *entry; walk && (entry = fts_read(walk));)
-        if (entry->fts_info == FTS_F) {
-            bytes += (uint64_t)entry->fts_statp->st_size;
-            files++;
-        }
-    if (walk)
-        fts_close(walk);
-    if (asprintf(ret_size, "%" PRIu64, bytes) < 0)
-        *ret_size = NULL;
-    if (asprintf(ret_files, "%" PRIu64, files) < 0)
-        *ret_files = NULL;
+    struct size size = {entry->bytes, entry->files};
+    const char *slot_name = strrchr(entry->cached_root, '/') + 1;
+    CLEANUP_FREE char *directory = strndup(entry->cached_root, slot_name - entry->cached_root);
+    if (size.bytes == PKGCACHE_NOT_COUNTED && directory) {
+        CLEANUP_CLOSE int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || size_find(fd, slot_name, &size) < 0)
+            return; /* gone by now */
+    }
+    if (asprintf(&row->cells[COLUMN_SIZE], "%" PRIu64, size.bytes) < 0)
+        row->cells[COLUMN_SIZE] = NULL;
+    if (asprintf(&row->cells[COLUMN_FILES], "%" PRIu64, size.files) < 0)
+        row->cells[COLUMN_FILES] = NULL;
 }
 
 static char *last_used(struct timespec time)
@@ -113,7 +110,7 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
                      (long long)entry->last_used.tv_sec, entry->last_used.tv_nsec) < 0)
             row->cells[COLUMN_LAST_USED] = NULL;
         if (table->wanted[COLUMN_SIZE] || table->wanted[COLUMN_FILES])
-            count_payload(entry->cached_root, &row->cells[COLUMN_SIZE], &row->cells[COLUMN_FILES]);
+            fill_size(entry, row);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "cli/output.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 
 #ifndef PKGCACHE_VERSION
@@ -21,8 +22,8 @@ static const struct command commands[] = {
     {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list},
     {"remove", "VARIANT...", "take variants out (their bytes go at the next clean)", COMMAND_REMOVE,
      1, -1, cmd_remove},
-    {"clean", "", "delete what was removed, stalled, damaged or left behind", COMMAND_CLEAN, 0, 0,
-     cmd_clean},
+    {"clean", "", "delete what is unused, removed, stalled, damaged or left behind", COMMAND_CLEAN,
+     0, 0, cmd_clean},
     {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
      COMMAND_VERIFY, 0, -1, cmd_verify},
     {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
@@ -48,6 +49,7 @@ enum option_id {
     OPTION_NO_WAIT,
     OPTION_REPORT,
     OPTION_TOUCH,
+    OPTION_LEASE,
     OPTION_COLUMNS,
     OPTION_TIME_LIMIT,
     OPTION_DRY_RUN,
@@ -80,6 +82,7 @@ static const struct {
     {"force", OPTION_FORCE, COMMAND_ADD, NULL, "also what a setting refuses"},
     {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "where the payload of the variant is"},
     {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "record that it is used now (yes)"},
+    {"lease", OPTION_LEASE, COMMAND_GET, "PID", "keep it from clean until that process ends"},
     {"columns", OPTION_COLUMNS, COMMAND_LIST, "LIST",
      "which ones, by name and separated by commas"},
     {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
@@ -195,6 +198,18 @@ static int read_sample(struct options *options, const char *text)
                         "--sample: \"%s\" is not a percentage above 0, up to 100", text);
 }
 
+static int read_lease(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    long pid = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "--lease: \"%s\" is not the number of a process", text);
+    options->lease_pid = (int)pid;
+    return -1;
+}
+
 /* One option that is no setting. Returns an exit code, or -1: go on. */
 static int read_option(struct options *options, int id, const char *text)
 {
@@ -239,6 +254,8 @@ static int read_option(struct options *options, int id, const char *text)
         return -1;
     case OPTION_SAMPLE:
         return read_sample(options, text);
+    case OPTION_LEASE:
+        return read_lease(options, text);
     case OPTION_MANIFEST:
         options->manifest = text;
         return -1;

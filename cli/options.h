@@ -38,6 +38,7 @@ struct options {
     bool no_wait;
     bool dry_run;
     bool touch;
+    int lease_pid; /* 0: none */
     const char *root;
     const char *report;
     const char *columns;
