@@ -22,7 +22,7 @@ static const struct command commands[] = {
     {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list},
     {"remove", "VARIANT...", "take variants out (their bytes go at the next clean)", COMMAND_REMOVE,
      1, -1, cmd_remove},
-    {"clean", "", "delete what is unused, removed, stalled, damaged or left behind", COMMAND_CLEAN,
+    {"clean", "", "delete what is unused, removed, damaged or left behind", COMMAND_CLEAN,
      0, 0, cmd_clean},
     {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
      COMMAND_VERIFY, 0, -1, cmd_verify},
