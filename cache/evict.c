@@ -102,7 +102,7 @@ static int evict(struct cleaning *cleaning, const struct condemned *slot)
         return 0;
     }
     if (!options->dry_run) {
-        struct lock *lock;
+        struct lock *lock = NULL;
         result = cache_make_directories(cleaning->cache, cleaning->error);
         if (result == 0)
             result = cleaning_lock(cleaning, &lock);

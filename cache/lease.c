@@ -234,7 +234,7 @@ int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle,
                    char **ret_root, struct pkgcache_error *ret_error)
 {
     struct owner owner;
-    struct lock *lock;
+    struct lock *lock = NULL;
     *ret_root = NULL;
     int result = find_lessee(cache, pid, &owner, ret_error);
     if (result < 0)

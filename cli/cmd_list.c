@@ -109,7 +109,7 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
             asprintf(&row->cells[COLUMN_LAST_USED], "%lld.%09ld",
                      (long long)entry->last_used.tv_sec, entry->last_used.tv_nsec) < 0)
             row->cells[COLUMN_LAST_USED] = NULL;
-        if (table->wanted[COLUMN_SIZE] || table->wanted[COLUMN_FILES])
+        if (entry->cached_root && (table->wanted[COLUMN_SIZE] || table->wanted[COLUMN_FILES]))
             fill_size(entry, row);
     }
 }
