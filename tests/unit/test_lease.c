@@ -4,9 +4,9 @@
 #include "engine/compiler.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
