@@ -1,4 +1,5 @@
 """`clean`: what nobody has used for long, what is too much, old logs; going on where it stopped."""
+import contextlib
 import os
 import time
 import unittest
@@ -186,6 +187,32 @@ class Logs(UpkeepTest):
         self.clean('--log-days=0')
         self.assertIn('2020-01-01.log', os.listdir(log))
         self.assertEqual(self.there([variant]), [1])
+
+    def test_by_the_time_of_their_last_change(self):
+        """Which no program can set: a file system is made to have it."""
+        mounts.need_root()
+        with contextlib.ExitStack() as stack:
+            image = mounts.make_image(stack, 'ext4', 8 << 20)
+            mount = ['mount', '-o', 'loop', image, self.path('point')]
+            os.mkdir(self.path('point'))
+            self.cache = self.path('point', 'cache')
+            logs = os.path.join(self.cache, '.sys', 'log')
+            mounts.run_or_skip(mount)
+            support.at_the_end(stack.callback, mounts.unmount, self.path('point'))
+            for name in ('2020-01-01.log', '2020-01-02.log', 'notes.txt'):
+                trees.make_plain_tree(logs, {name: b'text'})
+            mounts.unmount(self.path('point'))
+            then = time.strftime('%Y%m%d%H%M%S', time.gmtime(time.time() - 5 * DAY_S))
+            for name in ('2020-01-01.log', 'notes.txt'):
+                request = f'set_inode_field cache/.sys/log/{name} ctime {then}'
+                mounts.run_or_skip(['debugfs', '-w', '-R', request, image])
+            mounts.run_or_skip(mount)
+            self.clean()
+            self.clean('--log-days=6')
+            self.assertEqual(len(os.listdir(logs)), 3)
+            self.assertEqual(len(self.clean('--dry-run', '--log-days=4')['deleted']), 1)
+            self.clean(REZ_PACKAGE_CACHE_LOG_DAYS='4')
+            self.assertEqual(sorted(os.listdir(logs)), ['2020-01-02.log', 'notes.txt'])
 
 
 class TimeLimits(UpkeepTest):
