@@ -343,6 +343,10 @@ static int index_from_json(const struct json *value, int32_t *ret_index,
     return 0;
 }
 
+static const char *const handle_members[] = {"key", "variables"};
+static const char *const variable_names[] = {"location", "name", "version", "index",
+                                             "repository_type"};
+
 static int refuse_other_members(const struct json *object, const char *const *names, size_t count,
                                 struct pkgcache_error *error)
 {
@@ -361,11 +365,9 @@ static int refuse_other_members(const struct json *object, const char *const *na
 int handle_from_json(const struct json *value, struct pkgcache_handle **ret_handle,
                      struct pkgcache_error *error)
 {
-    static const char *const members[] = {"key", "variables"};
-    static const char *const names[] = {"location", "name", "version", "index", "repository_type"};
     if (value->type != JSON_OBJECT)
         return refuse(error, "value", value, "must be an object");
-    int result = refuse_other_members(value, members, ARRAY_LENGTH(members), error);
+    int result = refuse_other_members(value, handle_members, ARRAY_LENGTH(handle_members), error);
     if (result < 0)
         return result;
     const struct json *key = json_member(value, "key");
@@ -374,7 +376,7 @@ int handle_from_json(const struct json *value, struct pkgcache_handle **ret_hand
     const struct json *variables = json_member(value, "variables");
     if (!variables || variables->type != JSON_OBJECT)
         return refuse(error, "variables", variables, "must be an object");
-    result = refuse_other_members(variables, names, ARRAY_LENGTH(names), error);
+    result = refuse_other_members(variables, variable_names, ARRAY_LENGTH(variable_names), error);
     if (result < 0)
         return result;
     const struct json *type = json_member(variables, "repository_type");
@@ -412,6 +414,33 @@ int handle_compare(const struct pkgcache_handle *a, const struct pkgcache_handle
 bool handle_equal(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
 {
     return handle_compare(a, b) == 0;
+}
+
+static bool index_equals_json(int32_t index, const struct json *value)
+{
+    int64_t number = HANDLE_NO_INDEX;
+    if (!value || (value->type != JSON_NULL && json_integer(value, 0, INT32_MAX, &number) < 0))
+        return false;
+    return number == index;
+}
+
+/* What equals the parts of a handle needs no checks of its own: they were made for the handle. */
+bool handle_equals_json(const struct pkgcache_handle *handle, const struct json *value)
+{
+    const struct json *variables = json_member(value, "variables");
+    const struct json *version = json_member(variables, "version");
+    if (!variables || variables->type != JSON_OBJECT ||
+        !json_is_string(json_member(value, "key"), VARIANT_KEY))
+        return false;
+    return json_is_string(json_member(variables, "name"), handle->name) &&
+           (means_no_version(version)
+                ? !handle->version
+                : handle->version && json_is_string(version, handle->version)) &&
+           index_equals_json(handle->index, json_member(variables, "index")) &&
+           json_is_string(json_member(variables, "location"), handle->location_text) &&
+           json_is_string(json_member(variables, "repository_type"), REPOSITORY_TYPE) &&
+           refuse_other_members(value, handle_members, ARRAY_LENGTH(handle_members), NULL) == 0 &&
+           refuse_other_members(variables, variable_names, ARRAY_LENGTH(variable_names), NULL) == 0;
 }
 
 void handle_to_json(struct text *text, const struct pkgcache_handle *handle)

@@ -82,6 +82,9 @@ int handle_compare(const struct pkgcache_handle *a, const struct pkgcache_handle
 /** Whether both are the same variant: rez's comparison of handles as dicts. */
 bool handle_equal(const struct pkgcache_handle *a, const struct pkgcache_handle *b);
 
+/** Whether handle_from_json() would make an equal handle of a value. Allocates nothing. */
+bool handle_equals_json(const struct pkgcache_handle *handle, const struct json *value);
+
 /** Appends the handle as rez writes it: json.dumps(handle), members in the order above. This is
  * also the whole contents of a pending file. */
 void handle_to_json(struct text *text, const struct pkgcache_handle *handle);

@@ -451,17 +451,20 @@ static int parse_text(struct parser *parser)
     return 0;
 }
 
-/* The document, its first values and its strings in one allocation. */
-static struct json_document *document_create(size_t length)
+/* The document, its first values and its strings in one piece: of the room, if it is enough. */
+static struct json_document *document_create(void *room, size_t room_bytes, size_t length)
 {
     size_t count = MIN(length / 16 + 4, (size_t)FIRST_NODES_MAX);
     size_t nodes_size = sizeof(struct json_nodes) + count * sizeof(struct json);
     if (length > SIZE_MAX / 2)
         return NULL;
-    struct json_document *document = malloc(sizeof(*document) + nodes_size + length + 1);
+    size_t bytes = sizeof(struct json_document) + nodes_size + length + 1;
+    bool borrowed = bytes <= room_bytes;
+    struct json_document *document = borrowed ? room : malloc(bytes);
     if (!document)
         return NULL;
-    *document = (struct json_document){.nodes = (struct json_nodes *)(document + 1)};
+    *document =
+        (struct json_document){.nodes = (struct json_nodes *)(document + 1), .borrowed = borrowed};
     *document->nodes = (struct json_nodes){.capacity = count};
     document->strings = (char *)document->nodes + nodes_size;
     return document;
@@ -477,13 +480,20 @@ void json_document_free(struct json_document *document)
         free(nodes);
         nodes = next;
     }
-    free(document);
+    if (!document->borrowed)
+        free(document);
 }
 
 int json_parse(const char *text, size_t length, struct json_document **ret_document,
                struct pkgcache_error *error)
 {
-    CLEANUP_JSON struct json_document *document = document_create(length);
+    return json_parse_in(NULL, 0, text, length, ret_document, error);
+}
+
+int json_parse_in(void *room, size_t room_bytes, const char *text, size_t length,
+                  struct json_document **ret_document, struct pkgcache_error *error)
+{
+    CLEANUP_JSON struct json_document *document = document_create(room, room_bytes, length);
     if (!document)
         return out_of_memory(error);
     struct parser parser;

@@ -48,6 +48,7 @@ struct json {
 /** A parsed text: the values and all that they point to. */
 struct json_document {
     struct json *root;
+    bool borrowed;            /* private: it lies in room of the caller's */
     struct json_nodes *nodes; /* private */
     char *strings;            /* private: room for what is not decoded yet */
 };
@@ -66,6 +67,15 @@ struct json_document {
  */
 int json_parse(const char *text, size_t length, struct json_document **ret_document,
                struct pkgcache_error *error);
+
+/**
+ * The same, without an allocation if the document fits into some room.
+ *
+ * @param room       aligned for any type; must outlive the document
+ * @param room_bytes a text of a few hundred bytes needs about eight times its length
+ */
+int json_parse_in(void *room, size_t room_bytes, const char *text, size_t length,
+                  struct json_document **ret_document, struct pkgcache_error *error);
 
 /**
  * Reads a JSON file: a regular one, no larger than max_bytes.

@@ -54,9 +54,10 @@ void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *
     }
     bool whole =
         fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
-    if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0)
+    if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0 || !S_ISREG(status.st_mode))
         return;
     ret->last_used = status.st_mtim;
+    ret->sidecar_inode = status.st_ino;
     ret->damaged = !whole;
     if (whole)
         ret->status = PKGCACHE_FOUND;
@@ -86,7 +87,8 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
                     bool touch, struct slot_view *ret)
 {
     struct names names;
-    int result = names_open(&names, hash_fd);
+    int result = lseek(hash_fd, 0, SEEK_SET) < 0 ? -errno : 0;
+    names_borrow(&names, hash_fd);
     *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     for (const char *file;
          result == 0 && ret->status != PKGCACHE_FOUND && (file = names_next(&names));) {
@@ -94,12 +96,12 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
         struct slot_view view;
         if (!slot_name_of_sidecar(file, name) || (not_this && strcmp(name, not_this) == 0))
             continue;
-        CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
-        if (sidecar_read(hash_fd, file, &sidecar, NULL) < 0 || !sidecar_holds(&sidecar, handle))
+        CLEANUP_CLOSE int sidecar_fd = -1;
+        if (!sidecar_holds(hash_fd, file, handle, &sidecar_fd))
             continue;
-        slot_look(hash_fd, name, sidecar.fd, &view);
-        if (touch && view.status == PKGCACHE_FOUND)
-            futimens(sidecar.fd, NULL); /* another user's: that it was used is not worth an error */
+        slot_look(hash_fd, name, sidecar_fd, &view);
+        view.touch_refused =
+            touch && view.status == PKGCACHE_FOUND && futimens(sidecar_fd, NULL) < 0;
         if (rank(&view) > rank(ret))
             *ret = view;
     }

@@ -6,7 +6,14 @@
 
 #include "cache/file.h"
 
+#include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
+
+enum { /* bytes on the stack */
+       USUAL_TEXT = 2048,
+       USUAL_DOCUMENT = 8192,
+};
 
 void sidecar_write(struct text *text, const struct pkgcache_handle *handle, const char *root,
                    const struct json *data)
@@ -89,9 +96,50 @@ int sidecar_read(int dirfd, const char *name, struct sidecar *ret_sidecar,
     return error_set(error, -result, "sidecar %s: %s", quoted, inner.message);
 }
 
-bool sidecar_holds(const struct sidecar *sidecar, const struct pkgcache_handle *handle)
+/* Reads until the end, or until the buffer is full. */
+static ssize_t read_some(int fd, char *buffer, size_t size)
 {
-    return handle_equal(sidecar->handle, handle);
+    size_t length = 0;
+    while (length < size) {
+        ssize_t got = read(fd, buffer + length, size - length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        length += (size_t)got;
+    }
+    return (ssize_t)length;
+}
+
+static bool large_sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle,
+                                int *ret_fd)
+{
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    if (sidecar_read(dirfd, name, &sidecar, NULL) < 0 || !handle_equal(sidecar.handle, handle))
+        return false;
+    *ret_fd = steal_fd(&sidecar.fd);
+    return true;
+}
+
+bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd)
+{
+    char text[USUAL_TEXT];
+    _Alignas(max_align_t) char room[USUAL_DOCUMENT];
+    CLEANUP_JSON struct json_document *document = NULL;
+    CLEANUP_CLOSE int fd =
+        openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read_some(fd, text, sizeof(text));
+    if (length < 0)
+        return false;
+    if (length == sizeof(text))
+        return large_sidecar_holds(dirfd, name, handle, ret_fd);
+    if (json_parse_in(room, sizeof(room), text, (size_t)length, &document, NULL) < 0 ||
+        !handle_equals_json(handle, json_member(document->root, "handle")))
+        return false;
+    *ret_fd = steal_fd(&fd);
+    return true;
 }
 
 void sidecar_clear(struct sidecar *sidecar)

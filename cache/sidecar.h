@@ -53,8 +53,13 @@ int sidecar_parse(const char *text, size_t length, struct sidecar *ret_sidecar,
 int sidecar_read(int dirfd, const char *name, struct sidecar *ret_sidecar,
                  struct pkgcache_error *error);
 
-/** Whether the payload beside this sidecar is the handle's. */
-bool sidecar_holds(const struct sidecar *sidecar, const struct pkgcache_handle *handle);
+/**
+ * Whether the payload beside a sidecar is the handle's. Allocates nothing for a sidecar of usual
+ * size; says no of what sidecar_read() cannot read. That it is a regular file is left to fstat.
+ *
+ * @param ret_fd receives the open sidecar if it is; the caller closes it
+ */
+bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd);
 
 /** Frees what a sidecar owns, and makes it SIDECAR_INIT. */
 void sidecar_clear(struct sidecar *sidecar);

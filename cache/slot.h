@@ -19,6 +19,9 @@ enum {
     SLOT_FILE_MAX = SLOT_NAME_MAX + 16, /* ".copying-INC" or "INC.json" */
 };
 
+/** How the names of payloads begin that were taken out, and could not be moved to to_delete. */
+#define SLOT_REMOVED_PREFIX ".removed"
+
 /** The slot that a sidecar's file name belongs to; false: it is no sidecar's name. */
 bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX]);
 
@@ -28,7 +31,9 @@ struct slot_view {
     bool damaged;                /* a sidecar holds the handle, and neither payload nor copier */
     char name[SLOT_NAME_MAX];
     struct timespec last_used; /* the sidecar's mtime */
-    struct timespec beat;      /* of the copier */
+    ino_t sidecar_inode;
+    bool touch_refused;   /* another user's: see used.h */
+    struct timespec beat; /* of the copier */
     ino_t copying_inode;
 };
 
