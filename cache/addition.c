@@ -2,9 +2,12 @@
  * One variant, from the first look to its commit. Every step that changes what others see is done
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
+#include "cache/log.h"
 #include "cache/refusal.h"
 #include "cache/run.h"
 #include "cache/slot_manifest.h"
+#include "cache/stats.h"
+#include "cache/used.h"
 
 #include "engine/clock.h"
 
@@ -25,6 +28,55 @@ static const char *name_of(const struct addition *addition)
     return addition->variant->handle->qualified_name;
 }
 
+/* Those that were not begun with are not worth a line, but for what keeps them out. */
+static void log_result(const struct addition *addition)
+{
+    const struct pkgcache_result *result = addition->result;
+    struct pkgcache *cache = addition->run->cache;
+    const char *reason = result->reason ? result->reason : "";
+    uint64_t now_ns = clock_monotonic_ns();
+    if (result->status == PKGCACHE_FAILED)
+        log_write(cache, LOGGED_ERROR, "Failed to add variant to the cache: %s: %s",
+                  name_of(addition), reason);
+    else if (result->status == PKGCACHE_SKIPPED)
+        log_write(cache, LOGGED_WARNING, "Not caching %s. Variant %s", name_of(addition), reason);
+    else if (addition->began_ns == 0)
+        return;
+    else if (result->status == PKGCACHE_FOUND)
+        log_write(cache, LOGGED_INFO, "Variant was already cached at %s", result->root);
+    else if (result->status == PKGCACHE_COPYING)
+        log_write(cache, LOGGED_INFO, "Variant is already being copied to %s", result->root);
+    else if (result->status == PKGCACHE_COPY_STALLED)
+        log_write(cache, LOGGED_INFO, "Variant is stalled copying to %s", result->root);
+    else
+        log_write(cache, LOGGED_INFO, "Cached variant to %s in %g seconds", result->root,
+                  (double)(now_ns - addition->began_ns) / (double)NS_PER_S);
+}
+
+static void log_begin(struct addition *addition)
+{
+    char uri[LOG_URI_MAX];
+    if (addition->began_ns)
+        return;
+    addition->began_ns = clock_monotonic_ns();
+    log_write(addition->run->cache, LOGGED_INFO, "Started caching of variant %s...",
+              log_uri(addition->variant->handle, uri));
+}
+
+static void count_result(struct run *run, const struct pkgcache_result *result)
+{
+    if (result->status == PKGCACHE_FAILED)
+        stats_add(run->cache, STATS_FAILURES, 1);
+    else if (result->status == PKGCACHE_SKIPPED)
+        stats_add(run->cache, STATS_SKIPPED, 1);
+    if (result->status != PKGCACHE_CREATED)
+        return;
+    run->copied_until_ns = clock_monotonic_ns();
+    stats_add(run->cache, STATS_COPIES, 1);
+    stats_add(run->cache, STATS_FILES, result->files);
+    stats_add(run->cache, STATS_BYTES, result->bytes);
+}
+
 void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,
                      ...)
 {
@@ -40,6 +92,8 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     result->status = status;
     addition->stage = STAGE_DONE;
     run->unfinished--;
+    count_result(run, result);
+    log_result(addition);
     if (run->warm->on_result)
         run->warm->on_result(run->warm->context, addition->index, result);
 }
@@ -103,6 +157,8 @@ void addition_prepare(struct addition *addition)
     const char *root = addition->variant->root;
     struct slot_view view;
     int result = look(addition, &hash_fd, &view);
+    used_record(run->cache, &view);
+    stats_add(run->cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
     if (result < 0) {
         finish_for(addition, "look it up", result);
     } else if (view.status == PKGCACHE_FOUND) {
@@ -320,6 +376,8 @@ static int start_copy(struct addition *addition)
         .priority = addition->variant->priority,
     };
     addition->stage = STAGE_COPYING;
+    if (run->copying_since_ns == 0)
+        run->copying_since_ns = clock_monotonic_ns();
     int result = copyengine_submit(run->cache->engine, &copy, &addition->job);
     if (result == 0)
         run_add_job(run, addition);
@@ -344,6 +402,9 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
     addition->stage = STAGE_WAITING;
     if (waiting_add(&run->waiting, waiter) < 0)
         addition_finish(addition, PKGCACHE_FAILED, "out of memory");
+    if (!addition->waited)
+        stats_add(run->cache, STATS_WAITS, 1);
+    addition->waited = true;
 }
 
 /*
@@ -382,6 +443,7 @@ bool addition_look(struct addition *addition)
     struct run *run = addition->run;
     CLEANUP_CLOSE int hash_fd = -1;
     struct slot_view view;
+    log_begin(addition);
     int result = look(addition, &hash_fd, &view);
     addition->condemned = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     if (result == 0 && view.status == PKGCACHE_FOUND) {

@@ -1,15 +1,20 @@
 /* Opening a cache: its directories, made as rez makes them. Knows nothing of variants. */
 #include "cache/cache.h"
 
+#include "cache/share.h"
+#include "cache/stats.h"
+
 #include "engine/clock.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 enum {
@@ -19,22 +24,22 @@ enum {
 
 static const int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
-/* Opens a directory, made before if it is missing. */
-static int open_or_make(int dirfd, const char *name)
+/* Opens the cache itself, which may be named through a link. */
+static int open_or_make_root(const char *path)
 {
-    int fd = openat(dirfd, name, directory_flags);
+    int fd = open(path, directory_flags);
     if (fd >= 0 || errno != ENOENT)
         return fd >= 0 ? fd : -errno;
-    if (mkdirat(dirfd, name, 0777) < 0 && errno != EEXIST)
+    if (mkdir(path, 0777) < 0 && errno != EEXIST)
         return -errno;
-    fd = openat(dirfd, name, directory_flags);
+    fd = open(path, directory_flags);
     return fd >= 0 ? fd : -errno;
 }
 
 static int open_root(struct pkgcache *cache, const char *path, bool create,
                      struct pkgcache_error *error)
 {
-    cache->fd = create ? open_or_make(AT_FDCWD, path) : open(path, directory_flags);
+    cache->fd = create ? open_or_make_root(path) : open(path, directory_flags);
     int code = cache->fd >= 0 ? 0 : create ? -cache->fd : errno;
     if (code == ENOENT && !create)
         return error_set(error, code,
@@ -51,10 +56,9 @@ static int open_root(struct pkgcache *cache, const char *path, bool create,
     cache->path = realpath(path, NULL);
     if (!cache->path)
         return error_set(error, errno, "cache %s: %s", path, strerror(errno));
-    struct stat status;
-    if (fstat(cache->fd, &status) < 0)
+    if (fstat(cache->fd, &cache->root) < 0)
         return error_set(error, errno, "cache %s: %s", path, strerror(errno));
-    cache->device = status.st_dev;
+    cache->device = cache->root.st_dev;
     return 0;
 }
 
@@ -79,25 +83,37 @@ static void inherit(const struct pkgcache *cache)
         fsetxattr(cache->staging_fd, default_acl, acl, (size_t)size, 0);
 }
 
-/* Opens the directories under .sys; makes them if they are missing, or passes over them. */
+/*
+ * Opens the directories under .sys; makes them if they are missing, or passes over them. What a
+ * sticky cache keeps its users from, taking away each other's files, they have to do in .sys: the
+ * lock is one file of all of them.
+ */
 static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_error *error)
 {
+    mode_t bits = share_directory_bits(cache->root.st_mode);
     const struct {
         const char *name;
         int *parent;
         int *fd;
+        mode_t bits;
     } directories[] = {
-        {".sys", &cache->fd, &cache->sys_fd},
-        {"staging", &cache->sys_fd, &cache->staging_fd},
-        {"to_delete", &cache->sys_fd, &cache->trash_fd},
+        {".sys", &cache->fd, &cache->sys_fd, bits & ~(mode_t)S_ISVTX},
+        {"staging", &cache->sys_fd, &cache->staging_fd, bits},
+        {"to_delete", &cache->sys_fd, &cache->trash_fd, bits},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(directories); i++) {
         const char *name = directories[i].name;
         if (*directories[i].fd >= 0)
             continue;
-        int fd = make ? open_or_make(*directories[i].parent, name)
-                      : openat(*directories[i].parent, name, directory_flags);
-        int code = fd >= 0 ? 0 : make ? -fd : errno;
+        int fd = openat(*directories[i].parent, name, directory_flags | O_NOFOLLOW);
+        int code = fd >= 0 ? 0 : errno;
+        if (code == ENOENT && make) {
+            fd =
+                share_open_or_make(*directories[i].parent, name, &cache->root, directories[i].bits);
+            code = fd >= 0 ? 0 : -fd;
+        } else if (code == 0 && make) { /* its owner mends what a umask, or a rez, has left */
+            share_follow(fd, &cache->root, directories[i].bits);
+        }
         *directories[i].fd = fd >= 0 ? fd : -1;
         if (code == ENOENT && !make && i == 0)
             return error_set(error, code,
@@ -150,7 +166,7 @@ int pkgcache_open(const char *path, const struct pkgcache_options *options, bool
         cache->options.stall_grace_s = DEFAULT_STALL_GRACE_S;
     if (cache->options.lock_timeout_s == 0)
         cache->options.lock_timeout_s = DEFAULT_LOCK_TIMEOUT_S;
-    cache->fd = cache->sys_fd = cache->staging_fd = cache->trash_fd = -1;
+    cache->fd = cache->sys_fd = cache->staging_fd = cache->trash_fd = cache->log_fd = -1;
     owner_of_this_process(&cache->self);
     int local = take_path(&cache->options.local_packages_path);
     int temporary = take_path(&cache->options.temporary_path);
@@ -174,7 +190,8 @@ void pkgcache_close(struct pkgcache *cache)
     if (!cache)
         return;
     copyengine_free(cache->engine);
-    int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd};
+    stats_close(cache);
+    int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd, cache->log_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         cleanup_close_fd(&fds[i]);
     free(cache->path);
@@ -257,26 +274,48 @@ const char *pkgcache_backend_description(const struct pkgcache *cache)
     return cache->engine ? copyengine_backend_description(cache->engine) : NULL;
 }
 
-int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
-                              bool create)
+/* Name by name, for kernels before 5.6 and for sandboxes; and to make what is missing. */
+static int open_name_by_name(const struct pkgcache *cache, const char *path, bool create)
 {
-    if (!create) {
-        int fd = openat(cache->fd, handle->relative_path, directory_flags);
-        return fd >= 0 ? fd : -errno;
-    }
-    CLEANUP_FREE char *path = strdup(handle->relative_path);
-    if (!path)
-        return -ENOMEM;
-    CLEANUP_CLOSE int fd = fcntl(cache->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    char *rest = path;
-    for (char *name; fd >= 0 && (name = strsep(&rest, "/"));) {
-        int below = open_or_make(fd, name);
-        close(fd);
+    char name[NAME_MAX + 1];
+    CLEANUP_CLOSE int fd = -1;
+    for (const char *at = path; *at;) {
+        int parent = fd < 0 ? cache->fd : fd;
+        size_t length = strcspn(at, "/");
+        snprintf(name, sizeof(name), "%.*s", (int)length, at);
+        at += length + (at[length] == '/');
+        int below;
+        if (create) {
+            below = share_open_or_make(parent, name, &cache->root,
+                                       share_directory_bits(cache->root.st_mode));
+        } else {
+            below = openat(parent, name, directory_flags | O_NOFOLLOW);
+            below = below < 0 ? -errno : below;
+        }
+        if (below < 0)
+            return below;
+        cleanup_close_fd(&fd);
         fd = below;
     }
     return steal_fd(&fd);
+}
+
+int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                              bool create)
+{
+    struct open_how how = {.flags = (uint64_t)directory_flags,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    if (create)
+        return open_name_by_name(cache, handle->relative_path, true);
+    long fd = syscall(SYS_openat2, cache->fd, handle->relative_path, &how, sizeof(how));
+    int code = fd < 0 ? errno : 0;
+    if (code == ENOSYS || code == EPERM || code == EAGAIN) {
+        fd = open_name_by_name(cache, handle->relative_path, false);
+        code = fd < 0 ? (int)-fd : 0;
+    }
+    if (code == ELOOP || code == ENOTDIR) /* no directory of ours: nothing is cached there */
+        code = ENOENT;
+    return code ? -code : (int)fd;
 }
 
 char *cache_payload_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,

@@ -6,16 +6,21 @@
 #include "cache/lock.h"
 #include "cache/owner.h"
 
+#include <sys/stat.h>
+
 struct pkgcache {
     char *path; /* absolute */
     int fd;
     int sys_fd;     /* .sys; this and the next are -1 until cache_make_directories */
     int staging_fd; /* .sys/staging: payloads on their way */
     int trash_fd;   /* .sys/to_delete: payloads on their way out */
+    int log_fd;     /* .sys/log; -1 until something is logged */
     dev_t device;
+    struct stat root;  /* of fd, when it was opened: what is made in it follows its mode */
     struct owner self; /* this process */
     struct pkgcache_options options;
     struct copyengine *engine; /* NULL until something is copied or deleted */
+    struct stats *stats;       /* NULL until something is counted */
 };
 
 /**
@@ -33,7 +38,8 @@ int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
 int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
 /**
- * Opens NAME/VERSION/HASH4 of a handle.
+ * Opens NAME/VERSION/HASH4 of a handle. No symbolic link is followed: another user may have put it
+ * there.
  *
  * @param create make what is missing
  * @return       a descriptor, or -errno; -ENOENT: nothing is cached there

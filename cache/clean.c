@@ -7,17 +7,19 @@
  */
 #include "cache/cleaning.h"
 #include "cache/lease.h"
+#include "cache/log.h"
 #include "cache/names.h"
 #include "cache/owner_file.h"
 #include "cache/rezlock.h"
 #include "cache/slot.h"
 #include "cache/slot_manifest.h"
 #include "cache/staging.h"
+#include "cache/stats.h"
 #include "cache/tree.h"
+#include "cache/used.h"
 
 #include "engine/clock.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,6 +30,7 @@ enum {
     EMPTY_AGE_S = 60, /* a rez may be between making a hash directory and taking the lock */
     CANDIDATES_KEPT_MAX = 4096, /* in the state for the next clean */
     SECONDS_PER_DAY = 24 * 3600,
+    USED_AGE_S = 365 * SECONDS_PER_DAY,
 };
 
 const struct inuse *cleaning_inuse(struct cleaning *cleaning)
@@ -78,6 +81,14 @@ int cleaning_lock(const struct cleaning *cleaning, struct lock **ret)
                       cleaning->options->cancel_fd, ret, cleaning->error);
 }
 
+/* In a cache of several users, each deletes what is his; root deletes everything. */
+static bool is_ours(int dirfd, const char *name)
+{
+    struct stat status;
+    return geteuid() == 0 || fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+           status.st_uid == geteuid();
+}
+
 /* Deletes a tree for good, and says so. One that cannot be deleted does not stop the others. */
 static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directory,
                        const char *name, const char *why)
@@ -85,16 +96,24 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
     struct copyengine_error error;
     char text[sizeof(error.path) + 256];
     int result = 0;
+    if (!is_ours(dirfd, name))
+        return cleaning_check(cleaning);
     if (!cleaning->options->dry_run)
         result =
             cache_delete_tree(cleaning->cache, dirfd, name, cleaning->options->cancel_fd, &error);
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
-    if (result < 0)
+    if (result < 0) {
         cleaning_say_failed(cleaning, directory, name,
                             copyengine_error_text(&error, text, sizeof(text)));
-    else
+        log_write(cleaning->cache, LOGGED_WARNING, "Could not delete %s/%s/%s: %s",
+                  cleaning->cache->path, directory, name, text);
+    } else {
         say_removed(cleaning, directory, name, why);
+        if (!cleaning->options->dry_run)
+            log_write(cleaning->cache, LOGGED_INFO, "Deleted %s/%s/%s", cleaning->cache->path,
+                      directory, name);
+    }
     return cleaning_check(cleaning);
 }
 
@@ -164,23 +183,13 @@ static int clean_leases(struct cleaning *cleaning)
     return cleaning_check(cleaning);
 }
 
-/* Whether a file is a day's log: YYYY-MM-DD.log. */
-static bool is_log_name(const char *name)
-{
-    static const char pattern[] = "dddd-dd-dd.log";
-    for (size_t i = 0; i < sizeof(pattern); i++)
-        if (pattern[i] == 'd' ? !isdigit((unsigned char)name[i]) : name[i] != pattern[i])
-            return false;
-    return true;
-}
-
 /* As rez does: by the time of the last change of the file, whatever it is called. */
 static bool is_old_log(const struct cleaning *cleaning, int log_fd, const char *name)
 {
     struct stat status;
     int64_t days = cleaning->options->max_log_days;
     int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
-    return is_log_name(name) && fstatat(log_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return log_is_file_name(name) && fstatat(log_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(status.st_mode) && now_s - status.st_ctim.tv_sec > days * SECONDS_PER_DAY;
 }
 
@@ -378,10 +387,15 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
         if (judgement.why)
             result = slot_retire(cache, lock, hash_fd, name, "damaged");
         lock_release(lock);
+        if ((result == -EACCES || result == -EPERM) && !is_ours(hash_fd, name))
+            return 0;
         if (result < 0) {
             cleaning_say_failed(cleaning, path, name, strerror(-result));
             return 0;
         }
+        if (judgement.why)
+            log_write(cache, LOGGED_INFO, "Removed %s variant %s/%s/%s from cache",
+                      judgement.copying_inode ? "stalled" : "damaged", cache->path, path, name);
     }
     if (judgement.why)
         say_removed(cleaning, path, name, judgement.why);
@@ -451,6 +465,8 @@ static int clean_slots(struct cleaning *cleaning, int hash_fd, const char *path)
         char name[SLOT_NAME_MAX];
         char sidecar_of[SLOT_NAME_MAX];
         bool is_sidecar = slot_name_of_sidecar(file, sidecar_of);
+        if (strncmp(file, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0)
+            result = delete_tree(cleaning, hash_fd, path, file, "was removed");
         if (!slot_name_of(&names, file, name) || (!is_sidecar && has_sidecar(hash_fd, name)))
             continue;
         result = retire_rubbish(cleaning, hash_fd, path, name);
@@ -567,6 +583,11 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
     result = clean(&cleaning);
     inuse_free(&cleaning.inuse);
     clean_state_clear(&cleaning.state);
+    if (!known.dry_run) {
+        used_clean(cache, USED_AGE_S);
+        stats_add(cache, STATS_CLEANS, 1);
+        stats_flush(cache);
+    }
     if (result < 0 && cleaning.error->code == 0)
         error_set(cleaning.error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
     return result;

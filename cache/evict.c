@@ -13,8 +13,12 @@
  */
 #include "cache/cleaning.h"
 #include "cache/lease.h"
+#include "cache/log.h"
 #include "cache/slot.h"
+#include "cache/slot_manifest.h"
+#include "cache/stats.h"
 #include "cache/tree.h"
+#include "cache/used.h"
 
 #include "engine/clock.h"
 
@@ -73,22 +77,29 @@ static const char *why_kept(struct cleaning *cleaning, const struct condemned *s
 }
 
 /* With the lock held. Returns 1: it was removed; 0: it is not the same any more; or -errno. */
-static int remove_unused(const struct pkgcache *cache, const struct lock *lock,
+static int remove_unused(struct pkgcache *cache, const struct lock *lock,
                          const struct condemned *slot)
 {
     char file[SLOT_FILE_MAX];
+    char uri[LOG_URI_MAX];
     struct slot_view view;
     CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
     snprintf(file, sizeof(file), "%s.json", slot->name);
     if (sidecar_read(slot->hash_fd, file, &sidecar, NULL) < 0)
         return 0;
     slot_look(slot->hash_fd, slot->name, sidecar.fd, &view);
-    if (view.status != PKGCACHE_FOUND || !is_same_time(view.last_used, slot->last_used) ||
+    if (view.status != PKGCACHE_FOUND || !is_same_time(used_last(cache, &view), slot->last_used) ||
         lease_is_held(cache, key_of(slot), false))
         return 0;
     int result =
         slot_remove(cache, lock, slot->hash_fd, slot->name, sidecar.handle->qualified_name);
-    return result < 0 ? result : 1;
+    if (result < 0)
+        return result;
+    slot_manifest_forget(cache, sidecar.handle, slot->name);
+    stats_add(cache, STATS_EVICTED, 1);
+    log_write(cache, LOGGED_INFO, "Removed unused variant %s from cache",
+              log_uri(sidecar.handle, uri));
+    return 1;
 }
 
 /* Returns 1: it went, or would go; 0: it stays; or -errno of what ends the clean. */
@@ -141,10 +152,11 @@ int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const c
     slot_look(hash_fd, name, fd, &view);
     if (view.status != PKGCACHE_FOUND)
         return 0;
+    struct timespec last_used = used_last(cleaning->cache, &view);
     size_kept(fd, &size);
-    if (is_unused(cleaning, view.last_used)) {
-        struct condemned slot = {
-            hash_fd, path, name, view.last_used, "has not been used for long", size.bytes};
+    if (is_unused(cleaning, last_used)) {
+        struct condemned slot = {hash_fd,   path, name, last_used, "has not been used for long",
+                                 size.bytes};
         int result = evict(cleaning, &slot);
         if (result != 0)
             return MIN(result, 0);
@@ -158,7 +170,7 @@ int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const c
         return 0;
     }
     snprintf(slot_path, sizeof(slot_path), "%s/%s", path, name);
-    return clean_state_note(&cleaning->state, slot_path, view.last_used, size.bytes);
+    return clean_state_note(&cleaning->state, slot_path, last_used, size.bytes);
 }
 
 /* Returns as evict(). */

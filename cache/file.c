@@ -1,6 +1,8 @@
 /* Reading small files with suspicion. */
 #include "cache/file.h"
 
+#include "cache/share.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,22 +60,35 @@ int file_read(int fd, size_t max_bytes, struct text *text, struct pkgcache_error
     }
 }
 
-int file_write(int fd, const char *text)
+static int write_bytes(int fd, const void *bytes, size_t length)
 {
-    size_t length = strlen(text);
-    ssize_t written = write(fd, text, length);
+    ssize_t written = write(fd, bytes, length);
     if (written < 0)
         return -errno;
     return (size_t)written == length ? 0 : -ENOSPC;
 }
 
-static int make_in_place(int dirfd, const char *name, const char *text, int *ret_fd)
+int file_write(int fd, const char *text)
+{
+    return write_bytes(fd, text, strlen(text));
+}
+
+/* Before the file has its name, or what it is to hold: others may open it then. */
+static void share(int dirfd, int fd)
+{
+    struct stat directory;
+    if (fstat(dirfd, &directory) == 0)
+        share_follow(fd, &directory, share_file_bits(directory.st_mode));
+}
+
+static int make_in_place(int dirfd, const char *name, const void *bytes, size_t length, int *ret_fd)
 {
     CLEANUP_CLOSE int fd =
         openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return -errno;
-    int result = file_write(fd, text);
+    share(dirfd, fd);
+    int result = write_bytes(fd, bytes, length);
     if (result < 0)
         unlinkat(dirfd, name, 0);
     else
@@ -83,17 +98,23 @@ static int make_in_place(int dirfd, const char *name, const char *text, int *ret
 
 int file_make(int dirfd, const char *name, const char *text, int *ret_fd)
 {
+    return file_make_bytes(dirfd, name, text, strlen(text), ret_fd);
+}
+
+int file_make_bytes(int dirfd, const char *name, const void *bytes, size_t length, int *ret_fd)
+{
     char path[32];
     CLEANUP_CLOSE int fd = openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0666);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        return make_in_place(dirfd, name, text, ret_fd);
-    int result = fd < 0 ? -errno : file_write(fd, text);
+        return make_in_place(dirfd, name, bytes, length, ret_fd);
+    int result = fd < 0 ? -errno : write_bytes(fd, bytes, length);
     if (result < 0)
         return result;
+    share(dirfd, fd);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0) {
         if (errno == ENOENT || errno == EXDEV) /* no /proc */
-            return make_in_place(dirfd, name, text, ret_fd);
+            return make_in_place(dirfd, name, bytes, length, ret_fd);
         return -errno;
     }
     *ret_fd = steal_fd(&fd);

@@ -34,11 +34,14 @@ int file_read(int fd, size_t max_bytes, struct text *text, struct pkgcache_error
 int file_write(int fd, const char *text);
 
 /**
- * Makes a file where there was none. It gets its name when the text is inside: whoever is killed in
- * between leaves nothing, and nobody ever reads half of it (open(2), O_TMPFILE; file systems that
- * cannot do that make it in place).
+ * Makes a file where there was none, shared as its directory is (share.h). It gets its name when
+ * the text is inside: whoever is killed in between leaves nothing, and nobody ever reads half of it
+ * (open(2), O_TMPFILE; file systems that cannot do that make it in place).
  *
  * @param ret_fd receives the descriptor, open for reading and writing; the caller closes it
  * @return       0; -EEXIST: something has that name; -ENOSPC; or another -errno
  */
 int file_make(int dirfd, const char *name, const char *text, int *ret_fd);
+
+/** The same for bytes that are no text. */
+int file_make_bytes(int dirfd, const char *name, const void *bytes, size_t length, int *ret_fd);

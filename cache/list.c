@@ -2,30 +2,55 @@
 #include "cache/names.h"
 #include "cache/size.h"
 #include "cache/slot.h"
+#include "cache/stats.h"
 #include "cache/tree.h"
+#include "cache/used.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <search.h>
 #include <string.h>
 
-int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
-                 char **ret_root, struct pkgcache_error *ret_error)
+/* Writes the path of a payload into a buffer. */
+static int write_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                      const char *slot_name, char *buffer, size_t size)
 {
-    struct slot_view view;
-    *ret_root = NULL;
+    int length = snprintf(buffer, size, "%s/%s/%s", cache->path, handle->relative_path, slot_name);
+    return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+}
+
+int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                      char *buffer, size_t size, struct pkgcache_error *ret_error)
+{
+    struct slot_view view = {.status = PKGCACHE_NOT_FOUND};
+    if (size > 0)
+        *buffer = '\0';
     CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
-    if (hash_fd == -ENOENT)
-        return PKGCACHE_NOT_FOUND;
     int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, &view);
+    if (result == -ENOENT)
+        result = 0;
     if (result == 0 && view.status == PKGCACHE_FOUND) {
-        *ret_root = cache_payload_path(cache, handle, view.name);
-        result = *ret_root ? 0 : -ENOMEM;
+        result = write_path(cache, handle, view.name, buffer, size);
+        used_record(cache, &view);
     }
     if (result < 0)
         return error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
                          cache->path, strerror(-result));
+    stats_add(cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
     return (int)view.status;
+}
+
+int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                 char **ret_root, struct pkgcache_error *ret_error)
+{
+    char path[PATH_MAX];
+    *ret_root = NULL;
+    int result = pkgcache_get_into(cache, handle, touch, path, sizeof(path), ret_error);
+    if (result != PKGCACHE_FOUND)
+        return result;
+    *ret_root = strdup(path);
+    return *ret_root ? result : error_set(ret_error, ENOMEM, "out of memory");
 }
 
 int pkgcache_get_many(struct pkgcache *cache, const struct pkgcache_handle *const *handles,
@@ -85,7 +110,7 @@ static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
         .status = view.status,
         .cached_root = cached_root,
         .source_root = sidecar.root,
-        .last_used = view.last_used,
+        .last_used = used_last(listing->cache, &view),
         .bytes = size.bytes,
         .files = size.files,
     };

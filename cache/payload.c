@@ -53,7 +53,7 @@ static bool is_still_there(const struct payload *payload)
         cache_open_hash_directory(payload->verification->cache, payload->handle, false);
     snprintf(file_name, sizeof(file_name), "%s.json", payload->slot_name);
     if (hash_fd < 0 || sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0 ||
-        !sidecar_holds(&sidecar, payload->handle))
+        !handle_equal(sidecar.handle, payload->handle))
         return false;
     slot_look(hash_fd, payload->slot_name, sidecar.fd, &view);
     return view.status == PKGCACHE_FOUND &&

@@ -130,6 +130,17 @@ PKGCACHE_PUBLIC int pkgcache_get(struct pkgcache *cache, const struct pkgcache_h
                                  bool touch, char **ret_root, struct pkgcache_error *ret_error);
 
 /**
+ * The same for those who ask often: nothing is allocated.
+ *
+ * @param buffer receives the payload's path; "" when it is not found
+ * @param size   of the buffer in bytes; PATH_MAX is always enough
+ * @return       as pkgcache_get; -ENAMETOOLONG: the path does not fit
+ */
+PKGCACHE_PUBLIC int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                                      bool touch, char *buffer, size_t size,
+                                      struct pkgcache_error *ret_error);
+
+/**
  * Finds a variant as pkgcache_get does, and keeps it from pkgcache_clean until a process ends. The
  * process is known by its id and start time, so nothing has to be given back; one lease of a
  * variant is enough for a process. Takes the lock, unless the variant is not found. pkgcache_remove
@@ -418,6 +429,47 @@ struct pkgcache_clean {
  */
 PKGCACHE_PUBLIC int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                                    struct pkgcache_error *ret_error);
+
+/** What a cache has done for all who used it, and what is in it now. */
+struct pkgcache_stats {
+    size_t size;          /* sizeof(struct pkgcache_stats); set by the caller */
+    time_t since;         /* when counting began; 0: nothing was counted yet */
+    uint64_t hits;        /* look-ups that found the variant; warm looks up each of its variants */
+    uint64_t misses;      /* look-ups that did not */
+    uint64_t waits;       /* variants that were waited for while another process copied them */
+    uint64_t copies;      /* variants that were copied into the cache */
+    uint64_t files;       /* of those */
+    uint64_t bytes;       /* of those */
+    double copy_seconds;  /* how long that took; what one warm copied side by side counts once */
+    double seconds_saved; /* an estimate: hits, each as long as a copy took on average */
+    uint64_t failures;    /* variants that could not be copied */
+    uint64_t skipped;     /* variants that were refused */
+    uint64_t removals;    /* variants that somebody took out */
+    uint64_t evictions;   /* variants that clean took out for their age, or for room */
+    uint64_t cleans;      /* runs of clean */
+
+    uint64_t variants; /* that are cached now */
+    uint64_t stored_files;
+    uint64_t stored_bytes;
+    uint64_t room_bytes; /* that are free on the file system */
+    uint64_t largest_bytes;
+    struct timespec oldest_used; /* when that which was not used for longest was */
+    char largest[512];           /* its NAME-VERSION; "" when nothing is cached */
+    char oldest[512];
+};
+
+/**
+ * Tells what the counters say, and what is in the cache. All payloads are walked for their sizes:
+ * with large ones, that takes a while. Processes write down at least every second what they count,
+ * and when they close the cache.
+ *
+ * @return 0 or -errno
+ */
+PKGCACHE_PUBLIC int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
+                                   struct pkgcache_error *ret_error);
+
+/** Begins to count anew, for all who use the cache. @return 0; -EACCES, -EROFS, … */
+PKGCACHE_PUBLIC int pkgcache_stats_zero(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* Taking variants out of the cache. Their bytes go at the next clean. */
 #include "cache/slot.h"
 #include "cache/slot_manifest.h"
+#include "cache/stats.h"
 
 #include <string.h>
 
@@ -60,6 +61,14 @@ int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle
         return result;
     result = remove_locked(cache, lock, hash_fd, handle, &view);
     lock_release(lock);
+    if (result == PKGCACHE_REMOVED) {
+        stats_add(cache, STATS_REMOVALS, 1);
+        stats_flush(cache);
+    }
+    if (result == -EPERM || result == -EACCES)
+        return error_set(ret_error, -result,
+                         "cannot remove %s from %s: it is another user's, who can, and so can root",
+                         handle->qualified_name, cache->path);
     if (result < 0)
         return error_set(ret_error, -result, "cannot remove %s from %s: %s", handle->qualified_name,
                          cache->path, strerror(-result));

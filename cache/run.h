@@ -46,12 +46,14 @@ struct addition {
     bool sidecar_staged;
     bool tree_staged; /* copied whole, and the slot for it was lost */
     unsigned losses;
+    bool waited;
     struct slot *slot;
     bool announced;             /* others see the slot */
     struct slot_view condemned; /* a slot whose copier is gone; status NOT_FOUND: none */
     struct copyengine_job *job; /* not NULL: it is among the run's jobs */
     size_t job_place;
-    char *stopped; /* why its job was cancelled; NULL: it was not */
+    char *stopped;     /* why its job was cancelled; NULL: it was not */
+    uint64_t began_ns; /* CLOCK_MONOTONIC; 0: with nothing */
     mode_t root_mode;
     struct timespec root_mtime;
     struct flush_request flush;
@@ -104,6 +106,8 @@ struct run {
     uint64_t space_looked_ns;
     atomic_bool space_is_near; /* its end */
     atomic_ullong woken_ns;    /* CLOCK_MONOTONIC_COARSE; when a job's progress last did */
+    uint64_t copying_since_ns; /* CLOCK_MONOTONIC; 0: nothing was copied */
+    uint64_t copied_until_ns;
 
     struct addition *copied_unplaced; /* when the lock could not be had for them */
 

@@ -98,3 +98,13 @@ int size_find(int hash_fd, const char *name, struct size *ret)
         size_keep(fd, ret); /* where that is possible */
     return result;
 }
+
+int size_find_at(const char *root, struct size *ret)
+{
+    const char *name = strrchr(root, '/') + 1;
+    CLEANUP_FREE char *directory = strndup(root, (size_t)(name - root));
+    if (!directory)
+        return -ENOMEM;
+    CLEANUP_CLOSE int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : size_find(fd, name, ret);
+}

@@ -47,3 +47,6 @@ int size_count(int dirfd, const char *name, struct size *ret);
  * @return        0 or -errno
  */
 int size_find(int hash_fd, const char *name, struct size *ret);
+
+/** The same by the payload's path. @return 0 or -errno */
+int size_find_at(const char *root, struct size *ret);

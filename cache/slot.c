@@ -296,7 +296,15 @@ static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *
         fchmodat(hash_fd, name, (status.st_mode & 07777) | S_IRWXU, 0) == 0 &&
         renameat(hash_fd, name, cache->trash_fd, trash_name) == 0)
         return 0;
-    return -errno;
+    int code = errno;
+    if (code != EACCES && code != EPERM)
+        return -code;
+    /*
+     * Another user's, and only he may move it to another directory. Under a name that nobody looks
+     * at it waits for his clean.
+     */
+    cache_unique_name(SLOT_REMOVED_PREFIX, trash_name, sizeof(trash_name));
+    return renameat(hash_fd, name, hash_fd, trash_name) == 0 ? 0 : -code;
 }
 
 int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,

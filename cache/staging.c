@@ -2,6 +2,7 @@
 #include "cache/staging.h"
 
 #include "cache/file.h"
+#include "cache/share.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -53,6 +54,8 @@ int staging_write(const struct staging *staging, const char *name, const char *t
         openat(staging->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return -errno;
+    const struct stat *root = &staging->cache->root; /* it is going to lie there */
+    share_follow(fd, root, share_file_bits(root->st_mode));
     int result = file_write(fd, text);
     if (result == 0 && durable && fsync(fd) < 0)
         result = -errno;

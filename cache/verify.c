@@ -53,7 +53,7 @@ static int add_slot(struct verification *verification, int hash_fd, const char *
     struct slot_view view;
     if (!slot_name_of_sidecar(file_name, slot_name) ||
         sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0 ||
-        (only && !sidecar_holds(&sidecar, only)) ||
+        (only && !handle_equal(sidecar.handle, only)) ||
         strcmp(sidecar.handle->relative_path, path) != 0)
         return 0;
     slot_look(hash_fd, slot_name, sidecar.fd, &view);

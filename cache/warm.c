@@ -4,6 +4,7 @@
  * with new ones while those under way are small, or known to be large.
  */
 #include "cache/run.h"
+#include "cache/stats.h"
 
 #include "engine/clock.h"
 
@@ -463,6 +464,9 @@ static int run_all(struct run *run, struct pkgcache_result *results)
     drive(run);
     if (run->fatal < 0)
         abort_run(run);
+    if (run->copied_until_ns)
+        stats_add(run->cache, STATS_COPY_NS, run->copied_until_ns - run->copying_since_ns);
+    stats_flush(run->cache);
     return run->fatal;
 }
 

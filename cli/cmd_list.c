@@ -65,13 +65,8 @@ static char *variant_uri(const struct pkgcache_handle *handle)
 static void fill_size(const struct pkgcache_entry *entry, struct row *row)
 {
     struct size size = {entry->bytes, entry->files};
-    const char *slot_name = strrchr(entry->cached_root, '/') + 1;
-    CLEANUP_FREE char *directory = strndup(entry->cached_root, slot_name - entry->cached_root);
-    if (size.bytes == PKGCACHE_NOT_COUNTED && directory) {
-        CLEANUP_CLOSE int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || size_find(fd, slot_name, &size) < 0)
-            return; /* gone by now */
-    }
+    if (size.bytes == PKGCACHE_NOT_COUNTED && size_find_at(entry->cached_root, &size) < 0)
+        return; /* gone by now */
     if (asprintf(&row->cells[COLUMN_SIZE], "%" PRIu64, size.bytes) < 0)
         row->cells[COLUMN_SIZE] = NULL;
     if (asprintf(&row->cells[COLUMN_FILES], "%" PRIu64, size.files) < 0)

@@ -1,0 +1,73 @@
+/* Records of use beside the sidecars. */
+#include "cache/used.h"
+
+#include "cache/file.h"
+#include "cache/names.h"
+#include "cache/share.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { NAME_SIZE = 24 };
+
+static const char *name_of(ino_t inode, char ret[static NAME_SIZE])
+{
+    snprintf(ret, NAME_SIZE, "%llu", (unsigned long long)inode);
+    return ret;
+}
+
+/* Only where there is a .sys: those who look make no cache of a directory. */
+static int open_directory(const struct pkgcache *cache, bool make)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    CLEANUP_CLOSE int sys_fd = openat(cache->fd, ".sys", flags);
+    if (sys_fd < 0)
+        return -errno;
+    if (make)
+        return share_open_or_make(sys_fd, "used", &cache->root,
+                                  share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX);
+    int fd = openat(sys_fd, "used", flags);
+    return fd < 0 ? -errno : fd;
+}
+
+void used_record(struct pkgcache *cache, const struct slot_view *view)
+{
+    char name[NAME_SIZE];
+    if (!view->touch_refused)
+        return;
+    CLEANUP_CLOSE int fd = -1;
+    CLEANUP_CLOSE int directory = open_directory(cache, true);
+    name_of(view->sidecar_inode, name);
+    if (directory >= 0 && utimensat(directory, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+        file_make(directory, name, "", &fd);
+}
+
+struct timespec used_last(const struct pkgcache *cache, const struct slot_view *view)
+{
+    char path[NAME_SIZE + sizeof(".sys/used/")];
+    char name[NAME_SIZE];
+    struct stat status;
+    snprintf(path, sizeof(path), ".sys/used/%s", name_of(view->sidecar_inode, name));
+    if (fstatat(cache->fd, path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return view->last_used;
+    bool newer = status.st_mtim.tv_sec > view->last_used.tv_sec ||
+                 (status.st_mtim.tv_sec == view->last_used.tv_sec &&
+                  status.st_mtim.tv_nsec > view->last_used.tv_nsec);
+    return newer ? status.st_mtim : view->last_used;
+}
+
+void used_clean(struct pkgcache *cache, uint64_t age_s)
+{
+    struct names names;
+    struct stat status;
+    CLEANUP_CLOSE int directory = open_directory(cache, false);
+    if (directory < 0 || names_open(&names, directory) < 0)
+        return;
+    time_t now = time(NULL);
+    for (const char *name; (name = names_next(&names));)
+        if (name[strspn(name, "0123456789")] == '\0' &&
+            fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (uint64_t)MAX(now - status.st_mtim.tv_sec, (time_t)0) > age_s)
+            unlinkat(directory, name, 0);
+    names_close(&names);
+}
