@@ -12,6 +12,8 @@ enum {
     COMMAND_CLEAN = 1 << 5,
     COMMAND_COPY = 1 << 6,
     COMMAND_VERIFY = 1 << 7,
+    COMMAND_STATS = 1 << 10,
+    COMMAND_LOGS = 1 << 11,
 };
 
 int cmd_warm(struct options *options);
@@ -21,4 +23,6 @@ int cmd_list(struct options *options);
 int cmd_remove(struct options *options);
 int cmd_clean(struct options *options);
 int cmd_verify(struct options *options);
+int cmd_stats(struct options *options);
+int cmd_logs(struct options *options);
 int cmd_copy(struct options *options);

@@ -26,6 +26,9 @@ static const struct command commands[] = {
      cmd_clean},
     {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
      COMMAND_VERIFY, 0, -1, cmd_verify},
+    {"stats", "", "hits, misses, copies, time saved; size and room", COMMAND_STATS, 0, 0,
+     cmd_stats},
+    {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs},
     {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
 };
 
@@ -58,6 +61,10 @@ enum option_id {
     OPTION_MANIFEST,
     OPTION_OWNER,
     OPTION_SET_ID,
+    OPTION_FORMAT,
+    OPTION_ZERO,
+    OPTION_FOLLOW = 'f',
+    OPTION_LINES = 'n',
 };
 
 static const struct {
@@ -94,6 +101,10 @@ static const struct {
      "write what the copy consists of into FILE"},
     {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep users and groups (as root)"},
     {"set-id", OPTION_SET_ID, COMMAND_COPY, NULL, "keep set-user-ID and set-group-ID bits"},
+    {"format", OPTION_FORMAT, COMMAND_STATS, "FORMAT", "text, json or prometheus"},
+    {"zero", OPTION_ZERO, COMMAND_STATS, NULL, "print, and begin to count anew"},
+    {"follow", OPTION_FOLLOW, COMMAND_LOGS, NULL, "go on with what is added"},
+    {"lines", OPTION_LINES, COMMAND_LOGS, "N", "the last N lines (all; with -f: 10)"},
 };
 
 static void print_options(unsigned mask, bool common)
@@ -210,6 +221,31 @@ static int read_lease(struct options *options, const char *text)
     return -1;
 }
 
+static int read_format(struct options *options, const char *text)
+{
+    static const char *const words[] = {"text", "json", "prometheus"};
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        if (strcmp(text, words[i]) == 0) {
+            options->format = (enum format)(FORMAT_TEXT + i);
+            return -1;
+        }
+    return output_error(options, EXIT_USAGE, EINVAL,
+                        "--format: \"%s\" is not text, json or prometheus", text);
+}
+
+static int read_lines(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long lines = strtoull(text, &end, 10);
+    options->lines_given = true;
+    options->lines = (size_t)lines;
+    if (*text >= '0' && *text <= '9' && !*end && errno == 0)
+        return -1;
+    return output_error(options, EXIT_USAGE, EINVAL, "--lines: \"%s\" is not a number of lines",
+                        text);
+}
+
 /* One option that is no setting. Returns an exit code, or -1: go on. */
 static int read_option(struct options *options, int id, const char *text)
 {
@@ -265,6 +301,16 @@ static int read_option(struct options *options, int id, const char *text)
     case OPTION_SET_ID:
         options->set_id = true;
         return -1;
+    case OPTION_FORMAT:
+        return read_format(options, text);
+    case OPTION_ZERO:
+        options->zero = true;
+        return -1;
+    case OPTION_FOLLOW:
+        options->follow = true;
+        return -1;
+    case OPTION_LINES:
+        return read_lines(options, text);
     default:
         return EXIT_USAGE;
     }
@@ -278,7 +324,7 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int check_command(struct options *options, unsigned used, bool help)
+static int check_command(struct options *options, uint64_t used, bool help)
 {
     if (options->argument_count == 0) {
         if (help) {
@@ -301,7 +347,7 @@ static int check_command(struct options *options, unsigned used, bool help)
     options->arguments++;
     options->argument_count--;
     for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
-        if (used & 1U << i && !(option_table[i].commands & command->flag))
+        if (used & 1ULL << i && !(option_table[i].commands & command->flag))
             return output_error(options, EXIT_USAGE, EINVAL, "%s: --%s is not an option of it",
                                 name, option_table[i].name);
     if (options->argument_count < command->arguments_min ||
@@ -351,14 +397,14 @@ static int refuse_abbreviation(const struct options *options, char **argv,
 }
 
 /* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
-static int read_options(int argc, char **argv, struct options *options, unsigned *ret_used)
+static int read_options(int argc, char **argv, struct options *options, uint64_t *ret_used)
 {
     struct option table[ARRAY_LENGTH(option_table) + SETTING_COUNT + 1];
     struct pkgcache_error error;
     fill_getopt_table(table);
     opterr = 0;
     int place = -1; /* in the table; a letter leaves it */
-    for (int id; (id = getopt_long(argc, argv, ":hvq", table, &place)) != -1; place = -1) {
+    for (int id; (id = getopt_long(argc, argv, ":hvqfn:", table, &place)) != -1; place = -1) {
         if (id == '?' || id == ':')
             return refuse_option(options, id, argv);
         int refused = place >= 0 ? refuse_abbreviation(options, argv, &table[place]) : -1;
@@ -372,7 +418,7 @@ static int read_options(int argc, char **argv, struct options *options, unsigned
         }
         for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
             if ((int)option_table[i].id == id)
-                *ret_used |= 1U << i;
+                *ret_used |= 1ULL << i;
         if (id == OPTION_VERSION) {
             printf("pkgcache %s\n", PKGCACHE_VERSION);
             return output_end(options, EXIT_DONE);
@@ -388,11 +434,11 @@ static int read_options(int argc, char **argv, struct options *options, unsigned
 }
 
 /* Whether an option of the table was used. */
-static bool is_used(unsigned used, enum option_id id)
+static bool is_used(uint64_t used, enum option_id id)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
         if (option_table[i].id == id)
-            return used & 1U << i;
+            return used & 1ULL << i;
     return false;
 }
 
@@ -408,7 +454,7 @@ static bool asks_for_json(char **argv)
 int options_read(int argc, char **argv, struct options *ret)
 {
     struct pkgcache_error error;
-    unsigned used = 0;
+    uint64_t used = 0;
     *ret = (struct options){.touch = true, .json = asks_for_json(argv)};
     unsetenv("POSIXLY_CORRECT"); /* options may stand behind the command, whatever else does not */
     int code = read_options(argc, argv, ret, &used);

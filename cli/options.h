@@ -12,6 +12,9 @@ enum when {
     WHEN_JSON, /* of --progress */
 };
 
+/** How stats prints. */
+enum format { FORMAT_DEFAULT, FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
+
 struct options;
 
 /** A command: one file cmd_NAME.c each. */
@@ -49,6 +52,11 @@ struct options {
     const char *manifest;
     bool owner;
     bool set_id;
+    enum format format;
+    bool zero;
+    bool follow;
+    bool lines_given;
+    size_t lines;
 };
 
 /**
