@@ -1,6 +1,7 @@
 /* Opening a cache: its directories, made as rez makes them. Knows nothing of variants. */
 #include "cache/cache.h"
 
+#include "cache/recall.h"
 #include "cache/share.h"
 #include "cache/stats.h"
 
@@ -191,6 +192,7 @@ void pkgcache_close(struct pkgcache *cache)
         return;
     copyengine_free(cache->engine);
     stats_close(cache);
+    recall_free(cache);
     int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd, cache->log_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         cleanup_close_fd(&fds[i]);
@@ -300,22 +302,27 @@ static int open_name_by_name(const struct pkgcache *cache, const char *path, boo
     return steal_fd(&fd);
 }
 
+int cache_open_below(const struct pkgcache *cache, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)flags,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, cache->fd, path, &how, sizeof(how));
+    if (fd < 0 &&
+        (errno == EPERM || errno == EAGAIN)) /* a sandbox; something was moved meanwhile */
+        return -ENOSYS;
+    return fd >= 0 ? (int)fd : -errno;
+}
+
 int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                               bool create)
 {
-    struct open_how how = {.flags = (uint64_t)directory_flags,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     if (create)
         return open_name_by_name(cache, handle->relative_path, true);
-    long fd = syscall(SYS_openat2, cache->fd, handle->relative_path, &how, sizeof(how));
-    int code = fd < 0 ? errno : 0;
-    if (code == ENOSYS || code == EPERM || code == EAGAIN) {
+    int fd = cache_open_below(cache, handle->relative_path, directory_flags);
+    if (fd == -ENOSYS)
         fd = open_name_by_name(cache, handle->relative_path, false);
-        code = fd < 0 ? (int)-fd : 0;
-    }
-    if (code == ELOOP || code == ENOTDIR) /* no directory of ours: nothing is cached there */
-        code = ENOENT;
-    return code ? -code : (int)fd;
+    /* no directory of ours: nothing is cached there */
+    return fd == -ELOOP || fd == -ENOTDIR ? -ENOENT : fd;
 }
 
 char *cache_payload_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,

@@ -20,6 +20,7 @@ struct pkgcache {
     struct owner self; /* this process */
     struct pkgcache_options options;
     struct copyengine *engine; /* NULL until something is copied or deleted */
+    struct recall *recall;     /* NULL until something is found */
     struct stats *stats;       /* NULL until something is counted */
 };
 
@@ -46,6 +47,14 @@ int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
  */
 int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                               bool create);
+
+/**
+ * Opens what a path in the cache names, without following any symbolic link.
+ *
+ * @param flags of open(2)
+ * @return      a descriptor, or -errno; -ENOSYS: not on this kernel, go name by name
+ */
+int cache_open_below(const struct pkgcache *cache, const char *path, int flags);
 
 /** The path of a slot's payload, allocated; NULL for want of memory. */
 char *cache_payload_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,

@@ -1,5 +1,6 @@
 /* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
 #include "cache/names.h"
+#include "cache/recall.h"
 #include "cache/size.h"
 #include "cache/slot.h"
 #include "cache/stats.h"
@@ -20,16 +21,26 @@ static int write_path(const struct pkgcache *cache, const struct pkgcache_handle
     return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
 }
 
+/* Finds the slot of a variant, wherever it is. */
+static int find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                struct slot_view *ret)
+{
+    if (recall_find(cache, handle, touch, ret))
+        return 0;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, ret);
+    if (result == 0 && ret->status == PKGCACHE_FOUND)
+        recall_note(cache, handle, ret->name);
+    return result == -ENOENT ? 0 : result;
+}
+
 int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
                       char *buffer, size_t size, struct pkgcache_error *ret_error)
 {
     struct slot_view view = {.status = PKGCACHE_NOT_FOUND};
     if (size > 0)
         *buffer = '\0';
-    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
-    int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, &view);
-    if (result == -ENOENT)
-        result = 0;
+    int result = find(cache, handle, touch, &view);
     if (result == 0 && view.status == PKGCACHE_FOUND) {
         result = write_path(cache, handle, view.name, buffer, size);
         used_record(cache, &view);

@@ -96,50 +96,48 @@ int sidecar_read(int dirfd, const char *name, struct sidecar *ret_sidecar,
     return error_set(error, -result, "sidecar %s: %s", quoted, inner.message);
 }
 
-/* Reads until the end, or until the buffer is full. */
-static ssize_t read_some(int fd, char *buffer, size_t size)
-{
-    size_t length = 0;
-    while (length < size) {
-        ssize_t got = read(fd, buffer + length, size - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    return (ssize_t)length;
-}
-
-static bool large_sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle,
-                                int *ret_fd)
-{
-    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
-    if (sidecar_read(dirfd, name, &sidecar, NULL) < 0 || !handle_equal(sidecar.handle, handle))
-        return false;
-    *ret_fd = steal_fd(&sidecar.fd);
-    return true;
-}
-
-bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd)
+/*
+ * One read is enough: whoever gets less than a regular file holds gets no JSON, too. So what is no
+ * JSON, or may be longer than the buffer, is read again, by those who take their time.
+ */
+static int look_at_file(int fd, const struct pkgcache_handle *handle, bool *ret_holds)
 {
     char text[USUAL_TEXT];
     _Alignas(max_align_t) char room[USUAL_DOCUMENT];
     CLEANUP_JSON struct json_document *document = NULL;
-    CLEANUP_CLOSE int fd =
-        openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read_some(fd, text, sizeof(text));
-    if (length < 0)
+    ssize_t length = read(fd, text, sizeof(text));
+    if (length < 0 || length == (ssize_t)sizeof(text))
+        return -EAGAIN;
+    int result = json_parse_in(room, sizeof(room), text, (size_t)length, &document, NULL);
+    if (result == 0)
+        *ret_holds = handle_equals_json(handle, json_member(document->root, "handle"));
+    return result;
+}
+
+bool sidecar_file_holds(int fd, const struct pkgcache_handle *handle)
+{
+    bool holds = false;
+    return look_at_file(fd, handle, &holds) == 0 && holds;
+}
+
+bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd)
+{
+    bool holds = false;
+    CLEANUP_CLOSE int fd = openat(dirfd, name, SIDECAR_OPEN_FLAGS);
+    if (fd < 0)
         return false;
-    if (length == sizeof(text))
-        return large_sidecar_holds(dirfd, name, handle, ret_fd);
-    if (json_parse_in(room, sizeof(room), text, (size_t)length, &document, NULL) < 0 ||
-        !handle_equals_json(handle, json_member(document->root, "handle")))
-        return false;
-    *ret_fd = steal_fd(&fd);
-    return true;
+    if (look_at_file(fd, handle, &holds) < 0) {
+        CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+        holds =
+            sidecar_read(dirfd, name, &sidecar, NULL) == 0 && handle_equal(sidecar.handle, handle);
+        if (holds) { /* that file, whatever the first was */
+            cleanup_close_fd(&fd);
+            fd = steal_fd(&sidecar.fd);
+        }
+    }
+    if (holds)
+        *ret_fd = steal_fd(&fd);
+    return holds;
 }
 
 void sidecar_clear(struct sidecar *sidecar)

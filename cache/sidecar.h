@@ -61,6 +61,15 @@ int sidecar_read(int dirfd, const char *name, struct sidecar *ret_sidecar,
  */
 bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd);
 
+/** How sidecars are opened to be looked at: no link is followed, no fifo waited for. */
+#define SIDECAR_OPEN_FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/**
+ * The same for an open sidecar, in one look: no is also the answer to one that is too large for
+ * that, or that came in pieces.
+ */
+bool sidecar_file_holds(int fd, const struct pkgcache_handle *handle);
+
 /** Frees what a sidecar owns, and makes it SIDECAR_INIT. */
 void sidecar_clear(struct sidecar *sidecar);
 

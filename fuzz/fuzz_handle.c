@@ -49,6 +49,7 @@ static void check_accepted(const struct pkgcache_handle *handle)
     FUZZ_CHECK(strcmp(handle->relative_path, again->relative_path) == 0);
 
     FUZZ_CHECK(json_parse(text.bytes, text.length, &document, NULL) == 0);
+    FUZZ_CHECK(handle_equals_json(handle, document->root));
     FUZZ_CHECK(handle_hash_json(document->root, sha1, &path) == 0);
     FUZZ_CHECK(strcmp(path.bytes, handle->relative_path) == 0);
 
@@ -74,7 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int result = handle_from_json(document->root, &handle, &error);
     FUZZ_CHECK(result == -error.code && (result == 0) == (handle != NULL));
     FUZZ_CHECK(result == 0 || (result == -EINVAL && error.message[0]));
-    if (result == 0)
+    if (result == 0) {
+        FUZZ_CHECK(handle_equals_json(handle, document->root));
         check_accepted(handle);
+    }
     return 0;
 }

@@ -71,6 +71,7 @@ static void check_vector(struct json *vector, size_t *accepted)
     bool ours = readable && !json_member(variables, "extra") && !json_member(variables, "ext");
     cr_expect(result == (ours ? 0 : -EINVAL), "%s: %d %s", label, result, error.message);
     if (result == 0) {
+        cr_expect(handle_equals_json(handle, handle_json), "%s", label);
         expect_accepted(handle, read_back);
         (*accepted)++;
     }
@@ -109,6 +110,11 @@ Test(handle, equality_is_that_of_the_parts)
                                 others[i].index, &b, NULL) == 0);
         cr_expect(handle_equal(a, b) == others[i].equal, "%zu", i);
         cr_expect(handle_equal(b, a) == others[i].equal, "%zu", i);
+        CLEANUP_TEXT struct text text = {0};
+        CLEANUP_JSON struct json_document *document = NULL;
+        handle_to_json(&text, b);
+        cr_assert(json_parse(text.bytes, text.length, &document, NULL) == 0);
+        cr_expect(handle_equals_json(a, document->root) == others[i].equal, "%zu", i);
     }
 }
 
@@ -146,6 +152,11 @@ static void expect_refused(const char *text, const char *message)
 {
     struct pkgcache_handle *handle = NULL;
     struct pkgcache_error error = {0};
+    CLEANUP_HANDLE struct pkgcache_handle *some = NULL;
+    CLEANUP_JSON struct json_document *document = NULL;
+    cr_assert(handle_create("/svr", "foo", NULL, HANDLE_NO_INDEX, &some, NULL) == 0);
+    if (json_parse(text, strlen(text), &document, NULL) == 0)
+        cr_expect(!handle_equals_json(some, document->root), "%s", text);
     int result = handle_parse(text, strlen(text), &handle, &error);
     cr_expect(result == -EINVAL, "%s: %d", text, result);
     cr_expect(handle == NULL);

@@ -2,6 +2,7 @@
 #include "cache/sidecar.h"
 #include "tests/unit/vectors.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #define HANDLE                                                                            \
@@ -64,16 +65,49 @@ Test(sidecar, writes_what_rez_writes_and_one_member_more)
     expect_root(text.bytes, "/a\xff");
 }
 
+/* Whether a sidecar with this text is taken for the handle's. */
+static bool holds(const char *text, const struct pkgcache_handle *handle)
+{
+    char directory[] = "/tmp/pkgcache-test-XXXXXX";
+    cr_assert(mkdtemp(directory));
+    CLEANUP_CLOSE int dirfd = open(directory, O_RDONLY | O_DIRECTORY);
+    CLEANUP_CLOSE int fd = openat(dirfd, "a.json", O_WRONLY | O_CREAT, 0600);
+    CLEANUP_CLOSE int sidecar_fd = -1;
+    cr_assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    bool result = sidecar_holds(dirfd, "a.json", handle, &sidecar_fd);
+    cr_expect(result == (sidecar_fd >= 0));
+    cr_expect(!sidecar_holds(dirfd, "b.json", handle, &sidecar_fd));
+    unlinkat(dirfd, "a.json", 0);
+    rmdir(directory);
+    return result;
+}
+
 Test(sidecar, holds_its_handle_only)
 {
-    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
-    cr_assert(parse("{\"handle\": " HANDLE "}", &sidecar, NULL) == 0);
     CLEANUP_HANDLE struct pkgcache_handle *same = NULL;
     CLEANUP_HANDLE struct pkgcache_handle *other = NULL;
     cr_assert(handle_create("/svr/packages", "foo", "1.0.0", -1, &same, NULL) == 0);
     cr_assert(handle_create("/svr/packages", "foo", "1.0.0", 0, &other, NULL) == 0);
-    cr_expect(sidecar_holds(&sidecar, same));
-    cr_expect(!sidecar_holds(&sidecar, other));
+    cr_expect(holds("{\"handle\": " HANDLE "}", same));
+    cr_expect(!holds("{\"handle\": " HANDLE "}", other));
+    cr_expect(!holds("{\"handle\": " HANDLE, same));
+    cr_expect(!holds("", same));
+    cr_expect(!holds("{}", same));
+}
+
+/* More than a look-up keeps room for on the stack: of the text, and of its values. */
+Test(sidecar, holds_its_handle_whatever_its_size)
+{
+    CLEANUP_HANDLE struct pkgcache_handle *same = NULL;
+    cr_assert(handle_create("/svr/packages", "foo", "1.0.0", -1, &same, NULL) == 0);
+    for (size_t count = 0; count < 3000; count = count * 3 / 2 + 7) {
+        CLEANUP_TEXT struct text text = {0};
+        text_append_string(&text, "{\"handle\": " HANDLE ", \"data\": [1");
+        for (size_t i = 0; i < count; i++)
+            text_append_string(&text, ",1");
+        text_append_string(&text, "]}");
+        cr_expect(holds(text.bytes, same), "%zu", count);
+    }
 }
 
 static void expect_refused(const char *text, int code, const char *message)
