@@ -21,7 +21,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LOOK_UPS = 20000, WARM_UP = 2000 };
+enum {
+    LOOK_UPS = 20000,
+    MEDIAN = LOOK_UPS / 2,
+    PERCENTILE_99 = LOOK_UPS / 100 * 99,
+    WARM_UP = 2000
+};
 
 static void die(const char *what)
 {
@@ -85,8 +90,8 @@ static void measure(struct pkgcache *cache, struct pkgcache_handle **handles, si
     }
     qsort(times, LOOK_UPS, sizeof(times[0]), compare);
     printf("%8zu variants, %-12s median %5.2f us, 99 %% %6.2f us\n", count,
-           touch ? "touched:" : "not touched:", (double)times[LOOK_UPS / 2] / 1000,
-           (double)times[LOOK_UPS * 99 / 100] / 1000);
+           touch ? "touched:" : "not touched:", (double)times[MEDIAN] / 1000,
+           (double)times[PERCENTILE_99] / 1000);
 }
 
 static void run(const char *directory, size_t count)
