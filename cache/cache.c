@@ -163,6 +163,7 @@ int pkgcache_open(const char *path, const struct pkgcache_options *options, bool
         return error_set(ret_error, EINVAL, "cache %s: options of a newer library, or of no size",
                          path);
     }
+    pthread_mutex_init(&cache->look_up_lock, NULL);
     if (cache->options.stall_grace_s == 0)
         cache->options.stall_grace_s = DEFAULT_STALL_GRACE_S;
     if (cache->options.lock_timeout_s == 0)
@@ -196,6 +197,7 @@ void pkgcache_close(struct pkgcache *cache)
     int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd, cache->log_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         cleanup_close_fd(&fds[i]);
+    pthread_mutex_destroy(&cache->look_up_lock);
     free(cache->path);
     free((char *)cache->options.local_packages_path);
     free((char *)cache->options.temporary_path);

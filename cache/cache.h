@@ -6,6 +6,7 @@
 #include "cache/lock.h"
 #include "cache/owner.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 struct pkgcache {
@@ -19,9 +20,10 @@ struct pkgcache {
     struct stat root;  /* of fd, when it was opened: what is made in it follows its mode */
     struct owner self; /* this process */
     struct pkgcache_options options;
-    struct copyengine *engine; /* NULL until something is copied or deleted */
-    struct recall *recall;     /* NULL until something is found */
-    struct stats *stats;       /* NULL until something is counted */
+    struct copyengine *engine;    /* NULL until something is copied or deleted */
+    pthread_mutex_t look_up_lock; /* for the next two: any number of threads may look up */
+    struct recall *recall;        /* NULL until something is found */
+    struct stats *stats;          /* NULL until something is counted */
 };
 
 /**

@@ -35,14 +35,28 @@ static uint32_t hash_of(const struct pkgcache_handle *handle)
 void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
                  const char *slot_name)
 {
+    struct place place = {.hash = hash_of(handle)};
+    if (strlen(slot_name) >= SLOT_MAX)
+        return;
+    strcpy(place.slot, slot_name);
+    pthread_mutex_lock(&cache->look_up_lock);
     if (!cache->recall)
         cache->recall = calloc(1, sizeof(*cache->recall));
-    if (!cache->recall || strlen(slot_name) >= SLOT_MAX)
-        return;
+    if (cache->recall)
+        cache->recall->places[place.hash % PLACES] = place;
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
+/* Returns false when nothing is remembered of a handle. */
+static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle, struct place *ret)
+{
     uint32_t hash = hash_of(handle);
-    struct place *place = &cache->recall->places[hash % PLACES];
-    place->hash = hash;
-    strcpy(place->slot, slot_name);
+    *ret = (struct place){0};
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (cache->recall)
+        *ret = cache->recall->places[hash % PLACES];
+    pthread_mutex_unlock(&cache->look_up_lock);
+    return ret->hash == hash && *ret->slot;
 }
 
 /* The state of a name of the slot, or -errno. */
@@ -59,11 +73,10 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
 {
     char path[PATH_SIZE];
     struct stat status;
-    uint32_t hash = hash_of(handle);
-    const struct place *place = cache->recall ? &cache->recall->places[hash % PLACES] : NULL;
-    if (!place || place->hash != hash || !*place->slot)
+    struct place place;
+    if (!recall(cache, handle, &place))
         return false;
-    const char *slot = place->slot;
+    const char *slot = place.slot;
     snprintf(path, sizeof(path), "%s/%s.json", handle->relative_path, slot);
     CLEANUP_CLOSE int fd = cache_open_below(cache, path, SIDECAR_OPEN_FLAGS);
     if (fd < 0 || !sidecar_file_holds(fd, handle) ||

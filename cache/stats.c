@@ -184,7 +184,8 @@ static void write_down(struct stats *stats)
         memset(stats->pending, 0, sizeof(stats->pending));
 }
 
-void stats_flush(struct pkgcache *cache)
+/* With the cache's look_up_lock held, as all that has a `struct stats`. */
+static void flush(struct pkgcache *cache)
 {
     struct stats *stats = cache->stats;
     if (!stats || stats->sys_fd < 0 ||
@@ -197,6 +198,13 @@ void stats_flush(struct pkgcache *cache)
         }
     stats->look_ups = 0;
     stats->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+void stats_flush(struct pkgcache *cache)
+{
+    pthread_mutex_lock(&cache->look_up_lock);
+    flush(cache);
+    pthread_mutex_unlock(&cache->look_up_lock);
 }
 
 static struct stats *stats_of(struct pkgcache *cache)
@@ -214,15 +222,17 @@ static struct stats *stats_of(struct pkgcache *cache)
 
 void stats_add(struct pkgcache *cache, enum stats_counter counter, uint64_t amount)
 {
+    bool is_look_up = counter == STATS_HITS || counter == STATS_MISSES;
+    pthread_mutex_lock(&cache->look_up_lock);
     struct stats *stats = stats_of(cache);
-    if (!stats)
-        return;
-    stats->pending[counter] += amount;
-    if (counter != STATS_HITS && counter != STATS_MISSES)
-        return; /* whoever does more than to look flushes when it is done */
-    if (++stats->look_ups >= LOOK_UPS_AT_ONCE ||
-        clock_ns(CLOCK_MONOTONIC_COARSE) - stats->flushed_ns > NS_PER_S)
-        stats_flush(cache);
+    if (stats)
+        stats->pending[counter] += amount;
+    /* Whoever does more than to look flushes when it is done. */
+    if (stats && is_look_up &&
+        (++stats->look_ups >= LOOK_UPS_AT_ONCE ||
+         clock_ns(CLOCK_MONOTONIC_COARSE) - stats->flushed_ns > NS_PER_S))
+        flush(cache);
+    pthread_mutex_unlock(&cache->look_up_lock);
 }
 
 void stats_close(struct pkgcache *cache)
@@ -259,13 +269,16 @@ static int read_file(struct pkgcache *cache, int flags, int *ret_fd, struct head
                      struct stats_totals *ret)
 {
     *ret = (struct stats_totals){0};
-    stats_flush(cache);
+    pthread_mutex_lock(&cache->look_up_lock);
+    flush(cache);
     const struct stats *stats = stats_of(cache);
+    int sys_fd = stats ? stats->sys_fd : -1;
+    pthread_mutex_unlock(&cache->look_up_lock);
     if (!stats)
         return -ENOMEM;
-    CLEANUP_CLOSE int fd = stats->sys_fd < 0 ? -ENOENT
-                           : flags == O_RDWR ? open_or_make(stats->sys_fd)
-                                             : open_file(stats->sys_fd, flags);
+    CLEANUP_CLOSE int fd = sys_fd < 0        ? -ENOENT
+                           : flags == O_RDWR ? open_or_make(sys_fd)
+                                             : open_file(sys_fd, flags);
     if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || (fd >= 0 && !header_read(fd, ret_header)))
         return 1; /* nothing was counted; the next who counts sets it aside */
     if (fd < 0)
