@@ -62,14 +62,14 @@ class Living(LockTest):
     """A lock whose holder is alive, or may be, is never broken."""
 
     def test_ten_warms_give_up(self):
-        """Each exits 5 within 12 s and names the holder."""
+        """Each exits 5 when its time is over (10 s; here much later at worst), and names the holder."""
         holder, unique = self.start_holder()
         since = time.monotonic()
         processes = [self.start_warm() for _ in range(10)]
         for process in processes:
             result = support.finish(process, since=since)
             self.assert_refused(result, LOCKED, about=[holder.pid, os.path.basename(unique)])
-            self.assertLess(result.seconds, 12 / min(1, support.SCALE))
+            self.assertLess(result.seconds, 30 / min(1, support.SCALE))
         self.assertEqual(os.stat(unique).st_nlink, 2)
         for variant in self.variants:
             self.assertEqual(rezlike.look(self.cache, variant.handle)[0], 'NOT_FOUND')
