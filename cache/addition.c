@@ -2,6 +2,7 @@
  * One variant, from the first look to its commit. Every step that changes what others see is done
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
+#include "cache/heal.h"
 #include "cache/log.h"
 #include "cache/refusal.h"
 #include "cache/run.h"
@@ -278,6 +279,14 @@ bool addition_reserve(struct addition *addition, const struct lock *lock)
     struct run *run = addition->run;
     CLEANUP_CLOSE int hash_fd =
         cache_open_hash_directory(run->cache, addition->variant->handle, true);
+    if (hash_fd == -ENOTDIR) {
+        addition_finish(addition, PKGCACHE_FAILED,
+                        "%s/%s: it, or what it is in, is no directory; move that away",
+                        run->cache->path, addition->variant->handle->relative_path);
+        return false;
+    }
+    if (hash_fd >= 0)
+        heal_directory(run->cache, lock, hash_fd, name_of(addition));
     int result = hash_fd < 0 ? hash_fd : make_room(addition, lock, hash_fd);
     if (result == 0)
         result =
@@ -408,6 +417,21 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
 }
 
 /*
+ * Whether a copy has not beaten for the grace time while we watched. Says the same as the times of
+ * its .copying, and is right also when they are in the future, because somebody set the clock back.
+ */
+static bool was_seen_to_stall(struct addition *addition, const struct slot_view *view)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    if (same_copy(view, &addition->waited_for))
+        return now_ns - addition->waited_since_ns >
+               addition->run->cache->options.stall_grace_s * NS_PER_S;
+    addition->waited_for = *view;
+    addition->waited_since_ns = now_ns;
+    return false;
+}
+
+/*
  * What to do about a slot that another process fills.
  *
  * @return true: it is condemned, take it over; false: the addition waits, or is finished
@@ -421,10 +445,14 @@ static bool judge_other(struct addition *addition, int hash_fd, const struct slo
                          "its copy stalled in another process, and --stalled is report");
         return false;
     }
-    if (slot_copier_is_gone(run->cache, hash_fd, view, &owner))
+    if (slot_copier_is_gone(run->cache, hash_fd, view, &owner) || was_seen_to_stall(addition, view))
         return true;
     if (run->warm->no_wait) {
-        finish_with_slot(addition, view->status, view->name, "another process copies it");
+        char reason[256] = "another process copies it";
+        if (owner.pid)
+            snprintf(reason, sizeof(reason), "process %d (%s on host %s) copies it", owner.pid,
+                     owner.command, owner.host);
+        finish_with_slot(addition, view->status, view->name, reason);
         return false;
     }
     if (addition->waiter.directory < 0) {

@@ -84,6 +84,24 @@ static void inherit(const struct pkgcache *cache)
         fsetxattr(cache->staging_fd, default_acl, acl, (size_t)size, 0);
 }
 
+static int explain_directory(const struct pkgcache *cache, const char *name, bool top, int code,
+                             struct pkgcache_error *error)
+{
+    const char *below = top ? "" : ".sys/";
+    if (code == ENOENT && top)
+        return error_set(error, code,
+                         "cache %s: it is none: it has no directory .sys, which rez and pkgcache "
+                         "make in a cache",
+                         cache->path);
+    if (code == ENOTDIR || code == ELOOP)
+        return error_set(error, code,
+                         "cache: %s/%s%s is no directory (links are not followed there); move it "
+                         "away, and it is made anew",
+                         cache->path, below, name);
+    return error_set(error, code, "cache %s: cannot make or open its directory %s%s: %s%s",
+                     cache->path, below, name, strerror(code), error_advice(code));
+}
+
 /*
  * Opens the directories under .sys; makes them if they are missing, or passes over them. What a
  * sticky cache keeps its users from, taking away each other's files, they have to do in .sys: the
@@ -116,14 +134,8 @@ static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_e
             share_follow(fd, &cache->root, directories[i].bits);
         }
         *directories[i].fd = fd >= 0 ? fd : -1;
-        if (code == ENOENT && !make && i == 0)
-            return error_set(error, code,
-                             "cache %s: it is none: it has no directory .sys, which rez and "
-                             "pkgcache make in a cache",
-                             cache->path);
-        if (code != 0 && !(code == ENOENT && !make))
-            return error_set(error, code, "cache %s: cannot make or open its directory %s: %s%s",
-                             cache->path, name, strerror(code), error_advice(code));
+        if (code != 0 && (make || code != ENOENT || i == 0))
+            return explain_directory(cache, name, i == 0, code, error);
     }
     return 0;
 }

@@ -6,6 +6,7 @@
  * slots goes on where the last one stopped (clean_state.h): so all is reached in the end.
  */
 #include "cache/cleaning.h"
+#include "cache/damage.h"
 #include "cache/lease.h"
 #include "cache/log.h"
 #include "cache/names.h"
@@ -248,11 +249,9 @@ static bool staging_is_foreign(const struct pkgcache *cache, const char *name)
 static bool owner_has_left(const struct pkgcache *cache, const char *owner_name)
 {
     struct owner_file file;
-    CLEANUP_CLOSE int fd =
-        openat(cache->staging_fd, owner_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
+    if (owner_file_find(cache->staging_fd, owner_name, &cache->self, cache->options.stall_grace_s,
+                        &file) < 0)
         return false;
-    owner_file_look(fd, &cache->self, cache->options.stall_grace_s, &file);
     return file.state == OWNER_GONE || (file.state == OWNER_UNKNOWN && file.overdue);
 }
 
@@ -280,14 +279,6 @@ static int clean_staging(struct cleaning *cleaning)
     return result;
 }
 
-/* Whether a slot may have this name: rez's are letters, and so are ours. Others are nobody's to
- * take. */
-static bool is_slot_name(const char *name)
-{
-    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz");
-    return length > 0 && length < SLOT_NAME_MAX && name[length] == '\0';
-}
-
 /* Whether a directory may be a hash directory: NAME/VERSION/ and four hexadecimal digits. */
 static bool is_hash_directory(const char *path)
 {
@@ -295,79 +286,27 @@ static bool is_hash_directory(const char *path)
     return hash && strspn(hash + 1, "0123456789abcdef") == 4 && hash[5] == '\0';
 }
 
-/* The slot that a name in a hash directory belongs to; false: to none. */
-static bool slot_name_of(const struct names *names, const char *file_name,
-                         char ret[static SLOT_NAME_MAX])
+/* What rezes that were killed while they waited for the lock have left beside it. */
+static int clean_waiters(struct cleaning *cleaning)
 {
-    static const char copying[] = ".copying-";
-    const char *name = file_name;
-    if (slot_name_of_sidecar(file_name, ret))
-        return is_slot_name(ret);
-    if (strncmp(name, copying, sizeof(copying) - 1) == 0)
-        name += sizeof(copying) - 1;
-    else if (*name == '.' || names->type != DT_DIR)
-        return false;
-    if (!is_slot_name(name))
-        return false;
-    strcpy(ret, name);
-    return true;
-}
-
-/* Why a slot that nobody copies to is no use; NULL: it is, or may be. */
-static const char *why_damaged(int hash_fd, const char *name)
-{
-    char file[SLOT_FILE_MAX];
-    struct stat status;
-    snprintf(file, sizeof(file), "%s.json", name);
-    bool payload = fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
-    int result = sidecar_read(hash_fd, file, &sidecar, NULL);
-    if (result == -ENOENT)
-        return payload ? "has no sidecar" : NULL;
-    if (result == -EBADMSG)
-        return "its sidecar cannot be read";
-    if (result < 0) /* another user's, or of a kind that is not ours to judge */
-        return NULL;
-    return payload ? NULL : "its payload is missing";
-}
-
-/* A slot that is judged. */
-struct judgement {
-    const char *why;      /* it is no use to anybody; NULL: it is, or may be */
-    struct timespec beat; /* of a copy that stalled */
-    ino_t copying_inode;
-};
-
-/*
- * Judges a slot.
- *
- * @param before what was said of it without the lock; finding out whether a copier is gone takes
- *               20 ms, so with the lock held it is enough that nothing has changed; NULL: judge
- */
-static struct judgement judge(const struct pkgcache *cache, int hash_fd, const char *name,
-                              const struct judgement *before)
-{
-    struct judgement judgement = {0};
-    struct stat status;
-    char file[SLOT_FILE_MAX];
-    snprintf(file, sizeof(file), ".copying-%s", name);
-    CLEANUP_CLOSE int fd = openat(hash_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        judgement.why = why_damaged(hash_fd, name);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return judgement;
-    judgement.beat = status.st_mtim;
-    judgement.copying_inode = status.st_ino;
-    bool gone = before && before->copying_inode == judgement.copying_inode &&
-                before->beat.tv_sec == judgement.beat.tv_sec &&
-                before->beat.tv_nsec == judgement.beat.tv_nsec;
-    if (!before) {
-        struct owner_file owner;
-        owner_file_look(fd, &cache->self, cache->options.stall_grace_s, &owner);
-        gone = owner.state == OWNER_GONE || owner.overdue;
+    const struct pkgcache *cache = cleaning->cache;
+    const struct rezlock_clock clock = {
+        .now_ns = (int64_t)clock_ns(CLOCK_REALTIME),
+        .boot_ns = owner_boot_time_ns(),
+        .hostname = cache->self.host,
+    };
+    struct names names;
+    int result = names_open(&names, cache->sys_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        if (!rezlock_was_left(cache->sys_fd, name, &clock))
+            continue;
+        if (!cleaning->options->dry_run && unlinkat(cache->sys_fd, name, 0) < 0)
+            cleaning_say_failed(cleaning, ".sys", name, strerror(errno));
+        else
+            say_removed(cleaning, ".sys", name, "was left by a rez that is gone");
     }
-    judgement.why = gone ? "its copy stalled" : NULL;
-    return judgement;
+    names_close(&names);
+    return result;
 }
 
 /* Returns 1: there was nothing to retire; 0: there was; or -errno. */
@@ -375,16 +314,18 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
                           const char *name)
 {
     struct pkgcache *cache = cleaning->cache;
-    struct judgement judgement = judge(cache, hash_fd, name, NULL);
-    if (!judgement.why)
+    struct diagnosis before, now;
+    damage_diagnose(cache, hash_fd, name, path, NULL, &before);
+    now = before;
+    if (!damage_kinds[before.damage].heals)
         return 1;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
         int result = cleaning_lock(cleaning, &lock);
         if (result < 0)
             return result;
-        judgement = judge(cache, hash_fd, name, &judgement);
-        if (judgement.why)
+        damage_diagnose(cache, hash_fd, name, path, &before, &now);
+        if (damage_kinds[now.damage].heals)
             result = slot_retire(cache, lock, hash_fd, name, "damaged");
         lock_release(lock);
         if ((result == -EACCES || result == -EPERM) && !is_ours(hash_fd, name))
@@ -393,12 +334,13 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
             cleaning_say_failed(cleaning, path, name, strerror(-result));
             return 0;
         }
-        if (judgement.why)
+        if (damage_kinds[now.damage].heals)
             log_write(cache, LOGGED_INFO, "Removed %s variant %s/%s/%s from cache",
-                      judgement.copying_inode ? "stalled" : "damaged", cache->path, path, name);
+                      now.damage == DAMAGE_STALLED ? "stalled" : "damaged", cache->path, path,
+                      name);
     }
-    if (judgement.why)
-        say_removed(cleaning, path, name, judgement.why);
+    if (damage_kinds[now.damage].heals)
+        say_removed(cleaning, path, name, damage_kinds[now.damage].why);
     return 0;
 }
 
@@ -448,29 +390,18 @@ static int clean_if_empty(struct cleaning *cleaning, int fd, const char *path)
     return 0;
 }
 
-/* Whether a slot will be seen by its sidecar, too: then that is enough. */
-static bool has_sidecar(int hash_fd, const char *name)
-{
-    char sidecar[SLOT_FILE_MAX];
-    struct stat status;
-    snprintf(sidecar, sizeof(sidecar), "%s.json", name);
-    return fstatat(hash_fd, sidecar, &status, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static int clean_slots(struct cleaning *cleaning, int hash_fd, const char *path)
 {
     struct names names;
     int result = names_open(&names, hash_fd);
     for (const char *file; result >= 0 && (file = names_next(&names));) {
         char name[SLOT_NAME_MAX];
-        char sidecar_of[SLOT_NAME_MAX];
-        bool is_sidecar = slot_name_of_sidecar(file, sidecar_of);
         if (strncmp(file, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0)
             result = delete_tree(cleaning, hash_fd, path, file, "was removed");
-        if (!slot_name_of(&names, file, name) || (!is_sidecar && has_sidecar(hash_fd, name)))
+        if (!damage_slot_of(hash_fd, file, names.type, name) || !*name)
             continue;
         result = retire_rubbish(cleaning, hash_fd, path, name);
-        if (result == 1 && is_sidecar)
+        if (result == 1)
             result = evict_look(cleaning, hash_fd, path, name);
     }
     names_close(&names);
@@ -550,8 +481,8 @@ static int find_maximum(struct cleaning *cleaning)
 static int clean(struct cleaning *cleaning)
 {
     static int (*const parts[])(struct cleaning *) = {
-        clean_trash,     clean_staging, free_abandoned_lock, clean_leases, clean_logs,
-        clean_manifests, walk,          clean_parents,
+        clean_trash, clean_staging,   clean_waiters, free_abandoned_lock, clean_leases,
+        clean_logs,  clean_manifests, walk,          clean_parents,
     };
     int result = find_maximum(cleaning);
     for (size_t i = 0; i < ARRAY_LENGTH(parts) && result >= 0; i++)

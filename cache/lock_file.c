@@ -85,6 +85,10 @@ static int explain_open(int code, const char *cache_path, struct pkgcache_error 
                          "%s%s: no permission to change this cache. Its .sys directory and this "
                          "file must be writable for you (0770 and 0660 for a group's cache)",
                          cache_path, path);
+    case EISDIR:
+    case ELOOP:
+    case ENXIO:
+        return error_set(error, code, "%s%s: is no file; move it away", cache_path, path);
     case ENOENT:
         return error_set(error, code,
                          "%s/.sys: no such directory: this is no cache yet, or it has "
@@ -107,7 +111,7 @@ int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct pkgca
     if (fstat(fd, &status) < 0)
         return explain_open(errno, cache_path, error);
     if (!S_ISREG(status.st_mode))
-        return error_set(error, EINVAL, "%s/.sys/" LOCK_PRIVATE_NAME ": not a file. Remove it",
+        return error_set(error, EINVAL, "%s/.sys/" LOCK_PRIVATE_NAME ": is no file; move it away",
                          cache_path);
     follow_directory(fd, &status, &sys_status);
     *ret_fd = steal_fd(&fd);

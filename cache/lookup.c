@@ -6,6 +6,7 @@
  * then the sidecar that was read still has a name, so nobody removed the slot in between and made
  * another one. A listing of the directory alone would race with all of that.
  */
+#include "cache/damage.h"
 #include "cache/names.h"
 #include "cache/owner_file.h"
 #include "cache/slot.h"
@@ -42,7 +43,7 @@ void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *
 {
     char copying[SLOT_FILE_MAX];
     struct stat status;
-    snprintf(copying, sizeof(copying), ".copying-%s", name);
+    slot_copying_name(name, copying);
     *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     snprintf(ret->name, sizeof(ret->name), "%s", name);
     if (fstatat(hash_fd, copying, &status, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -52,8 +53,7 @@ void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *
                                                                      : PKGCACHE_COPYING;
         return;
     }
-    bool whole =
-        fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+    bool whole = damage_of(hash_fd, name, 0) == DAMAGE_NONE;
     if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0 || !S_ISREG(status.st_mode))
         return;
     ret->last_used = status.st_mtim;
@@ -115,14 +115,12 @@ bool slot_copier_is_gone(const struct pkgcache *cache, int hash_fd, const struct
                          struct owner *ret_owner)
 {
     char copying[SLOT_FILE_MAX];
-    struct stat status;
-    snprintf(copying, sizeof(copying), ".copying-%s", view->name);
-    *ret_owner = (struct owner){0};
-    CLEANUP_CLOSE int fd = openat(hash_fd, copying, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0 || status.st_ino != view->copying_inode)
-        return false; /* another one by now: look again */
     struct owner_file file;
-    owner_file_look(fd, &cache->self, cache->options.stall_grace_s, &file);
+    slot_copying_name(view->name, copying);
+    *ret_owner = (struct owner){0};
+    if (owner_file_find(hash_fd, copying, &cache->self, cache->options.stall_grace_s, &file) < 0 ||
+        file.status.st_ino != view->copying_inode)
+        return false; /* another one by now: look again */
     *ret_owner = file.owner;
     return file.state == OWNER_GONE || file.overdue;
 }

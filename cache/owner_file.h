@@ -6,11 +6,14 @@
 
 #include "cache/owner.h"
 
+#include <sys/stat.h>
+
 /** What an owner's file says of its owner. */
 struct owner_file {
     enum owner_state state;
     bool overdue;       /* it was not touched for the grace time */
     struct owner owner; /* pid 0: nothing that could be read */
+    struct stat status; /* of the file; 0: it could not even be looked at */
 };
 
 /**
@@ -22,3 +25,12 @@ struct owner_file {
  * @param grace_s seconds
  */
 void owner_file_look(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret);
+
+/**
+ * The same, by name. What cannot be opened (another user's, a symbolic link, a socket) has no
+ * record, but it has its times.
+ *
+ * @return 0, or -errno: it is gone, or cannot be looked at
+ */
+int owner_file_find(int dirfd, const char *name, const struct owner *self, unsigned grace_s,
+                    struct owner_file *ret);

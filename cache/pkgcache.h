@@ -471,6 +471,43 @@ PKGCACHE_PUBLIC int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats
 /** Begins to count anew, for all who use the cache. @return 0; -EACCES, -EROFS, … */
 PKGCACHE_PUBLIC int pkgcache_stats_zero(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
+/** How much a finding of pkgcache_doctor matters. */
+enum pkgcache_severity {
+    PKGCACHE_WELL,    /* as it should be */
+    PKGCACHE_NOTE,    /* good to know; nothing needs to be done */
+    PKGCACHE_WARNING, /* it works, and something should be done */
+    PKGCACHE_PROBLEM, /* something does not work until somebody does something */
+};
+
+/** One thing that pkgcache_doctor found. */
+struct pkgcache_finding {
+    enum pkgcache_severity severity;
+    const char *subject; /* a word, for programs: "io_uring", "lock", "stalled", "foreign", … */
+    const char *path;    /* what it is about; NULL: the machine */
+    const char *text;
+    const char *advice; /* what to do, in whole sentences; NULL: nothing */
+};
+
+struct pkgcache_doctor {
+    size_t size;                /* sizeof(struct pkgcache_doctor) */
+    const char *const *sources; /* directories that payloads are copied from; may be NULL */
+    size_t source_count;
+    void (*on_finding)(void *context, const struct pkgcache_finding *finding);
+    void *context;
+};
+
+/**
+ * Examines what this machine can do for a cache, and the cache itself: its file system, lock,
+ * stalled copies, damage, and what is none of its own. Changes nothing, and takes no lock.
+ *
+ * @param path    the cache; that there is none is a finding, too
+ * @param options those that it is used with; NULL: the defaults
+ * @return        0; -EINVAL (options); or -errno when not everything could be looked at
+ */
+PKGCACHE_PUBLIC int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
+                                    const struct pkgcache_doctor *doctor,
+                                    struct pkgcache_error *ret_error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -246,6 +246,17 @@ bool rezlock_is_awaited(int sys_fd)
     return false;
 }
 
+bool rezlock_was_left(int sys_fd, const char *name, const struct rezlock_clock *clock)
+{
+    struct rezlock lock = {.is_rez = true};
+    if (!rezlock_parse_name(name, &lock.parsed) || strcmp(lock.parsed.host, clock->hostname) != 0 ||
+        fstatat(sys_fd, name, &lock.status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(lock.status.st_mode) || lock.status.st_nlink != 1)
+        return false;
+    lock.status.st_ctim = lock.status.st_mtim; /* when it was made, and the waiting began */
+    return is_older(&lock, clock, REZLOCK_NAMELESS_AGE_MIN_S) && !is_any_alive(&lock, clock);
+}
+
 /* The pid to name: one that runs, else the shortest, as nine hashes of ten are of full length. */
 static pid_t likely_pid(const struct rezlock_name *name)
 {
@@ -257,52 +268,59 @@ static pid_t likely_pid(const struct rezlock_name *name)
     return name->pids[0];
 }
 
-static int describe_rez(const struct rezlock *lock, enum rezlock_verdict verdict, double age_s,
-                        const char *cache_path, double waited_s, struct pkgcache_error *error)
+static void describe_rez(const struct rezlock *lock, enum rezlock_verdict verdict, double age_s,
+                         struct text *holder, struct text *advice)
 {
     const char *host = lock->parsed.host;
     pid_t pid = likely_pid(&lock->parsed);
     const char *sure = lock->parsed.pid_count > 1 ? "probably " : "";
+    text_printf(holder, "held for %.1f s by a rez on %shost%s %s (%spid %d, file %s)%s", age_s,
+                verdict == REZLOCK_REMOTE ? "" : "this ", verdict == REZLOCK_REMOTE ? "" : ",",
+                host, sure, pid, lock->name,
+                verdict == REZLOCK_REMOTE  ? ", which cannot be seen from here"
+                : verdict == REZLOCK_ALIVE ? ""
+                                           : ", that has died");
     if (verdict == REZLOCK_REMOTE)
-        return error_set(error, ETIMEDOUT,
-                         "%s/.sys/" LOCK_PUBLIC_NAME ": held for %.1f s by a rez on host %s (%spid "
-                         "%d, file %s), which cannot be seen from here; waited %.1f s. If no rez "
-                         "runs there any more, delete both files",
-                         cache_path, age_s, host, sure, pid, lock->name, waited_s);
-    if (verdict == REZLOCK_ALIVE)
-        return error_set(error, ETIMEDOUT,
-                         "%s/.sys/" LOCK_PUBLIC_NAME ": held for %.1f s by a rez on this host, %s "
-                         "(%spid %d, file %s); waited %.1f s. Wait for that process, or end it: "
-                         "its lock is then removed when it is %d s old. If it is not a rez at all, "
-                         "delete both files",
-                         cache_path, age_s, host, sure, pid, lock->name, waited_s,
-                         (int)REZLOCK_AGE_MIN_S);
-    return error_set(error, ETIMEDOUT,
-                     "%s/.sys/" LOCK_PUBLIC_NAME ": held for %.1f s by a rez on this host, %s "
-                     "(%spid %d, file %s), that has died; waited %.1f s. It is removed when it is "
-                     "%d s old: try again",
-                     cache_path, age_s, host, sure, pid, lock->name, waited_s,
-                     (int)REZLOCK_AGE_MIN_S);
+        text_append_string(advice, "If no rez runs there any more, delete both files");
+    else if (verdict == REZLOCK_ALIVE)
+        text_printf(advice,
+                    "Wait for that process, or end it: its lock is then removed when it is %d s "
+                    "old. If it is not a rez at all, delete both files",
+                    (int)REZLOCK_AGE_MIN_S);
+    else
+        text_printf(advice, "It is removed when it is %d s old: try again", (int)REZLOCK_AGE_MIN_S);
+}
+
+void rezlock_describe(const struct rezlock *lock, enum rezlock_verdict verdict,
+                      const struct rezlock_clock *clock, struct text *holder, struct text *advice)
+{
+    double age_s = (double)(clock->now_ns - time_ns(&lock->status.st_ctim)) / (double)NS_PER_S;
+    age_s = MAX(age_s, 0.0);
+    if (lock->is_rez) {
+        describe_rez(lock, verdict, age_s, holder, advice);
+    } else if (lock->status.st_nlink == 1 && S_ISREG(lock->status.st_mode)) {
+        text_printf(holder,
+                    "for %.1f s in the hands of a rez that is just releasing it, or was killed "
+                    "while it did",
+                    age_s);
+        text_printf(advice, "It is removed when it is %d s old; if no rez runs, delete it",
+                    (int)REZLOCK_NAMELESS_AGE_MIN_S);
+    } else {
+        text_printf(holder,
+                    "for %.1f s in the hands of an unknown program (other name in .sys: %s)", age_s,
+                    lock->name[0] ? lock->name : "none");
+        text_append_string(advice, "If neither rez nor pkgcache runs, delete it");
+    }
 }
 
 int rezlock_timeout(const struct rezlock *lock, enum rezlock_verdict verdict,
                     const struct rezlock_clock *clock, const char *cache_path, uint64_t waited_ns,
                     struct pkgcache_error *error)
 {
-    double waited_s = (double)waited_ns / (double)NS_PER_S;
-    double age_s = (double)(clock->now_ns - time_ns(&lock->status.st_ctim)) / (double)NS_PER_S;
-    age_s = MAX(age_s, 0.0);
-    if (lock->is_rez)
-        return describe_rez(lock, verdict, age_s, cache_path, waited_s, error);
-    if (verdict == REZLOCK_NAMELESS)
-        return error_set(error, ETIMEDOUT,
-                         "%s/.sys/" LOCK_PUBLIC_NAME ": for %.1f s in the hands of a rez that is "
-                         "just releasing it, or was killed while it did; waited %.1f s. It is "
-                         "removed when it is %d s old; if no rez runs, delete it",
-                         cache_path, age_s, waited_s, (int)REZLOCK_NAMELESS_AGE_MIN_S);
-    return error_set(error, ETIMEDOUT,
-                     "%s/.sys/" LOCK_PUBLIC_NAME ": for %.1f s in the hands of an unknown program "
-                     "(other name in .sys: %s); waited %.1f s. If neither rez nor pkgcache runs, "
-                     "delete it",
-                     cache_path, age_s, lock->name[0] ? lock->name : "none", waited_s);
+    char holder_text[512], advice_text[256];
+    struct text holder = text_over(holder_text, sizeof(holder_text));
+    struct text advice = text_over(advice_text, sizeof(advice_text));
+    rezlock_describe(lock, verdict, clock, &holder, &advice);
+    return error_set(error, ETIMEDOUT, "%s/.sys/" LOCK_PUBLIC_NAME ": %s; waited %.1f s. %s",
+                     cache_path, holder_text, (double)waited_ns / (double)NS_PER_S, advice_text);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cache/error.h"
+#include "cache/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -98,7 +99,22 @@ enum rezlock_verdict rezlock_judge(int sys_fd, const struct rezlock *lock,
 bool rezlock_is_awaited(int sys_fd);
 
 /**
+ * Whether a file in `.sys` is the unique file of a rez that was killed while it waited for the
+ * lock: older than 60 s, of this host, and of no process that runs. (rez waits for 10 s at most.)
+ */
+bool rezlock_was_left(int sys_fd, const char *name, const struct rezlock_clock *clock);
+
+/**
  * Says who holds a lock, and what to do about it.
+ *
+ * @param holder receives "held for ... by ..."
+ * @param advice receives what to do, in whole sentences
+ */
+void rezlock_describe(const struct rezlock *lock, enum rezlock_verdict verdict,
+                      const struct rezlock_clock *clock, struct text *holder, struct text *advice);
+
+/**
+ * Fills in an error that says who holds a lock, and what to do about it.
  *
  * @param cache_path of the cache, for the message
  * @param waited_ns  how long the caller waited for it

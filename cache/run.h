@@ -57,8 +57,10 @@ struct addition {
     mode_t root_mode;
     struct timespec root_mtime;
     struct flush_request flush;
-    int attributes_result; /* of giving the root its last attributes */
-    struct waiter waiter;  /* its directory stays watched */
+    int attributes_result;       /* of giving the root its last attributes */
+    struct waiter waiter;        /* its directory stays watched */
+    struct slot_view waited_for; /* the copy */
+    uint64_t waited_since_ns;    /* CLOCK_MONOTONIC; it has not beaten since */
 };
 
 /** Those to begin with, in order. */

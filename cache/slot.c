@@ -41,16 +41,6 @@ enum {
     NAME_TRIES = 100,
 };
 
-static void copying_name(const char *name, char buffer[static SLOT_FILE_MAX])
-{
-    snprintf(buffer, SLOT_FILE_MAX, ".copying-%s", name);
-}
-
-static void sidecar_name(const char *name, char buffer[static SLOT_FILE_MAX])
-{
-    snprintf(buffer, SLOT_FILE_MAX, "%s.json", name);
-}
-
 static bool exists(int dirfd, const char *name)
 {
     struct stat status;
@@ -97,8 +87,8 @@ static int choose_name(int hash_fd, char ret[static SLOT_NAME_MAX])
         char copying[SLOT_FILE_MAX];
         char sidecar[SLOT_FILE_MAX];
         result = random_letters(ret + leading);
-        copying_name(ret, copying);
-        sidecar_name(ret, sidecar);
+        slot_copying_name(ret, copying);
+        slot_sidecar_name(ret, sidecar);
         if (!exists(hash_fd, ret) && !exists(hash_fd, copying) && !exists(hash_fd, sidecar))
             return result;
     }
@@ -109,7 +99,7 @@ static int choose_name(int hash_fd, char ret[static SLOT_NAME_MAX])
 static int make_copying(int hash_fd, const char *name, const char *record, int *ret_fd)
 {
     char copying[SLOT_FILE_MAX];
-    copying_name(name, copying);
+    slot_copying_name(name, copying);
     return file_make(hash_fd, copying, record, ret_fd);
 }
 
@@ -126,7 +116,7 @@ static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
 void slot_withdraw(const struct slot *slot)
 {
     char copying[SLOT_FILE_MAX];
-    copying_name(slot->name, copying);
+    slot_copying_name(slot->name, copying);
     unlinkat(slot->hash_fd, slot->name, AT_REMOVEDIR);
     unlinkat(slot->hash_fd, copying, 0);
 }
@@ -202,7 +192,7 @@ static bool says(int fd, const char *text)
 static bool is_reserved(const struct slot *slot)
 {
     char copying[SLOT_FILE_MAX];
-    copying_name(slot->name, copying);
+    slot_copying_name(slot->name, copying);
     return is_file_of(slot->hash_fd, copying, slot->copying_fd, true) &&
            says(slot->copying_fd, slot->record) &&
            is_file_of(slot->hash_fd, slot->name, slot->payload_fd, false);
@@ -212,7 +202,7 @@ int slot_announce(const struct lock *lock, struct slot *slot, int staging_fd,
                   const char *staged_sidecar)
 {
     char sidecar[SLOT_FILE_MAX];
-    sidecar_name(slot->name, sidecar);
+    slot_sidecar_name(slot->name, sidecar);
     if (!is_reserved(slot) || !lock_still_held(lock))
         return -ESTALE;
     return rename_new(staging_fd, staged_sidecar, slot->hash_fd, sidecar);
@@ -221,7 +211,7 @@ int slot_announce(const struct lock *lock, struct slot *slot, int staging_fd,
 bool slot_is_ours(const struct slot *slot)
 {
     char sidecar[SLOT_FILE_MAX];
-    sidecar_name(slot->name, sidecar);
+    slot_sidecar_name(slot->name, sidecar);
     if (!is_reserved(slot))
         return false;
     CLEANUP_CLOSE int fd =
@@ -258,8 +248,8 @@ int slot_commit(const struct lock *lock, struct slot *slot, const struct size *s
 {
     char copying[SLOT_FILE_MAX];
     char sidecar[SLOT_FILE_MAX];
-    copying_name(slot->name, copying);
-    sidecar_name(slot->name, sidecar);
+    slot_copying_name(slot->name, copying);
+    slot_sidecar_name(slot->name, sidecar);
     if (!slot_is_ours(slot) || !lock_still_held(lock))
         return -ESTALE;
     CLEANUP_CLOSE int fd =
@@ -272,11 +262,6 @@ int slot_commit(const struct lock *lock, struct slot *slot, const struct size *s
 int slot_sync_names(const struct slot *slot)
 {
     return fsync(slot->hash_fd) < 0 ? -errno : 0;
-}
-
-static int unlink_if_there(int dirfd, const char *name)
-{
-    return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 /* Moves a payload to where clean deletes it; one that is empty goes at once. */
@@ -307,20 +292,29 @@ static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *
     return renameat(hash_fd, name, hash_fd, trash_name) == 0 ? 0 : -code;
 }
 
+/* Removes a sidecar or a .copying, or moves it away: somebody may have made a directory of it. */
+static int unlink_if_there(const struct pkgcache *cache, int hash_fd, const char *file,
+                           const char *prefix)
+{
+    if (unlinkat(hash_fd, file, 0) == 0 || errno == ENOENT)
+        return 0;
+    return errno == EISDIR || errno == EPERM ? move_to_trash(cache, hash_fd, file, prefix) : -errno;
+}
+
 int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
                 const char *name, const char *prefix)
 {
     char copying[SLOT_FILE_MAX];
     char sidecar[SLOT_FILE_MAX];
-    copying_name(name, copying);
-    sidecar_name(name, sidecar);
+    slot_copying_name(name, copying);
+    slot_sidecar_name(name, sidecar);
     if (!lock_still_held(lock))
         return -ESTALE;
-    int result = unlink_if_there(hash_fd, sidecar);
+    int result = unlink_if_there(cache, hash_fd, sidecar, prefix);
     if (result == 0)
         result = move_to_trash(cache, hash_fd, name, prefix);
     if (result == 0)
-        result = unlink_if_there(hash_fd, copying);
+        result = unlink_if_there(cache, hash_fd, copying, prefix);
     return result;
 }
 
@@ -335,7 +329,7 @@ static int move_slot_to_trash(const struct pkgcache *cache, int hash_fd, const c
 {
     char sidecar[SLOT_FILE_MAX];
     char aside[NAME_MAX + 1];
-    sidecar_name(name, sidecar);
+    slot_sidecar_name(name, sidecar);
     cache_unique_name(prefix, aside, sizeof(aside));
     if (renameat(hash_fd, sidecar, cache->trash_fd, aside) < 0 && errno != ENOENT)
         return -errno;
@@ -352,7 +346,7 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
 {
     char copying[SLOT_FILE_MAX];
     char record[OWNER_TEXT_MAX];
-    copying_name(name, copying);
+    slot_copying_name(name, copying);
     owner_format(&cache->self, record);
     CLEANUP_CLOSE int fd = -1;
     int result = make_copying(hash_fd, name, record, &fd);
@@ -366,5 +360,5 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
             unlinkat(hash_fd, copying, 0);
         return result;
     }
-    return unlink_if_there(hash_fd, copying);
+    return unlink_if_there(cache, hash_fd, copying, prefix);
 }

@@ -12,15 +12,27 @@
 #include "cache/sidecar.h"
 #include "cache/size.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
 
 enum {
-    SLOT_NAME_MAX = 64,                 /* with the NUL */
-    SLOT_FILE_MAX = SLOT_NAME_MAX + 16, /* ".copying-INC" or "INC.json" */
+    SLOT_NAME_MAX = 247, /* with the NUL: ".copying-INC" is a file name, too */
+    SLOT_FILE_MAX = 256, /* ".copying-INC" or "INC.json" */
 };
 
 /** How the names of payloads begin that were taken out, and could not be moved to to_delete. */
 #define SLOT_REMOVED_PREFIX ".removed"
+#define SLOT_COPYING_PREFIX ".copying-"
+
+static inline void slot_copying_name(const char *name, char buffer[static SLOT_FILE_MAX])
+{
+    snprintf(buffer, SLOT_FILE_MAX, SLOT_COPYING_PREFIX "%s", name);
+}
+
+static inline void slot_sidecar_name(const char *name, char buffer[static SLOT_FILE_MAX])
+{
+    snprintf(buffer, SLOT_FILE_MAX, "%s.json", name);
+}
 
 /** The slot that a sidecar's file name belongs to; false: it is no sidecar's name. */
 bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX]);

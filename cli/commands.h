@@ -14,6 +14,7 @@ enum {
     COMMAND_VERIFY = 1 << 7,
     COMMAND_STATS = 1 << 10,
     COMMAND_LOGS = 1 << 11,
+    COMMAND_DOCTOR = 1 << 12,
 };
 
 int cmd_warm(struct options *options);
@@ -26,3 +27,4 @@ int cmd_verify(struct options *options);
 int cmd_stats(struct options *options);
 int cmd_logs(struct options *options);
 int cmd_copy(struct options *options);
+int cmd_doctor(struct options *options);

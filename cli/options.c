@@ -30,6 +30,8 @@ static const struct command commands[] = {
      cmd_stats},
     {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs},
     {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
+    {"doctor", "[SOURCE...]", "say what this machine can do, and what is wrong", COMMAND_DOCTOR, 0,
+     -1, cmd_doctor},
 };
 
 enum {

@@ -32,7 +32,7 @@ PATIENCE_S = 60 / min(1, SCALE)  # for what should take a moment: nothing depend
 NOBODY = 65534
 PR_SET_PDEATHSIG = 1
 
-DONE, FAILED, USAGE, MISSING, PARTLY, LOCKED = range(6)
+DONE, FAILED, USAGE, MISSING, PARTLY, LOCKED, FINDINGS = range(7)
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
