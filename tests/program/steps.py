@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import signal
+import uuid
 from typing import Callable, NamedTuple
 
 import cachecheck
@@ -89,7 +90,8 @@ class StepsTest(support.ProgramTest):
         trees.make_plain_tree(directory, {'b/file': b'no sidecar', 'c.json': b'', 'd/file': b'',
                                           'd.json': b'{"hand'})
         trees.make_plain_tree(os.path.join(self.cache, '.sys'), {
-            'to_delete/foo-1.0-x/sub/file': b'removed', 'staging/foreign/file': b'nobody\'s'})
+            f'to_delete/foo-1.0-{uuid.uuid4().hex}/sub/file': b'removed',  # others' clean looks for names
+            'staging/foreign/file': b'nobody\'s'})
         self.make_old(os.path.join(self.cache, '.sys', 'staging', 'foreign'))
         empty = os.path.join(self.cache, 'empty', '1.0', 'abcd')
         os.makedirs(empty)
