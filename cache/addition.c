@@ -3,7 +3,6 @@
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
 #include "cache/heal.h"
-#include "cache/log.h"
 #include "cache/refusal.h"
 #include "cache/run.h"
 #include "cache/slot_manifest.h"
@@ -29,55 +28,6 @@ static const char *name_of(const struct addition *addition)
     return addition->variant->handle->qualified_name;
 }
 
-/* Those that were not begun with are not worth a line, but for what keeps them out. */
-static void log_result(const struct addition *addition)
-{
-    const struct pkgcache_result *result = addition->result;
-    struct pkgcache *cache = addition->run->cache;
-    const char *reason = result->reason ? result->reason : "";
-    uint64_t now_ns = clock_monotonic_ns();
-    if (result->status == PKGCACHE_FAILED)
-        log_write(cache, LOGGED_ERROR, "Failed to add variant to the cache: %s: %s",
-                  name_of(addition), reason);
-    else if (result->status == PKGCACHE_SKIPPED)
-        log_write(cache, LOGGED_WARNING, "Not caching %s. Variant %s", name_of(addition), reason);
-    else if (addition->began_ns == 0)
-        return;
-    else if (result->status == PKGCACHE_FOUND)
-        log_write(cache, LOGGED_INFO, "Variant was already cached at %s", result->root);
-    else if (result->status == PKGCACHE_COPYING)
-        log_write(cache, LOGGED_INFO, "Variant is already being copied to %s", result->root);
-    else if (result->status == PKGCACHE_COPY_STALLED)
-        log_write(cache, LOGGED_INFO, "Variant is stalled copying to %s", result->root);
-    else
-        log_write(cache, LOGGED_INFO, "Cached variant to %s in %g seconds", result->root,
-                  (double)(now_ns - addition->began_ns) / (double)NS_PER_S);
-}
-
-static void log_begin(struct addition *addition)
-{
-    char uri[LOG_URI_MAX];
-    if (addition->began_ns)
-        return;
-    addition->began_ns = clock_monotonic_ns();
-    log_write(addition->run->cache, LOGGED_INFO, "Started caching of variant %s...",
-              log_uri(addition->variant->handle, uri));
-}
-
-static void count_result(struct run *run, const struct pkgcache_result *result)
-{
-    if (result->status == PKGCACHE_FAILED)
-        stats_add(run->cache, STATS_FAILURES, 1);
-    else if (result->status == PKGCACHE_SKIPPED)
-        stats_add(run->cache, STATS_SKIPPED, 1);
-    if (result->status != PKGCACHE_CREATED)
-        return;
-    run->copied_until_ns = clock_monotonic_ns();
-    stats_add(run->cache, STATS_COPIES, 1);
-    stats_add(run->cache, STATS_FILES, result->files);
-    stats_add(run->cache, STATS_BYTES, result->bytes);
-}
-
 void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,
                      ...)
 {
@@ -93,8 +43,7 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     result->status = status;
     addition->stage = STAGE_DONE;
     run->unfinished--;
-    count_result(run, result);
-    log_result(addition);
+    addition_record_result(addition);
     if (run->warm->on_result)
         run->warm->on_result(run->warm->context, addition->index, result);
 }
@@ -471,7 +420,7 @@ bool addition_look(struct addition *addition)
     struct run *run = addition->run;
     CLEANUP_CLOSE int hash_fd = -1;
     struct slot_view view;
-    log_begin(addition);
+    addition_record_begin(addition);
     int result = look(addition, &hash_fd, &view);
     addition->condemned = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     if (result == 0 && view.status == PKGCACHE_FOUND) {

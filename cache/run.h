@@ -216,6 +216,12 @@ void addition_abandon(struct addition *addition, const struct lock *lock);
 /** Frees what an addition owns, not itself. */
 void addition_free(struct addition *addition);
 
+/** Writes into the log that it is begun with; once, however often that is said. */
+void addition_record_begin(struct addition *addition);
+
+/** Counts what became of it, and writes that into the log. */
+void addition_record_result(const struct addition *addition);
+
 /** Ends an addition. @param format the reason, for people; NULL: there is nothing to say */
 void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,
                      ...) PRINTF_LIKE(3, 4);
