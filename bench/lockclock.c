@@ -5,7 +5,6 @@
  * unlinked it holds. At exit one line "WAITED HELD", in nanoseconds, for each time goes to the end
  * of the file that LOCKCLOCK_FILE names. One thread at a time takes the lock, as pkgcache does.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -29,6 +28,8 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
+/* The C library calls its parameters otherwise. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 int openat64(int dirfd, const char *name, int flags, ...)
 {
     static int (*next)(int, const char *, int, ...);
@@ -66,6 +67,8 @@ int unlinkat(int dirfd, const char *name, int flags)
     }
     return next(dirfd, name, flags);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 __attribute__((destructor)) static void report(void)
 {

@@ -58,7 +58,7 @@ class Bench:
         for number in range(5):
             with open(os.path.join(self.root, 'python', f'{number}.py'), 'wb') as file:
                 file.write(b'#' * 1000)
-        subprocess.run([os.environ.get('CC', 'cc'), '-O2', '-shared', '-fPIC', '-o', self.clock,
+        subprocess.run([os.environ.get('CC', 'cc'), '-O2', '-D_GNU_SOURCE', '-shared', '-fPIC', '-o', self.clock,
                         os.path.join(HERE, 'lockclock.c'), '-ldl'], check=True)
 
     def ours(self, times, name, *command):

@@ -339,8 +339,9 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
                       now.damage == DAMAGE_STALLED ? "stalled" : "damaged", cache->path, path,
                       name);
     }
-    if (damage_kinds[now.damage].heals)
-        say_removed(cleaning, path, name, damage_kinds[now.damage].why);
+    if (!damage_kinds[now.damage].heals)
+        return 1;
+    say_removed(cleaning, path, name, damage_kinds[now.damage].why);
     return 0;
 }
 

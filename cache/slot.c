@@ -5,15 +5,16 @@
  * `.copying-INC`. So the order of all steps follows from one rule: whenever a sidecar is there,
  * either `.copying-INC` is there too, or the payload is whole.
  *
- *   reserve  .copying, INC; then both go to disk. Without that, Btrfs shows the sidecar without
- * them after a power cut: found, and nothing there. It is done without the lock, and for many slots
- * at once, so nobody waits for the disk who only wants the lock. announce the sidecar is renamed
- * into the slot, after another look whether anybody else has announced the same variant meanwhile.
- *   place    the copied tree is renamed over INC, which is empty: rename(2) does both or neither.
- *   commit   .copying goes, last of all.
- *   retire   sidecar, payload, .copying: whoever looks in between sees no sidecar, or a copy.
- *   remove   .copying comes back first, so that what is left of a removal that was killed has an
- * owner who is known to be dead; then as in retire.
+ *   reserve   .copying, INC; then both go to disk. Without that, Btrfs shows the sidecar without
+ *             them after a power cut: found, and nothing there. It is done without the lock, and
+ *             for many slots at once, so nobody waits for the disk who only wants the lock.
+ *   announce  the sidecar is renamed into the slot, after another look whether anybody else has
+ *             announced the same variant meanwhile.
+ *   place     the copied tree is renamed over INC, which is empty: rename(2) does both or neither.
+ *   commit    .copying goes, last of all.
+ *   retire    sidecar, payload, .copying: who looks in between sees no sidecar, or a copy.
+ *   remove    .copying comes back first, so that what is left of a removal that was killed has an
+ *             owner who is known to be dead; then as in retire.
  *
  * A slot is proven to be ours before each change, because whoever takes us for dead may have taken
  * it, and because a rez that wakes after a pause writes into names that it chose long ago. The open

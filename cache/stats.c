@@ -217,7 +217,8 @@ static struct stats *stats_of(struct pkgcache *cache)
     stats->fd = -1;
     stats->sys_fd = openat(cache->fd, ".sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     stats->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    return cache->stats = stats;
+    cache->stats = stats;
+    return stats;
 }
 
 void stats_add(struct pkgcache *cache, enum stats_counter counter, uint64_t amount)

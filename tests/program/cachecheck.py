@@ -17,7 +17,7 @@ PRIVATE = '.sys'
 
 
 def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, litter=False,
-                damaged=False):
+                damaged=False, ill=()):
     """Checks a cache directory.
 
     variants  what may be in it: objects with a handle and the root of the source
@@ -27,8 +27,9 @@ def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, lit
     litter    what has no sidecar is forgiven: a rez that woke, or a process that was killed while it
               claimed a slot, leaves such until the next clean
     damaged   what no look-up finds is forgiven, too: sidecars that cannot be read, or have no payload
+    ill       those of the variants whose payloads hold wrong bytes, and may be there twice
     """
-    check = Check(cache, variants, damaged)
+    check = Check(cache, variants, damaged, ill)
     check.slots(at_rest, litter)
     if not partial:
         check.all_found()
@@ -39,8 +40,9 @@ def check_cache(cache, variants, at_rest=True, cleaned=False, partial=False, lit
 class Check:
     """One check of one cache."""
 
-    def __init__(self, cache, variants, damaged):
+    def __init__(self, cache, variants, damaged, ill):
         self.damaged = damaged
+        self.ill = {canonical(variant.handle) for variant in ill}
         self.cache = os.fspath(cache)
         self.sources = {canonical(variant.handle): variant.root for variant in variants}
         self.found = {}
@@ -74,7 +76,7 @@ class Check:
         if rezlike.hash_directory(self.cache, handle) != path:
             self.problem(sidecar, 'is in the wrong hash directory')
         key = canonical(handle)
-        if key in self.found:
+        if key in self.found and key not in self.ill:
             self.problem(sidecar, f'has the handle of {self.found[key]}')
         self.found[key] = sidecar
         if os.path.lexists(os.path.join(path, '.copying-' + increment)):
@@ -89,6 +91,8 @@ class Check:
             return None if self.damaged else self.problem(root, 'is no directory')
         if key not in self.sources:
             return self.problem(root, f'is of an unknown variant {key}')
+        if key in self.ill:
+            return None
         for difference in trees.compare_trees(self.sources[key], root):
             self.problem(root, difference)
         return None

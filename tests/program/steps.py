@@ -31,6 +31,8 @@ class Command(NamedTuple):
     kept       how many of these, the first ones, are whole all the time
     codes      exit codes of a rerun: what is done already may be reported
     damaged    what `prepare` left is damaged
+    unique     a copy of what `prepare` made is not the same: manifests know inodes
+    ill        called with the test: variants whose payloads hold wrong bytes until the end
     """
     prepare: Callable
     arguments: Callable
@@ -38,6 +40,8 @@ class Command(NamedTuple):
     kept: int = 0
     codes: tuple = (DONE,)
     damaged: bool = False
+    unique: bool = False
+    ill: Callable = lambda test: ()
 
 
 def numbers(stride):
@@ -97,6 +101,18 @@ class StepsTest(support.ProgramTest):
         os.makedirs(empty)
         self.make_old(empty)
 
+    def rot(self):
+        """Every variant is cached, and a byte of one has changed on the disk."""
+        self.fill()
+        # what the kernel copied by itself has no digests before
+        self.assert_code(self.run_program('--cache', self.cache, 'verify'), DONE)
+        (root,) = self.get(self.variants[1])
+        path = os.path.join(root, 'python', 'a.py')
+        status = os.stat(path)
+        with open(path, 'r+b') as file:
+            file.write(b'x')
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
     def interrupt_warm(self, variant):
         """Leaves a stalled slot, and staging."""
         manifest = support.write_manifest(self.path('interrupted.json'), [variant])
@@ -126,7 +142,7 @@ class StepsTest(support.ProgramTest):
         if not os.path.exists(os.path.join(self.cache, '.sys')):
             return
         self.assert_sound(self.variants, at_rest=False, partial=True, litter=True,
-                          damaged=command.damaged)
+                          damaged=command.damaged, ill=command.ill(self))
         if command.kept:
             self.assertNotIn(None, self.get(*command.found(self)[:command.kept]))
 
@@ -159,6 +175,13 @@ COMMANDS = {
         found=lambda test: test.variants[:1],
         kept=1,
         codes=(DONE, MISSING)),
+    'repair': Command(
+        prepare=StepsTest.rot,
+        arguments=lambda test: ['verify', '--repair'],
+        found=lambda test: test.variants,
+        kept=3,
+        unique=True,
+        ill=lambda test: test.variants[1:2]),
     'clean': Command(
         prepare=StepsTest.damage,
         arguments=lambda test: ['clean'],

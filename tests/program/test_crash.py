@@ -16,12 +16,13 @@ class Killed(steps.StepsTest):
         """Runs a command until a run ends by itself."""
         command = steps.COMMANDS[name]
         threads = 'all' if steps.FULL_SWEEP else 'main'
-        command.prepare(self)
         before = self.path('before')
-        if os.path.exists(self.cache):
-            os.rename(self.cache, before)
+        if not command.unique:
+            command.prepare(self)
+            if os.path.exists(self.cache):
+                os.rename(self.cache, before)
         for number in steps.numbers(stride):
-            self.begin_with(before)
+            self.begin_with(before, command)
             result = self.run_program('--cache', self.cache, *command.arguments(self),
                                       **self.steps_environment(number, signal.SIGKILL, threads))
             if result.code != -signal.SIGKILL:
@@ -33,10 +34,12 @@ class Killed(steps.StepsTest):
         self.assert_end(command)
         self.assertGreater(number, 5, f'{steps.STEPS} does not see the steps')
 
-    def begin_with(self, before):
+    def begin_with(self, before, command):
         """The cache is as it was before."""
         trees.remove_tree(self.cache)
-        if os.path.exists(before):
+        if command.unique:
+            command.prepare(self)
+        elif os.path.exists(before):
             shutil.copytree(before, self.cache, symlinks=True)
 
     def check(self, command, number):
@@ -44,7 +47,7 @@ class Killed(steps.StepsTest):
         self.assert_meanwhile(command)
         if number % 2 and os.path.exists(os.path.join(self.cache, '.sys')):  # else after the rerun
             self.assert_code(self.run_program('--cache', self.cache, 'clean'), DONE)
-            self.assert_sound(self.variants, cleaned=True, partial=True)
+            self.assert_sound(self.variants, cleaned=True, partial=True, ill=command.ill(self))
         self.rerun(command)
         self.assert_end(command)
 
@@ -63,6 +66,10 @@ class Killed(steps.StepsTest):
     def test_remove(self):
         """Two of three."""
         self.sweep('remove')
+
+    def test_repair(self):
+        """One payload of three is copied anew, and found all the time."""
+        self.sweep('repair', stride=3)
 
     def test_clean(self):
         """What nobody needs."""

@@ -33,7 +33,7 @@ FSYNC_NAMES = 4  # of each hash directory
 
 NO_WRITE_BACK = {'ext4': ['commit=300'], 'btrfs': ['commit=300'], 'xfs': []}
 TRIES = 5
-STRIDE = 15  # of a sweep that is not full
+STRIDE = 75  # of a sweep that is not full
 NO_STEP = 0
 SLOW_ROOT_MS = 1200
 
@@ -187,6 +187,10 @@ class Cut:
     def test_remove_at_once(self):
         """What was cached a moment ago."""
         self.sweep('remove', fresh=True)
+
+    def test_repair(self):
+        """The damaged payload goes when the new one is there to stay."""
+        self.sweep('repair')
 
     def test_clean(self):
         """Deletes what is damaged, and nothing else."""

@@ -16,11 +16,12 @@ struct fixture {
     struct pkgcache_handle *handle;
 };
 
-static void run(const char *format, const char *argument)
+/* Runs shell commands; $D is the directory. */
+static void run(const char *directory, const char *commands)
 {
-    char command[2 * PATH_MAX];
-    snprintf(command, sizeof(command), format, argument, argument, argument);
-    cr_assert(system(command) == 0, "%s", command);
+    char line[2 * PATH_MAX];
+    snprintf(line, sizeof(line), "D='%s'; %s", directory, commands);
+    cr_assert(system(line) == 0, "%s", line);
 }
 
 static void make_slot(const struct fixture *fixture, const struct pkgcache_handle *handle,
@@ -57,14 +58,14 @@ static void open_fixture(struct fixture *ret)
     cr_assert(handle_create("/svr", "foo", "1.0", 0, &ret->handle, NULL) == 0);
     snprintf(ret->hash_directory, sizeof(ret->hash_directory), "%s/%s", ret->directory,
              ret->handle->relative_path);
-    run("mkdir -p %s", ret->hash_directory);
+    run(ret->hash_directory, "mkdir -p $D");
     make_slot(ret, ret->handle, "a");
     expect(ret, PKGCACHE_FOUND, "a");
 }
 
 static void close_fixture(struct fixture *fixture)
 {
-    run("rm -rf %s", fixture->directory);
+    run(fixture->directory, "rm -rf $D");
     handle_free(fixture->handle);
     pkgcache_close(fixture->cache);
 }
@@ -74,19 +75,19 @@ Test(recall, what_others_do_is_seen)
     struct fixture fixture;
     open_fixture(&fixture);
     const char *path = fixture.hash_directory;
-    run("touch %s/.copying-a", path);
+    run(path, "touch $D/.copying-a");
     expect(&fixture, PKGCACHE_COPYING, NULL);
-    run("rm %s/.copying-a", path);
+    run(path, "rm $D/.copying-a");
     expect(&fixture, PKGCACHE_FOUND, "a");
-    run("rmdir %s/a", path);
+    run(path, "rmdir $D/a");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("mkdir %s/a && rm %s/a.json", path);
+    run(path, "mkdir $D/a && rm $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
     make_slot(&fixture, fixture.handle, "b");
     expect(&fixture, PKGCACHE_FOUND, "b");
-    run("rm -r %s", path);
+    run(path, "rm -r $D");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("mkdir -p %s", path);
+    run(path, "mkdir -p $D");
     make_slot(&fixture, fixture.handle, "b");
     expect(&fixture, PKGCACHE_FOUND, "b");
     close_fixture(&fixture);
@@ -110,11 +111,11 @@ Test(recall, directories_are_moved_away)
 {
     struct fixture fixture;
     open_fixture(&fixture);
-    run("mv %s/foo %s/bar", fixture.directory);
+    run(fixture.directory, "mv $D/foo $D/bar");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("ln -s bar %s/foo", fixture.directory); /* links are not followed */
+    run(fixture.directory, "ln -s bar $D/foo"); /* links are not followed */
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("rm %s/foo && mv %s/bar %s/foo", fixture.directory);
+    run(fixture.directory, "rm $D/foo && mv $D/bar $D/foo");
     expect(&fixture, PKGCACHE_FOUND, "a");
     close_fixture(&fixture);
 }
@@ -124,13 +125,13 @@ Test(recall, what_is_no_sidecar_any_more)
     struct fixture fixture;
     open_fixture(&fixture);
     const char *path = fixture.hash_directory;
-    run("truncate -s 20 %s/a.json", path);
+    run(path, "truncate -s 20 $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("rm %s/a.json && mkfifo %s/a.json", path);
+    run(path, "rm $D/a.json && mkfifo $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("rm %s/a.json && mkdir %s/a.json", path);
+    run(path, "rm $D/a.json && mkdir $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run("rmdir %s/a.json && ln -s /dev/zero %s/a.json", path);
+    run(path, "rmdir $D/a.json && ln -s /dev/zero $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
     close_fixture(&fixture);
 }
