@@ -314,8 +314,8 @@ static int start_copy(struct addition *addition)
                  addition->tree_name) < 0)
         return -ENOMEM;
     if (!run->cache->options.no_digests) /* if there is no room for it, the copy will say so */
-        addition->manifest_fd = slot_manifest_create(run->staging.fd, addition->manifest_name,
-                                                     addition->variant->handle, NULL);
+        addition->manifest_fd = slot_manifest_create(
+            run->cache, run->staging.fd, addition->manifest_name, addition->variant->handle, NULL);
     struct copyengine_copy copy = {
         .size = sizeof(copy),
         .source = addition->variant->root,

@@ -290,6 +290,20 @@ const char *pkgcache_backend_description(const struct pkgcache *cache)
     return cache->engine ? copyengine_backend_description(cache->engine) : NULL;
 }
 
+int cache_open_private(const struct pkgcache *cache, const char *name, bool make)
+{
+    const int flags = directory_flags | O_NOFOLLOW;
+    CLEANUP_CLOSE int opened = cache->sys_fd < 0 ? openat(cache->fd, ".sys", flags) : -1;
+    int sys_fd = cache->sys_fd < 0 ? opened : cache->sys_fd;
+    if (sys_fd < 0)
+        return -errno;
+    if (make)
+        return share_open_or_make(sys_fd, name, &cache->root,
+                                  share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX);
+    int fd = openat(sys_fd, name, flags);
+    return fd < 0 ? -errno : fd;
+}
+
 /* Name by name, for kernels before 5.6 and for sandboxes; and to make what is missing. */
 static int open_name_by_name(const struct pkgcache *cache, const char *path, bool create)
 {

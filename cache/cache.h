@@ -41,6 +41,15 @@ int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_er
 int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error);
 
 /**
+ * Opens a directory under .sys that all who use the cache may write to. No symbolic link is
+ * followed.
+ *
+ * @param make make it if it is missing, but not .sys itself: those who look make no cache
+ * @return     a descriptor or -errno
+ */
+int cache_open_private(const struct pkgcache *cache, const char *name, bool make);
+
+/**
  * Opens NAME/VERSION/HASH4 of a handle. No symbolic link is followed: another user may have put it
  * there.
  *

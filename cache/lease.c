@@ -32,6 +32,8 @@ static void lease_name(uint64_t slot, const struct owner *owner, char ret[static
     snprintf(ret, NAME_SIZE, "%016" PRIx64 "-%016" PRIx64, slot, inuse_key(text, (size_t)length));
 }
 
+static const char directory[] = "leases";
+
 /* Whether a name is that of a lease: anything else under leases/ is not ours to delete. */
 static bool is_lease_name(const char *name)
 {
@@ -40,19 +42,11 @@ static bool is_lease_name(const char *name)
            strspn(name + KEY_DIGITS + 1, "0123456789abcdef") == KEY_DIGITS;
 }
 
-static int open_leases(const struct pkgcache *cache)
-{
-    int fd = openat(cache->sys_fd, "leases", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 int lease_write(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
 {
     char name[NAME_SIZE];
     char text[OWNER_TEXT_MAX];
-    if (mkdirat(cache->sys_fd, "leases", 0777) < 0 && errno != EEXIST)
-        return -errno;
-    CLEANUP_CLOSE int directory_fd = open_leases(cache);
+    CLEANUP_CLOSE int directory_fd = cache_open_private(cache, directory, true);
     if (directory_fd < 0)
         return directory_fd;
     CLEANUP_CLOSE int fd = -1;
@@ -65,7 +59,7 @@ int lease_write(const struct pkgcache *cache, uint64_t slot, const struct owner 
 int lease_end(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
 {
     char name[NAME_SIZE];
-    CLEANUP_CLOSE int fd = open_leases(cache);
+    CLEANUP_CLOSE int fd = cache_open_private(cache, directory, false);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     lease_name(slot, owner, name);
@@ -110,7 +104,7 @@ bool lease_is_held(const struct pkgcache *cache, uint64_t slot, bool judge)
 {
     char prefix[KEY_DIGITS + 2];
     struct names names;
-    CLEANUP_CLOSE int fd = open_leases(cache);
+    CLEANUP_CLOSE int fd = cache_open_private(cache, directory, false);
     if (fd < 0)
         return fd != -ENOENT;
     slot_prefix(slot, prefix);
@@ -171,7 +165,7 @@ static int visit_leases(const struct round *round, bool proven)
 int lease_clean(const struct pkgcache *cache, bool dry_run,
                 void (*on_dead)(void *context, const char *name), void *context)
 {
-    CLEANUP_CLOSE int fd = open_leases(cache);
+    CLEANUP_CLOSE int fd = cache_open_private(cache, directory, false);
     struct round round = {
         .cache = cache,
         .leases_fd = fd,

@@ -66,11 +66,8 @@ size_t log_format(struct timespec time, pid_t pid, enum log_level level, const c
 
 static int open_directory(struct pkgcache *cache)
 {
-    if (cache->log_fd < 0 && cache->sys_fd >= 0) {
-        mode_t bits = share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX;
-        int fd = share_open_or_make(cache->sys_fd, "log", &cache->root, bits);
-        cache->log_fd = MAX(fd, -1);
-    }
+    if (cache->log_fd < 0 && cache->sys_fd >= 0)
+        cache->log_fd = MAX(cache_open_private(cache, "log", true), -1);
     return cache->log_fd;
 }
 

@@ -95,8 +95,8 @@ static int open_manifest(struct payload *payload)
         payload->fd = memfd_create("manifest", MFD_CLOEXEC);
         return payload->fd < 0 ? -errno : 0;
     }
-    int fd = slot_manifest_create(staging->fd, payload->manifest_name, payload->handle,
-                                  &payload->identity);
+    int fd = slot_manifest_create(payload->verification->cache, staging->fd, payload->manifest_name,
+                                  payload->handle, &payload->identity);
     if (fd < 0)
         return fd;
     payload->fd = fd;

@@ -3,6 +3,7 @@
 
 #include "cache/file.h"
 #include "cache/names.h"
+#include "cache/share.h"
 #include "cache/slot.h"
 
 #include "engine/clock.h"
@@ -18,17 +19,9 @@ enum {
     FIRST_TEXT_MAX = 64 << 10,
 };
 
-#define MANIFESTS "manifests"
-
 static int open_manifests(const struct pkgcache *cache, bool make)
 {
-    static const char path[] = ".sys/" MANIFESTS;
-    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(cache->fd, path, flags);
-    if (fd < 0 && errno == ENOENT && make &&
-        (mkdirat(cache->fd, path, 0777) == 0 || errno == EEXIST))
-        fd = openat(cache->fd, path, flags);
-    return fd < 0 ? -errno : fd;
+    return cache_open_private(cache, "manifests", make);
 }
 
 static void name_of(const struct pkgcache_handle *handle, const char *slot_name,
@@ -67,7 +60,8 @@ static void write_first_text(struct text *text, const struct pkgcache_handle *ha
         text_append_string(text, ", \"by\": \"copy\"}");
 }
 
-int slot_manifest_create(int staging_fd, const char *name, const struct pkgcache_handle *handle,
+int slot_manifest_create(const struct pkgcache *cache, int staging_fd, const char *name,
+                         const struct pkgcache_handle *handle,
                          const struct slot_manifest_payload *payload)
 {
     CLEANUP_TEXT struct text text = {0};
@@ -79,6 +73,7 @@ int slot_manifest_create(int staging_fd, const char *name, const struct pkgcache
         openat(staging_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return -errno;
+    share_follow(fd, &cache->root, share_file_bits(cache->root.st_mode));
     ssize_t written = write(fd, text.bytes, text.length + 1);
     if (written < 0)
         return -errno;

@@ -39,7 +39,8 @@ int slot_manifest_look(int hash_fd, const char *slot_name, struct slot_manifest_
  * @param payload NULL: the manifest is taken while the payload is copied
  * @return        a descriptor, positioned where the manifest is to begin; or -errno
  */
-int slot_manifest_create(int staging_fd, const char *name, const struct pkgcache_handle *handle,
+int slot_manifest_create(const struct pkgcache *cache, int staging_fd, const char *name,
+                         const struct pkgcache_handle *handle,
                          const struct slot_manifest_payload *payload);
 
 /** Makes a file out of staging the manifest of a slot, in place of what it had. @return 0, -errno

@@ -3,7 +3,6 @@
 
 #include "cache/file.h"
 #include "cache/names.h"
-#include "cache/share.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -16,27 +15,13 @@ static const char *name_of(ino_t inode, char ret[static NAME_SIZE])
     return ret;
 }
 
-/* Only where there is a .sys: those who look make no cache of a directory. */
-static int open_directory(const struct pkgcache *cache, bool make)
-{
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    CLEANUP_CLOSE int sys_fd = openat(cache->fd, ".sys", flags);
-    if (sys_fd < 0)
-        return -errno;
-    if (make)
-        return share_open_or_make(sys_fd, "used", &cache->root,
-                                  share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX);
-    int fd = openat(sys_fd, "used", flags);
-    return fd < 0 ? -errno : fd;
-}
-
 void used_record(struct pkgcache *cache, const struct slot_view *view)
 {
     char name[NAME_SIZE];
     if (!view->touch_refused)
         return;
     CLEANUP_CLOSE int fd = -1;
-    CLEANUP_CLOSE int directory = open_directory(cache, true);
+    CLEANUP_CLOSE int directory = cache_open_private(cache, "used", true);
     name_of(view->sidecar_inode, name);
     if (directory >= 0 && utimensat(directory, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
         file_make(directory, name, "", &fd);
@@ -60,7 +45,7 @@ void used_clean(struct pkgcache *cache, uint64_t age_s)
 {
     struct names names;
     struct stat status;
-    CLEANUP_CLOSE int directory = open_directory(cache, false);
+    CLEANUP_CLOSE int directory = cache_open_private(cache, "used", false);
     if (directory < 0 || names_open(&names, directory) < 0)
         return;
     time_t now = time(NULL);

@@ -3,6 +3,7 @@ import os
 import signal
 import time
 import unittest
+import uuid
 
 import cachecheck
 import mounts
@@ -126,8 +127,8 @@ class Interrupted(CleanTest):
     def test_by_a_reader_that_goes_away(self):
         """`clean | head -1` still cleans."""
         trash = os.path.join(self.cache, '.sys', 'to_delete')
-        for number in range(300):
-            trees.make_plain_tree(os.path.join(trash, f'foo-{number}'), {'file': b''})
+        for _ in range(300):
+            trees.make_plain_tree(os.path.join(trash, f'foo-{uuid.uuid4().hex}'), {'file': b''})
         process = self.start('--cache', self.cache, 'clean')
         process.stdout.readline()
         process.stdout.close()
@@ -139,8 +140,8 @@ class Interrupted(CleanTest):
         """It ends soon; what is left can be cleaned later."""
         self.assert_code(self.remove(), DONE)
         trash = os.path.join(self.cache, '.sys', 'to_delete')
-        for number in range(support.scaled(3000)):
-            trees.make_plain_tree(os.path.join(trash, f'foo-{number}'), {'file': b''})
+        for _ in range(support.scaled(3000)):
+            trees.make_plain_tree(os.path.join(trash, f'foo-{uuid.uuid4().hex}'), {'file': b''})
         process = self.start('--cache', self.cache, 'clean')
         process.stdout.readline()
         process.send_signal(signal.SIGINT)

@@ -373,7 +373,7 @@ class Others(RezBug):
         """rez skips a variant for want of room, logs `Cached variant to  in ...`, and takes it off the
         queue. It must say so, log no such thing, and stay queued."""
         name = rezlike.pend(self.cache, self.variant.handle)
-        result = self.warm([self.variant], '--json', REZ_PACKAGE_CACHE_SPACE_BUFFER=str(1 << 60))
+        result = self.warm([self.variant], '--json', '--space-buffer', str(1 << 60))
         self.assert_code(result, FAILED, PARTLY)
         self.assertEqual(result.json()['skipped'], 1)
         self.assertTrue(result.json()['results'][0]['reason'])

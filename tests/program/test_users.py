@@ -104,6 +104,17 @@ class InAGroup(UsersTest):
         self.add_as(ANN, variant)
         self.assert_same_tree(variant.root, self.get_as(ANN, variant))
 
+    def test_verify(self):
+        """The other's manifests can be read, and the leases of all lie in one directory."""
+        variant = self.make_variant()
+        self.add_as(ANN, variant)
+        result = self.run_as(BOB, '--json', 'verify')
+        self.assert_code(result, DONE)
+        self.assertNotIn('unknown', [entry['status'] for entry in result.json()['results']])
+        for user in (ANN, BOB):
+            self.assert_code(self.run_as(user, 'get', '--lease', str(os.getpid()), variant.argument),
+                             DONE)
+
     def test_remove_and_clean(self):
         """What the other cached can be taken out; its bytes go when its owner, or root, cleans."""
         mine, other, third = (self.make_variant(name) for name in ('mine', 'other', 'third'))
