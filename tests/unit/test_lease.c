@@ -145,6 +145,7 @@ Test(lease, that_cannot_be_written)
     struct pkgcache_error error = {0};
     CLEANUP_FREE char *leases = path_of("cache/.sys/leases");
     CLEANUP_CLOSE int fd = open(leases, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    cr_assert(fd >= 0);
     cr_expect(pkgcache_lease(cache, handle, getpid(), &leased, &error) == -ENOTDIR);
     cr_expect(!leased && strstr(error.message, "lease"));
     cr_expect(is_kept()); /* and what cannot be read may be anything */
