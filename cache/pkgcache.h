@@ -359,7 +359,7 @@ struct pkgcache_verify {
     size_t count;
     double sample; /* the share of files whose contents are read, above 0; 0 or 1: all */
     bool repair;   /* copy what is damaged again from its source */
-    int cancel_fd; /* readable: stop; -1: none */
+    int cancel_fd; /* readable: stop; 0 or -1: none */
     /* All are called from the calling thread; what they are given lives until they return. */
     void (*on_progress)(void *context, const struct pkgcache_progress *progress);
     /* `root` is the payload's, and `path` relative to it. */
