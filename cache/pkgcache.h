@@ -10,11 +10,12 @@
  * Structures that begin with `size` may grow. Set it to their sizeof and the rest to zero, and what
  * you do not name is the default, in this version and in later ones.
  *
- * Threads. Looking (pkgcache_get, pkgcache_get_many, pkgcache_list, pkgcache_path) is for any
- * number of threads at once with one `struct pkgcache`, also while another thread changes the
- * cache. Changing (everything else that takes one) is for one thread at a time; who wants more
- * opens the cache again, which costs a few system calls. Handles never change, and belong to
- * whoever holds them. A child of fork(2) opens its own.
+ * Threads. Looking (pkgcache_get, pkgcache_get_into, pkgcache_get_many, pkgcache_list,
+ * pkgcache_stats, pkgcache_path) is for any number of threads at once with one `struct pkgcache`,
+ * also while another thread changes the cache. Changing (everything else that takes one, also
+ * pkgcache_lease, pkgcache_release and pkgcache_backend_description) is for one thread at a time;
+ * who wants more opens the cache again, which costs a few system calls. Handles never change, and
+ * belong to whoever holds them. A child of fork(2) opens its own.
  */
 #pragma once
 
