@@ -65,7 +65,7 @@ enum pkgcache_verdict payload_unknown(struct payload *payload, const char *what,
 {
     if (asprintf(&payload->reason, "%s: %s", what, why) < 0)
         payload->reason = NULL;
-    return PKGCACHE_UNKNOWN;
+    return PKGCACHE_VERDICT_UNKNOWN;
 }
 
 static void on_progress(void *context, const struct copyengine_progress *progress)
@@ -176,7 +176,7 @@ static enum pkgcache_verdict judge_differences(struct payload *payload,
         return payload_unknown(payload, payload->root,
                                "it belongs to another user, and not all of it can be "
                                "read");
-    return PKGCACHE_DAMAGED;
+    return PKGCACHE_VERDICT_DAMAGED;
 }
 
 /* Digests a payload that nothing is known of. */
@@ -190,7 +190,7 @@ static enum pkgcache_verdict judge_undigested(struct payload *payload)
         return judge_differences(payload, &comparison);
     result = keep(payload);
     return result < 0 ? payload_unknown(payload, "its digests cannot be kept", strerror(-result))
-                      : PKGCACHE_DIGESTED;
+                      : PKGCACHE_VERDICT_DIGESTED;
 }
 
 static enum pkgcache_verdict judge(struct payload *payload)
@@ -210,7 +210,7 @@ static enum pkgcache_verdict judge(struct payload *payload)
     bool all = verification->verify->sample <= 0 || verification->verify->sample >= 1;
     if (comparison.undigested > 0 && all)
         keep(payload); /* complete from now on; if not, the next time */
-    return PKGCACHE_SOUND;
+    return PKGCACHE_VERDICT_SOUND;
 }
 
 void payload_judge(struct payload *payload)
@@ -224,7 +224,7 @@ void payload_judge(struct payload *payload)
     copyengine_job_free(payload->job);
     payload->job = NULL;
     if (!is_still_there(payload))
-        payload->verdict = PKGCACHE_GONE;
+        payload->verdict = PKGCACHE_VERDICT_GONE;
     else if (error.code)
         payload->verdict = payload_unknown(payload, "it cannot be read",
                                            copyengine_error_text(&error, text, sizeof(text)));

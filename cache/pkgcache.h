@@ -338,12 +338,12 @@ PKGCACHE_PUBLIC const char *pkgcache_difference_text(enum pkgcache_difference di
 
 /** What became of a payload that was to be verified. */
 enum pkgcache_verdict {
-    PKGCACHE_SOUND,
-    PKGCACHE_DIGESTED, /* there was nothing to compare with; from now on there is */
-    PKGCACHE_DAMAGED,
-    PKGCACHE_REPAIRED, /* it was damaged, and is replaced */
-    PKGCACHE_GONE,     /* it is not, or no longer, in the cache; that is no damage */
-    PKGCACHE_UNKNOWN,  /* it could not be verified */
+    PKGCACHE_VERDICT_SOUND,
+    PKGCACHE_VERDICT_DIGESTED, /* there was nothing to compare with; from now on there is */
+    PKGCACHE_VERDICT_DAMAGED,
+    PKGCACHE_VERDICT_REPAIRED, /* it was damaged, and is replaced */
+    PKGCACHE_VERDICT_GONE,     /* it is not, or no longer, in the cache; that is no damage */
+    PKGCACHE_VERDICT_UNKNOWN,  /* it could not be verified */
 };
 
 struct pkgcache_verified {
@@ -372,9 +372,9 @@ struct pkgcache_verify {
 
 struct pkgcache_verify_summary {
     size_t variants;
-    size_t verdicts[PKGCACHE_UNKNOWN + 1]; /* how many, by enum pkgcache_verdict */
-    uint64_t files;                        /* looked at */
-    uint64_t bytes;                        /* read */
+    size_t verdicts[PKGCACHE_VERDICT_UNKNOWN + 1]; /* how many, by enum pkgcache_verdict */
+    uint64_t files;                                /* looked at */
+    uint64_t bytes;                                /* read */
 };
 
 /**

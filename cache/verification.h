@@ -59,5 +59,5 @@ int payload_scan(struct payload *payload);
 /** Gives its verdict to a payload whose scan has ended. */
 void payload_judge(struct payload *payload);
 
-/** Says why a payload cannot be verified. @return PKGCACHE_UNKNOWN */
+/** Says why a payload cannot be verified. @return PKGCACHE_VERDICT_UNKNOWN */
 enum pkgcache_verdict payload_unknown(struct payload *payload, const char *what, const char *why);

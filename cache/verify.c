@@ -59,7 +59,8 @@ static int add_slot(struct verification *verification, int hash_fd, const char *
     slot_look(hash_fd, slot_name, sidecar.fd, &view);
     if (view.status != PKGCACHE_FOUND)
         return 0;
-    struct payload *payload = add_payload(verification, STEAL(sidecar.handle), PKGCACHE_UNKNOWN);
+    struct payload *payload =
+        add_payload(verification, STEAL(sidecar.handle), PKGCACHE_VERDICT_UNKNOWN);
     if (!payload)
         return -ENOMEM;
     strcpy(payload->slot_name, slot_name);
@@ -102,7 +103,7 @@ static int add_handle(struct verification *verification, const struct pkgcache_h
         return result < 0 ? result : 0;
     result = handle_create(handle->location, handle->name, handle->version, handle->index, &copy,
                            verification->error);
-    if (result == 0 && !add_payload(verification, copy, PKGCACHE_GONE))
+    if (result == 0 && !add_payload(verification, copy, PKGCACHE_VERDICT_GONE))
         result = -ENOMEM;
     return result;
 }
@@ -123,7 +124,7 @@ static void finish(struct payload *payload)
     struct pkgcache_verified result = {
         .handle = payload->handle,
         .verdict = payload->verdict,
-        .root = payload->verdict == PKGCACHE_GONE ? NULL : payload->root,
+        .root = payload->verdict == PKGCACHE_VERDICT_GONE ? NULL : payload->root,
         .reason = payload->reason,
         .differences = payload->differences,
     };
@@ -137,7 +138,7 @@ static void conclude(struct payload *payload)
 {
     struct verification *verification = payload->verification;
     verification->done++;
-    if (payload->verdict != PKGCACHE_DAMAGED || !verification->verify->repair)
+    if (payload->verdict != PKGCACHE_VERDICT_DAMAGED || !verification->verify->repair)
         finish(payload);
 }
 
@@ -151,7 +152,7 @@ static void begin_more(struct verification *verification)
             continue;
         }
         payload->verdict = result == -ENOENT
-                               ? PKGCACHE_GONE
+                               ? PKGCACHE_VERDICT_GONE
                                : payload_unknown(payload, "it cannot be read", strerror(-result));
         conclude(payload);
     }
@@ -242,7 +243,7 @@ static int scan_all(struct verification *verification)
 
 static bool is_to_be_repaired(const struct payload *payload)
 {
-    return payload->verdict == PKGCACHE_DAMAGED && payload->verification->verify->repair;
+    return payload->verdict == PKGCACHE_VERDICT_DAMAGED && payload->verification->verify->repair;
 }
 
 /* Repairs what is damaged, and gives the verdicts that were put off for that. */
@@ -272,7 +273,7 @@ static int repair_damaged(struct verification *verification, int result)
             continue;
         payload->reason = repairs[count].reason;
         if (repairs[count++].repaired)
-            payload->verdict = PKGCACHE_REPAIRED;
+            payload->verdict = PKGCACHE_VERDICT_REPAIRED;
         finish(payload);
     }
     return result;

@@ -23,9 +23,9 @@ struct verifying {
 static const char *verdict_word(enum pkgcache_verdict verdict)
 {
     static const char *const words[] = {
-        [PKGCACHE_SOUND] = "sound",     [PKGCACHE_DIGESTED] = "digested",
-        [PKGCACHE_DAMAGED] = "damaged", [PKGCACHE_REPAIRED] = "repaired",
-        [PKGCACHE_GONE] = "missing",    [PKGCACHE_UNKNOWN] = "unknown",
+        [PKGCACHE_VERDICT_SOUND] = "sound",     [PKGCACHE_VERDICT_DIGESTED] = "digested",
+        [PKGCACHE_VERDICT_DAMAGED] = "damaged", [PKGCACHE_VERDICT_REPAIRED] = "repaired",
+        [PKGCACHE_VERDICT_GONE] = "missing",    [PKGCACHE_VERDICT_UNKNOWN] = "unknown",
     };
     return words[verdict];
 }
@@ -71,7 +71,8 @@ static void on_result(void *context, const struct pkgcache_verified *result)
     struct verifying *verifying = context;
     const struct options *options = verifying->options;
     struct text *text = &verifying->results;
-    bool bad = result->verdict != PKGCACHE_SOUND && result->verdict != PKGCACHE_DIGESTED;
+    bool bad =
+        result->verdict != PKGCACHE_VERDICT_SOUND && result->verdict != PKGCACHE_VERDICT_DIGESTED;
     text_append_string(text, text->length ? ", {\"handle\": " : "{\"handle\": ");
     handle_to_json(text, result->handle);
     text_printf(text, ", \"status\": \"%s\", \"root\": ", verdict_word(result->verdict));
@@ -79,9 +80,9 @@ static void on_result(void *context, const struct pkgcache_verified *result)
     text_append_string(text, ", \"reason\": ");
     output_string(text, result->reason);
     text_printf(text, ", \"differences\": %" PRIu64 "}", result->differences);
-    if (result->verdict == PKGCACHE_GONE)
+    if (result->verdict == PKGCACHE_VERDICT_GONE)
         return;
-    if (bad && !options->json && result->verdict != PKGCACHE_REPAIRED)
+    if (bad && !options->json && result->verdict != PKGCACHE_VERDICT_REPAIRED)
         output_error(options, 0, 0, "%s: %s, %" PRIu64 " difference%s%s%s", result->root,
                      verdict_word(result->verdict), result->differences,
                      result->differences == 1 ? "" : "s", result->reason ? ": " : "",
@@ -94,7 +95,7 @@ static void write_summary(struct text *text, const struct verifying *verifying,
                           const struct pkgcache_verify_summary *summary, double seconds)
 {
     text_printf(text, "{\"variants\": %zu", summary->variants);
-    for (int verdict = 0; verdict <= PKGCACHE_UNKNOWN; verdict++)
+    for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++)
         text_printf(text, ", \"%s\": %zu", verdict_word(verdict), summary->verdicts[verdict]);
     text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f",
                 summary->files, summary->bytes, seconds);
@@ -111,7 +112,7 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
     char rate[16];
     const char *separator = "";
     printf("%zu variant%s: ", summary->variants, summary->variants == 1 ? "" : "s");
-    for (int verdict = 0; verdict <= PKGCACHE_UNKNOWN; verdict++) {
+    for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++) {
         if (summary->verdicts[verdict] == 0)
             continue;
         printf("%s%zu %s", separator, summary->verdicts[verdict], verdict_word(verdict));
@@ -124,11 +125,13 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
 
 static int exit_code(const struct options *options, const struct pkgcache_verify_summary *summary)
 {
-    if (summary->verdicts[PKGCACHE_DAMAGED] + summary->verdicts[PKGCACHE_UNKNOWN] > 0)
+    if (summary->verdicts[PKGCACHE_VERDICT_DAMAGED] + summary->verdicts[PKGCACHE_VERDICT_UNKNOWN] >
+        0)
         return EXIT_PARTLY;
     /* what was asked for by name; of all that there are, some may go meanwhile */
-    return options->argument_count > 0 && summary->verdicts[PKGCACHE_GONE] > 0 ? EXIT_MISSING
-                                                                               : EXIT_DONE;
+    return options->argument_count > 0 && summary->verdicts[PKGCACHE_VERDICT_GONE] > 0
+               ? EXIT_MISSING
+               : EXIT_DONE;
 }
 
 static int conclude(struct verifying *verifying, int result, const struct pkgcache_error *error,
