@@ -464,7 +464,8 @@ struct pkgcache_stats {
  * with large ones, that takes a while. Processes write down at least every second what they count,
  * and when they close the cache.
  *
- * @return 0 or -errno
+ * @param ret its size is set by the caller; no more than that is filled in, with zeros on failure
+ * @return    0; -EINVAL: `ret` has no size; or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
                                    struct pkgcache_error *ret_error);

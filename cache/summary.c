@@ -59,11 +59,11 @@ static void take_over(const struct stats_totals *totals, struct pkgcache_stats *
 int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
                    struct pkgcache_error *ret_error)
 {
-    struct pkgcache_stats stats = {.size = ret->size};
+    struct pkgcache_stats stats = {0};
     struct stats_totals totals;
     struct statvfs room;
-    if (ret->size > sizeof(stats))
-        return error_set(ret_error, EINVAL, "cache %s: statistics of a newer library", cache->path);
+    if (give_struct(ret, sizeof(stats), &stats) < 0)
+        return error_set(ret_error, EINVAL, "cache %s: the statistics have no size", cache->path);
     int result = stats_read(cache, &totals);
     if (result < 0)
         return error_set(ret_error, -result, "cannot read the counters of %s: %s", cache->path,
@@ -74,8 +74,7 @@ int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
         return result;
     if (fstatvfs(cache->fd, &room) == 0)
         stats.room_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    memcpy(ret, &stats, ret->size);
-    return 0;
+    return give_struct(ret, sizeof(stats), &stats);
 }
 
 int pkgcache_stats_zero(struct pkgcache *cache, struct pkgcache_error *ret_error)

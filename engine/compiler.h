@@ -86,6 +86,25 @@ static inline int take_struct(void *ret, size_t size, const void *given)
     return 0;
 }
 
+/**
+ * Gives a caller a structure that begins with its own size, and may be of an older or a newer
+ * header: as much as both know. The size stays the caller's.
+ *
+ * @param given the caller's; its first member is a size_t
+ * @param size  of `ours` in bytes
+ * @return      0; -EINVAL: no size, and nothing was written
+ */
+static inline int give_struct(void *given, size_t size, const void *ours)
+{
+    size_t given_size;
+    memcpy(&given_size, given, sizeof(given_size));
+    if (given_size < sizeof(given_size))
+        return -EINVAL;
+    memcpy(given, ours, MIN(size, given_size));
+    memcpy(given, &given_size, sizeof(given_size));
+    return 0;
+}
+
 /** Hands a pointer on: returns it, and leaves NULL behind for the cleanup attribute. */
 #define STEAL(pointer)                           \
     ({                                           \
