@@ -370,11 +370,18 @@ struct pkgcache_verify {
     void *context;
 };
 
+/** How many payloads got each verdict. */
 struct pkgcache_verify_summary {
+    size_t size; /* sizeof(struct pkgcache_verify_summary); set by the caller */
     size_t variants;
-    size_t verdicts[PKGCACHE_VERDICT_UNKNOWN + 1]; /* how many, by enum pkgcache_verdict */
-    uint64_t files;                                /* looked at */
-    uint64_t bytes;                                /* read */
+    size_t sound;
+    size_t digested;
+    size_t damaged;
+    size_t repaired;
+    size_t gone;
+    size_t unknown;
+    uint64_t files; /* looked at */
+    uint64_t bytes; /* read */
 };
 
 /**
@@ -388,9 +395,10 @@ struct pkgcache_verify_summary {
  * A payload that is repaired is found all the time: the new one is published beside it, and then it
  * is removed. If that fails it is left where it is, and DAMAGED.
  *
- * @param ret_summary filled in also on failure
+ * @param ret_summary its size is set by the caller; filled in whatever happens but -EINVAL
  * @return            0 when each has a verdict of its own; -ETIMEDOUT (the lock, for repairs),
- *                    -ECANCELED, or -errno when the cache cannot be used
+ *                    -ECANCELED, or -errno when the cache cannot be used; -EINVAL: `verify` or
+ *                    `ret_summary` is none of this library
  */
 PKGCACHE_PUBLIC int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify,
                                     struct pkgcache_verify_summary *ret_summary,

@@ -117,6 +117,19 @@ static int collect(struct verification *verification)
     return result;
 }
 
+static void count(struct pkgcache_verify_summary *summary, enum pkgcache_verdict verdict)
+{
+    size_t *const counters[] = {
+        [PKGCACHE_VERDICT_SOUND] = &summary->sound,
+        [PKGCACHE_VERDICT_DIGESTED] = &summary->digested,
+        [PKGCACHE_VERDICT_DAMAGED] = &summary->damaged,
+        [PKGCACHE_VERDICT_REPAIRED] = &summary->repaired,
+        [PKGCACHE_VERDICT_GONE] = &summary->gone,
+        [PKGCACHE_VERDICT_UNKNOWN] = &summary->unknown,
+    };
+    ++*counters[verdict];
+}
+
 static void finish(struct payload *payload)
 {
     struct verification *verification = payload->verification;
@@ -128,7 +141,7 @@ static void finish(struct payload *payload)
         .reason = payload->reason,
         .differences = payload->differences,
     };
-    verification->summary->verdicts[payload->verdict]++;
+    count(verification->summary, payload->verdict);
     if (verify->on_result)
         verify->on_result(verify->context, &result);
 }
@@ -314,19 +327,20 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
 {
     struct pkgcache_error error = {0};
     struct pkgcache_verify known;
+    struct pkgcache_verify_summary summary = {0};
     struct verification verification = {
-        .cache = cache, .verify = &known, .summary = ret_summary, .error = &error};
-    if (take_struct(&known, sizeof(known), verify) < 0)
+        .cache = cache, .verify = &known, .summary = &summary, .error = &error};
+    if (take_struct(&known, sizeof(known), verify) < 0 ||
+        give_struct(ret_summary, sizeof(summary), &summary) < 0)
         return error_set(ret_error, EINVAL,
-                         "verify: its options are of a newer library, or no size");
+                         "verify: its options are of a newer library, or something has no size");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
-    *ret_summary = (struct pkgcache_verify_summary){0};
     int result = cache_open_directories(cache, &error);
     if (result == 0) {
         result = open_verification(&verification);
         if (result == 0)
             result = collect(&verification);
-        ret_summary->variants = verification.count;
+        summary.variants = verification.count;
         if (result == 0)
             result = scan_all(&verification);
         if (known.repair)
@@ -336,6 +350,7 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
     if (result < 0 && error.code == 0)
         error_set(&error, -result, "cannot verify %s: %s", cache->path,
                   result == -ECANCELED ? "interrupted" : strerror(-result));
+    give_struct(ret_summary, sizeof(summary), &summary);
     if (ret_error)
         *ret_error = error;
     return result;

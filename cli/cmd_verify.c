@@ -30,6 +30,19 @@ static const char *verdict_word(enum pkgcache_verdict verdict)
     return words[verdict];
 }
 
+static size_t count_of(const struct pkgcache_verify_summary *summary, enum pkgcache_verdict verdict)
+{
+    const size_t counts[] = {
+        [PKGCACHE_VERDICT_SOUND] = summary->sound,
+        [PKGCACHE_VERDICT_DIGESTED] = summary->digested,
+        [PKGCACHE_VERDICT_DAMAGED] = summary->damaged,
+        [PKGCACHE_VERDICT_REPAIRED] = summary->repaired,
+        [PKGCACHE_VERDICT_GONE] = summary->gone,
+        [PKGCACHE_VERDICT_UNKNOWN] = summary->unknown,
+    };
+    return counts[verdict];
+}
+
 static void on_progress(void *context, const struct pkgcache_progress *progress)
 {
     (void)context;
@@ -96,7 +109,7 @@ static void write_summary(struct text *text, const struct verifying *verifying,
 {
     text_printf(text, "{\"variants\": %zu", summary->variants);
     for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++)
-        text_printf(text, ", \"%s\": %zu", verdict_word(verdict), summary->verdicts[verdict]);
+        text_printf(text, ", \"%s\": %zu", verdict_word(verdict), count_of(summary, verdict));
     text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f",
                 summary->files, summary->bytes, seconds);
     text_append_string(text, ", \"differences\": [");
@@ -113,9 +126,10 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
     const char *separator = "";
     printf("%zu variant%s: ", summary->variants, summary->variants == 1 ? "" : "s");
     for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++) {
-        if (summary->verdicts[verdict] == 0)
+        size_t count = count_of(summary, verdict);
+        if (count == 0)
             continue;
-        printf("%s%zu %s", separator, summary->verdicts[verdict], verdict_word(verdict));
+        printf("%s%zu %s", separator, count, verdict_word(verdict));
         separator = ", ";
     }
     printf("%s%" PRIu64 " files, %s read in %.2f s (%s/s)\n", *separator ? "; " : "",
@@ -125,13 +139,10 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
 
 static int exit_code(const struct options *options, const struct pkgcache_verify_summary *summary)
 {
-    if (summary->verdicts[PKGCACHE_VERDICT_DAMAGED] + summary->verdicts[PKGCACHE_VERDICT_UNKNOWN] >
-        0)
+    if (summary->damaged + summary->unknown > 0)
         return EXIT_PARTLY;
     /* what was asked for by name; of all that there are, some may go meanwhile */
-    return options->argument_count > 0 && summary->verdicts[PKGCACHE_VERDICT_GONE] > 0
-               ? EXIT_MISSING
-               : EXIT_DONE;
+    return options->argument_count > 0 && summary->gone > 0 ? EXIT_MISSING : EXIT_DONE;
 }
 
 static int conclude(struct verifying *verifying, int result, const struct pkgcache_error *error,
@@ -157,7 +168,7 @@ static int verify(const struct options *options, struct pkgcache *cache,
                   const struct pkgcache_handle *const *handles, size_t count)
 {
     struct verifying verifying = {.options = options};
-    struct pkgcache_verify_summary summary;
+    struct pkgcache_verify_summary summary = {.size = sizeof(summary)};
     struct pkgcache_error error;
     struct pkgcache_verify what = {
         .size = sizeof(what),

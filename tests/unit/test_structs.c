@@ -1,0 +1,124 @@
+/* Structures with a size: what programs meet whose header is older or newer than the library. */
+#include "cache/pkgcache.h"
+
+#include "engine/compiler.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { UNTOUCHED = 0x55 };
+
+static char directory[] = "/tmp/pkgcache-test-structs-XXXXXX";
+static struct pkgcache *cache;
+static struct pkgcache_error error;
+
+/* A newer header's, whose last member this library does not know. */
+struct newer_stats {
+    struct pkgcache_stats known;
+    uint64_t unknown;
+};
+struct newer_summary {
+    struct pkgcache_verify_summary known;
+    uint64_t unknown;
+};
+
+static void set_up(void)
+{
+    cr_assert(mkdtemp(directory));
+    CLEANUP_FREE char *path = NULL;
+    CLEANUP_FREE char *source = NULL;
+    cr_assert(asprintf(&path, "%s/cache", directory) > 0);
+    cr_assert(asprintf(&source, "%s/source", directory) > 0);
+    cr_assert(mkdir(source, 0755) == 0);
+    cr_assert(pkgcache_open(path, NULL, true, &cache, &error) == 0, "%s", error.message);
+    struct pkgcache_handle *handle = NULL;
+    cr_assert(pkgcache_handle_new("/svr", "foo", "1.0", -1, &handle, &error) == 0);
+    struct pkgcache_variant variant = {.handle = handle, .root = source};
+    struct pkgcache_result result;
+    cr_assert(pkgcache_add(cache, &variant, &result, &error) == 0, "%s", error.message);
+    cr_assert(result.status == PKGCACHE_CREATED);
+    pkgcache_results_free(&result, 1);
+    pkgcache_handle_free(handle);
+}
+
+static void tear_down(void)
+{
+    pkgcache_close(cache);
+    copyengine_remove_tree(NULL, AT_FDCWD, directory, NULL);
+}
+
+TestSuite(structs, .init = set_up, .fini = tear_down);
+
+static bool is_untouched(const void *start, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        if (((const unsigned char *)start)[i] != UNTOUCHED)
+            return false;
+    return true;
+}
+
+Test(structs, stats_of_an_older_header)
+{
+    struct pkgcache_stats stats;
+    memset(&stats, UNTOUCHED, sizeof(stats));
+    stats.size = offsetof(struct pkgcache_stats, failures);
+    cr_assert(pkgcache_stats(cache, &stats, &error) == 0, "%s", error.message);
+    cr_expect(stats.size == offsetof(struct pkgcache_stats, failures));
+    cr_expect(stats.misses == 1 && stats.copies == 1);
+    cr_expect(is_untouched(&stats, stats.size, sizeof(stats)));
+}
+
+Test(structs, stats_of_a_newer_header)
+{
+    struct newer_stats stats = {.known.size = sizeof(stats)};
+    cr_assert(pkgcache_stats(cache, &stats.known, &error) == 0, "%s", error.message);
+    cr_expect(stats.known.size == sizeof(stats) && stats.known.copies == 1 && stats.unknown == 0);
+}
+
+Test(structs, stats_without_a_size)
+{
+    struct pkgcache_stats stats;
+    memset(&stats, UNTOUCHED, sizeof(stats));
+    stats.size = 0;
+    cr_expect(pkgcache_stats(cache, &stats, &error) == -EINVAL);
+    cr_expect(strstr(error.message, "size"));
+    cr_expect(is_untouched(&stats, sizeof(stats.size), sizeof(stats)));
+}
+
+Test(structs, summary_of_an_older_header)
+{
+    struct pkgcache_verify verify = {.size = sizeof(verify)};
+    struct pkgcache_verify_summary summary;
+    memset(&summary, UNTOUCHED, sizeof(summary));
+    summary.size = offsetof(struct pkgcache_verify_summary, digested);
+    cr_assert(pkgcache_verify(cache, &verify, &summary, &error) == 0, "%s", error.message);
+    cr_expect(summary.variants == 1 && summary.sound == 1);
+    cr_expect(is_untouched(&summary, summary.size, sizeof(summary)));
+}
+
+Test(structs, summary_of_a_newer_header)
+{
+    struct pkgcache_verify verify = {.size = sizeof(verify)};
+    struct newer_summary summary = {.known.size = sizeof(summary)};
+    cr_assert(pkgcache_verify(cache, &verify, &summary.known, &error) == 0, "%s", error.message);
+    cr_expect(summary.known.size == sizeof(summary) && summary.known.sound == 1);
+    cr_expect(summary.unknown == 0);
+}
+
+Test(structs, verify_that_nobody_understands)
+{
+    struct pkgcache_verify verify = {.size = sizeof(verify)};
+    struct pkgcache_verify_summary summary = {0};
+    struct {
+        struct pkgcache_verify known;
+        uint64_t unknown;
+    } newer = {.known.size = sizeof(newer), .unknown = 1};
+    cr_expect(pkgcache_verify(cache, &verify, &summary, &error) == -EINVAL);
+    summary.size = sizeof(summary);
+    cr_expect(pkgcache_verify(cache, &newer.known, &summary, &error) == -EINVAL);
+    newer.unknown = 0;
+    cr_expect(pkgcache_verify(cache, &newer.known, &summary, &error) == 0, "%s", error.message);
+}
