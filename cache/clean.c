@@ -499,13 +499,11 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
 {
     struct pkgcache_error error = {0};
     struct pkgcache_clean known;
-    struct cleaning cleaning = {
-        .cache = cache, .options = &known, .error = ret_error ? ret_error : &error};
+    struct cleaning cleaning = {.cache = cache, .options = &known, .error = &error};
     if (take_struct(&known, sizeof(known), options) < 0)
         return error_set(ret_error, EINVAL,
                          "clean: its options are of a newer library, or no size");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
-    *cleaning.error = (struct pkgcache_error){0};
     if (known.time_limit_s > 0)
         cleaning.deadline_ns =
             clock_monotonic_ns() + (uint64_t)(known.time_limit_s * (double)NS_PER_S);
@@ -520,7 +518,9 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
         stats_add(cache, STATS_CLEANS, 1);
         stats_flush(cache);
     }
-    if (result < 0 && cleaning.error->code == 0)
-        error_set(cleaning.error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
+    if (result < 0 && error.code == 0)
+        error_set(&error, -result, "cannot clean %s: %s", cache->path, strerror(-result));
+    if (ret_error && result < 0)
+        *ret_error = error;
     return result;
 }

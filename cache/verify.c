@@ -351,7 +351,7 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
         error_set(&error, -result, "cannot verify %s: %s", cache->path,
                   result == -ECANCELED ? "interrupted" : strerror(-result));
     give_struct(ret_summary, sizeof(summary), &summary);
-    if (ret_error)
+    if (ret_error && result < 0)
         *ret_error = error;
     return result;
 }

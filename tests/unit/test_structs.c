@@ -122,3 +122,20 @@ Test(structs, verify_that_nobody_understands)
     newer.unknown = 0;
     cr_expect(pkgcache_verify(cache, &newer.known, &summary, &error) == 0, "%s", error.message);
 }
+
+/* What pkgcache.h promises of ret_error. */
+Test(structs, errors_stay_as_they_were_after_success)
+{
+    struct pkgcache_verify verify = {.size = sizeof(verify)};
+    struct pkgcache_verify_summary summary = {.size = sizeof(summary)};
+    struct pkgcache_warm warm = {.size = sizeof(warm)};
+    struct pkgcache_clean clean = {.size = sizeof(clean)};
+    struct pkgcache_result none;
+    error = (struct pkgcache_error){.code = 4711};
+    cr_expect(pkgcache_verify(cache, &verify, &summary, &error) == 0);
+    cr_expect(error.code == 4711);
+    cr_expect(pkgcache_warm(cache, &warm, &none, &error) == 0);
+    cr_expect(error.code == 4711);
+    cr_expect(pkgcache_clean(cache, &clean, &error) == 0);
+    cr_expect(error.code == 4711);
+}
