@@ -215,6 +215,21 @@ class Installed(LibraryTest):
                                   f'lib{library}.pc', f'{library}.h'}, names)
         self.assertLessEqual({'pkgcache', 'pkgcache.1'}, names)
 
+    def test_the_manual_page_names_every_option(self):
+        """Those of each command, and each setting."""
+        path = os.path.join(self.installation.directory_of('pkgcache.1'), 'pkgcache.1')
+        with open(path, encoding='utf-8') as file:
+            page = file.read().replace('\\-', '-')
+        general = self.run_program('--help').out
+        told = general + self.run_program('--help-settings').out
+        for command in re.findall(r'^  ([a-z]+) ', general, re.MULTILINE):
+            told += self.run_program(command, '--help').out
+        options = set(re.findall(r'^(?:  -\w,| *)--([a-z-]+)', told, re.MULTILINE))
+        self.assertIn('max-size', options)
+        self.assertIn('lease', options)
+        named = set(re.findall(r'Fl -([a-z-]+)', page)) | set(re.findall(r', -([a-z-]+)', page))
+        self.assertEqual(options - named, set())
+
     def test_exported_symbols(self):
         """What the header declares, and nothing else."""
         if not shutil.which('nm'):
