@@ -82,7 +82,27 @@ class Filler:
         os.sync()
 
 
-class EveryPoint(FullDiskTest):
+class EachKind:
+    """Tests `run_kind` with each kind of file system."""
+
+    def test_ext4(self):
+        """Of 64 MiB."""
+        self.run_kind('ext4')
+
+    def test_xfs(self):
+        """As small as it can be."""
+        self.run_kind('xfs')
+
+    def test_btrfs(self):
+        """Which has small files among its own records, and needs room to make room."""
+        self.run_kind('btrfs')
+
+    def test_tmpfs(self):
+        """In memory."""
+        self.run_kind('tmpfs')
+
+
+class EveryPoint(EachKind, FullDiskTest):
     """The room ends a little later each time."""
 
     def run_kind(self, kind):
@@ -106,24 +126,8 @@ class EveryPoint(FullDiskTest):
         self.assertIn(FAILED, codes)
         self.assertIn(DONE, codes)
 
-    def test_ext4(self):
-        """Of 64 MiB."""
-        self.run_kind('ext4')
 
-    def test_xfs(self):
-        """As small as it can be."""
-        self.run_kind('xfs')
-
-    def test_btrfs(self):
-        """Which has small files among its own records, where there is room for long."""
-        self.run_kind('btrfs')
-
-    def test_tmpfs(self):
-        """In memory."""
-        self.run_kind('tmpfs')
-
-
-class Full(FullDiskTest):
+class Full(EachKind, FullDiskTest):
     """Nothing at all is free."""
 
     def run_kind(self, kind):
@@ -142,22 +146,6 @@ class Full(FullDiskTest):
             filler.remove()
             self.assert_code(self.warm([self.good, *self.wanted]), DONE)
             self.assert_sound([self.good, *self.wanted], cleaned=True)
-
-    def test_ext4(self):
-        """Of 64 MiB."""
-        self.run_kind('ext4')
-
-    def test_xfs(self):
-        """As small as it can be."""
-        self.run_kind('xfs')
-
-    def test_btrfs(self):
-        """Which needs room to make room, and keeps some for that."""
-        self.run_kind('btrfs')
-
-    def test_tmpfs(self):
-        """In memory."""
-        self.run_kind('tmpfs')
 
     def test_a_cache_that_cannot_be_made(self):
         """Its directories do not fit; then they do."""
