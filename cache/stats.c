@@ -209,15 +209,17 @@ void stats_flush(struct pkgcache *cache)
 
 static struct stats *stats_of(struct pkgcache *cache)
 {
-    if (cache->stats)
-        return cache->stats;
-    struct stats *stats = calloc(1, sizeof(*stats));
-    if (!stats)
-        return NULL;
-    stats->fd = -1;
-    stats->sys_fd = openat(cache->fd, ".sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    stats->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    cache->stats = stats;
+    bool begins = !cache->stats;
+    if (begins) {
+        cache->stats = calloc(1, sizeof(*cache->stats));
+        if (!cache->stats)
+            return NULL;
+        cache->stats->fd = cache->stats->sys_fd = -1;
+        cache->stats->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+    }
+    struct stats *stats = cache->stats;
+    if (stats->sys_fd < 0 && (begins || cache->sys_fd >= 0)) /* .sys may have been made by now */
+        stats->sys_fd = openat(cache->fd, ".sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return stats;
 }
 

@@ -25,6 +25,9 @@
 
 #pragma GCC visibility push(default)
 
+/* The C library calls their parameters otherwise. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 static long number_from(const char *variable)
 {
     const char *value = getenv(variable);
@@ -169,3 +172,5 @@ int syncfs(int fd)
 }
 
 #pragma GCC visibility pop
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

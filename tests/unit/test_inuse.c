@@ -138,10 +138,10 @@ Test(inuse, too_many)
 Test(inuse, unseen)
 {
     struct inuse inuse = {.seen_at_ns = 10LL * 86400 * 1000000000};
-    cr_expect(!inuse_may_be_unseen(&inuse, 10 * 86400));
+    cr_expect(!inuse_may_be_unseen(&inuse, 10LL * 86400));
     inuse.unseen = 1;
-    cr_expect(inuse_may_be_unseen(&inuse, 9 * 86400 + 1));
-    cr_expect(!inuse_may_be_unseen(&inuse, 9 * 86400));
+    cr_expect(inuse_may_be_unseen(&inuse, 9LL * 86400 + 1));
+    cr_expect(!inuse_may_be_unseen(&inuse, 9LL * 86400));
 }
 
 Test(inuse, this_process)

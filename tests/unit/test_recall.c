@@ -147,3 +147,32 @@ Test(recall, a_buffer_that_is_too_small)
     cr_expect(error.code == ENAMETOOLONG);
     close_fixture(&fixture);
 }
+
+/* Looked up in before it was a cache, and filled then: both are counted. */
+Test(recall, counts_from_before_there_was_a_cache)
+{
+    char directory[] = "/tmp/pkgcache-test-XXXXXX";
+    char source[64];
+    char root[PATH_MAX];
+    struct pkgcache *cache;
+    struct pkgcache_error error;
+    struct pkgcache_result result;
+    struct pkgcache_stats stats = {.size = sizeof(stats)};
+    CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
+    cr_assert(mkdtemp(directory));
+    run(directory, "mkdir $D/cache $D/source");
+    snprintf(source, sizeof(source), "%s/source", directory);
+    snprintf(root, sizeof(root), "%s/cache", directory);
+    cr_assert(handle_create("/svr/packages", "foo", "1.0", -1, &handle, NULL) == 0);
+    cr_assert(pkgcache_open(root, NULL, false, &cache, &error) == 0, "%s", error.message);
+    cr_expect(pkgcache_get_into(cache, handle, true, root, sizeof(root), &error) ==
+              PKGCACHE_NOT_FOUND);
+    struct pkgcache_variant variant = {.handle = handle, .root = source};
+    cr_assert(pkgcache_add(cache, &variant, &result, &error) == 0, "%s", error.message);
+    cr_expect(result.status == PKGCACHE_CREATED);
+    cr_assert(pkgcache_stats(cache, &stats, &error) == 0, "%s", error.message);
+    cr_expect(stats.misses == 2 && stats.copies == 1);
+    pkgcache_results_free(&result, 1);
+    pkgcache_close(cache);
+    run(directory, "rm -rf $D");
+}
