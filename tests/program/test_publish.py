@@ -54,6 +54,20 @@ class PublishTest(support.ProgramTest):
         (name,) = support.wait_until(self.slots, 'a slot')
         return process, name
 
+    def pause(self, process):
+        """Stops our process, not while it holds the lock, until rez takes it for stalled."""
+        lock = os.path.join(self.cache, '.sys', '.lock.lock')
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            support.wait_stopped(process)
+            if not os.path.exists(lock):
+                break
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+        support.wait_until(
+            lambda: rezlike.look(self.cache, self.variant.handle)[0] == 'COPY_STALLED',
+            'rez to take us for stalled')
+
     def assert_done(self, process, **how):
         """The process succeeded, and the variant is whole."""
         self.assert_code(support.finish(process), DONE)
@@ -171,20 +185,6 @@ class RezWakes(PublishTest):
 
 class WeWake(PublishTest):
     """We were paused, and lost our slot to rez."""
-
-    def pause(self, process):
-        """Stops our process, not while it holds the lock, until rez takes it for stalled."""
-        lock = os.path.join(self.cache, '.sys', '.lock.lock')
-        while True:
-            process.send_signal(signal.SIGSTOP)
-            support.wait_stopped(process)
-            if not os.path.exists(lock):
-                break
-            process.send_signal(signal.SIGCONT)
-            time.sleep(0.01)
-        support.wait_until(
-            lambda: rezlike.look(self.cache, self.variant.handle)[0] == 'COPY_STALLED',
-            'rez to take us for stalled')
 
     def wake(self, process):
         """Lets it go on."""

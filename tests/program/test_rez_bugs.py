@@ -89,9 +89,7 @@ class Slots(RezBug):
         """rez's copier, paused for 5 s, loses its slot; it wakes and removes the .copying of whoever
         has it now, and half a payload is found. Ours must let go of what it has lost."""
         process, _ = self.start_slow_warm()
-        process.send_signal(signal.SIGSTOP)
-        support.wait_until(
-            lambda: rezlike.look(self.cache, self.variant.handle)[0] == 'COPY_STALLED', 'a stall')
+        self.pause(process)
         self.assertEqual(rezlike.remove(self.cache, self.variant.handle), 'REMOVED')
         rez = self.start_rez_add('--stop-at', 'copied:3')
         support.wait_stopped(rez)
