@@ -1,0 +1,20 @@
+/*
+ * rez's own Python, where rez is installed: for what only running a definition or a settings file
+ * can tell. Looked for as PKGCACHE_REZ_PYTHON (a Python that can import rez, or rez-python), then
+ * rez-python beside the running program, then rez-python on PATH.
+ */
+#pragma once
+
+#include "cache/json.h"
+
+/**
+ * Runs a script: `import rez` works in it.
+ *
+ * @param script       Python; reads JSON from standard input, prints one JSON document
+ * @param input        JSON, for its standard input
+ * @param ret_document what it printed; the caller frees it with json_document_free
+ * @return             0; -ENOENT: there is no rez here; -EBADMSG: it failed, or printed no JSON
+ * (the message has the end of what it wrote to standard error); -ETIMEDOUT; -ENOMEM
+ */
+int rezpython_run(const char *script, const struct text *input, struct json_document **ret_document,
+                  struct pkgcache_error *ret_error);
