@@ -1,0 +1,66 @@
+/*
+ * Repositories of packages as rez's `filesystem` type has them on disk: from a URI or a handle to
+ * the variant's root, and all variants below a directory. One `struct repositories` remembers the
+ * definitions that it read, and starts rez at most once for all that it is asked at a time.
+ */
+#pragma once
+
+#include "cache/handle.h"
+#include "cache/rez/rezconfig.h"
+
+/** A variant that was found. */
+struct repository_variant {
+    struct pkgcache_handle *handle;
+    char *root;          /* absolute; where its payload is, if it is there */
+    char *uri;           /* as rez prints it */
+    char *requires_json; /* its raw list of requirements, for the sidecar; NULL: it has no index */
+    bool cachable;       /* what definition and settings say */
+    bool local;          /* its repository is rez's local_packages_path */
+};
+
+struct repositories;
+
+/**
+ * @param config rez's settings; must outlive the repositories
+ * @param ret    the caller ends it with repositories_free
+ * @return       0 or -ENOMEM
+ */
+int repositories_new(struct rezconfig *config, struct repositories **ret);
+
+/** NULL is fine. */
+void repositories_free(struct repositories *repositories);
+
+/** What is asked for, and the answer. */
+struct repository_query {
+    const char *uri;                      /* a URI; NULL: by handle */
+    const struct pkgcache_handle *handle; /* NULL: by URI */
+    int result; /* 0; -ENOENT: no such variant; -EINVAL: no URI; -ENOTSUP: a combined package, which
+                   has no root; or as of definition_read */
+    struct pkgcache_error error;
+    struct repository_variant variant; /* freed with repository_variant_free */
+};
+
+/**
+ * Answers queries. A URI may be spelled through symbolic links, and with `//`: rez cannot, we can.
+ *
+ * @return 0: each has its result; or -ENOMEM
+ */
+int repositories_find(struct repositories *repositories, struct repository_query *queries,
+                      size_t count, struct pkgcache_error *ret_error);
+
+/**
+ * Visits all variants of a repository, a package or one of its versions.
+ *
+ * @param directory one of these three; a repository when it is none of the others
+ * @param visit     called for each; `error` is not NULL for a definition that cannot be read, then
+ *                  `variant` is NULL and `path` the directory; non-zero ends the visit
+ * @return          0, what `visit` returned, or -errno
+ */
+int repositories_visit(struct repositories *repositories, const char *directory,
+                       int (*visit)(void *context, const char *path,
+                                    const struct repository_variant *variant,
+                                    const struct pkgcache_error *error),
+                       void *context, struct pkgcache_error *ret_error);
+
+/** Frees what a variant owns, not itself. */
+void repository_variant_free(struct repository_variant *variant);
