@@ -11,6 +11,7 @@
 #include "cache/log.h"
 #include "cache/names.h"
 #include "cache/owner_file.h"
+#include "cache/recall.h"
 #include "cache/rezlock.h"
 #include "cache/slot.h"
 #include "cache/slot_manifest.h"
@@ -40,6 +41,22 @@ const struct inuse *cleaning_inuse(struct cleaning *cleaning)
         inuse_look(&cleaning->inuse);
     cleaning->looked = true;
     return &cleaning->inuse;
+}
+
+const struct inuse *cleaning_inuse_since(struct cleaning *cleaning, struct timespec last_used)
+{
+    const int64_t interval_ns = RECALL_TOUCH_INTERVAL_MS * (int64_t)NS_PER_MS;
+    int64_t shows_ns =
+        last_used.tv_sec * (int64_t)NS_PER_S + (int64_t)last_used.tv_nsec + interval_ns;
+    int64_t wait_ns = shows_ns - (int64_t)clock_ns(CLOCK_REALTIME);
+    bool to_come = wait_ns > interval_ns; /* the clock was set back: there is no telling */
+    if (!to_come && cleaning->looked && cleaning->inuse.seen_at_ns < shows_ns) {
+        inuse_free(&cleaning->inuse);
+        cleaning->looked = false;
+    }
+    if (!to_come && wait_ns > 0 && !cleaning->options->dry_run)
+        nanosleep(&(struct timespec){.tv_nsec = MIN(wait_ns, (int64_t)NS_PER_S - 1)}, NULL);
+    return cleaning_inuse(cleaning);
 }
 
 void cleaning_say(const struct cleaning *cleaning,

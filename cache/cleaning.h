@@ -22,6 +22,14 @@ struct cleaning {
 /** What is in use, found out now or before. */
 const struct inuse *cleaning_inuse(struct cleaning *cleaning);
 
+/**
+ * What is in use, found out when a look-up would have shown: a second or more after a time. Waits
+ * for that, and looks again, where it was found out before.
+ *
+ * @param last_used of a slot, as its sidecar tells
+ */
+const struct inuse *cleaning_inuse_since(struct cleaning *cleaning, struct timespec last_used);
+
 /** Takes the lock. @return 0 or -errno, with the error set */
 int cleaning_lock(const struct cleaning *cleaning, struct lock **ret);
 

@@ -2,10 +2,10 @@
  * Taking out variants that are whole: those that nobody has used for long, and those that are too
  * many. Never one that is in use; between finding that out and the removal lies this:
  *
- *  - /proc is looked at once, before anything is taken out. A process that uses a slot later has
- *    looked it up later: then the sidecar's mtime, read again with the lock held, is not the one
- * that was noted, and the slot stays. One that was started by a process seen to use the slot uses
- * what is kept anyway.
+ *  - /proc is looked at after the slot was noted, and its mtime has been there for so long that a
+ *    look-up would change it. A process that uses a slot later has looked it up later: then the
+ *    sidecar's mtime, read again with the lock held, is not the one that was noted, and the slot
+ *    stays. One that was started by a process seen to use the slot uses what is kept anyway.
  *  - Leases are looked for with the lock held, and written with the lock held (lease.h).
  *  - A look-up that takes no lease may get a root a moment before it goes. So it is with rez, too.
  *
@@ -61,7 +61,7 @@ static void touch(const struct cleaning *cleaning, const struct condemned *slot)
 /* Why a slot has to stay; NULL: it does not. */
 static const char *why_kept(struct cleaning *cleaning, const struct condemned *slot)
 {
-    const struct inuse *inuse = cleaning_inuse(cleaning);
+    const struct inuse *inuse = cleaning_inuse_since(cleaning, slot->last_used);
     uint64_t key = key_of(slot);
     const char *why = NULL;
     if (inuse_has(inuse, key))

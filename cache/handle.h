@@ -11,6 +11,7 @@
 #define HANDLE_NO_VERSION "_NO_VERSION" /* stands for the version in paths when there is none */
 
 enum {
+    HANDLE_SHA1_BYTES = 20,
     HANDLE_SHA1_SIZE = 41,      /* 40 hexadecimal digits and a NUL */
     HANDLE_COMPONENT_MAX = 255, /* bytes of a name or a version: each is a directory's name */
     HANDLE_NO_INDEX = -1,       /* null: the package has no variants */
@@ -27,6 +28,7 @@ struct pkgcache_handle {
     const char *qualified_name; /* NAME-VERSION, or NAME: how files in .sys/ begin */
     const char *relative_path;  /* NAME/VERSION/HASH4: the hash directory, relative to the cache */
     const char *hash4;          /* 4 hexadecimal digits */
+    unsigned char sha1[HANDLE_SHA1_BYTES]; /* what hash4 is the beginning of */
 };
 
 /**

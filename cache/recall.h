@@ -1,11 +1,15 @@
 /*
  * Which slot a variant was found in last time, so that the next look-up of it need not open and
- * list the hash directory: half of its system calls. Only a guess: everything is looked at again,
- * and whatever is not as it was is left to slot_find().
+ * list the hash directory, nor read the sidecar: most of its system calls. Only a guess: everything
+ * is looked at again, and whatever is not as it was is left to slot_find().
  */
 #pragma once
 
 #include "cache/slot.h"
+
+/** Where a variant is looked up again by the same process, its sidecar is touched unless that was
+ * done within such a time. */
+enum { RECALL_TOUCH_INTERVAL_MS = 1000 };
 
 /** Remembers the slot of a variant, in the place of one that was remembered before. */
 void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,

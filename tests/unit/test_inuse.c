@@ -1,7 +1,10 @@
 /* What texts of /proc say about slots. That all of them are read is the program tests' business. */
-#include "cache/inuse.h"
+#include "cache/cleaning.h"
+
+#include "engine/clock.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,4 +153,37 @@ Test(inuse, this_process)
     inuse_look(&inuse);
     cr_expect(!inuse.everything);
     inuse_free(&inuse);
+}
+
+/* A slot that is looked up and used after /proc was looked at is not missed. */
+Test(inuse, looked_up_meanwhile)
+{
+    static const char slot[] = "foo/1.0/00ff/abc";
+    char directory[] = "/tmp/pkgcache-test-XXXXXX";
+    char line[128];
+    struct pkgcache_clean options = {.size = sizeof(options)};
+    struct cleaning cleaning = {.options = &options};
+    uint64_t key = inuse_key(slot, strlen(slot));
+    cr_assert(mkdtemp(directory));
+    cr_assert(!inuse_has(cleaning_inuse(&cleaning), key));
+    snprintf(line, sizeof(line), "mkdir -p %s/%s", directory, slot);
+    cr_assert(system(line) == 0);
+    snprintf(line, sizeof(line), "%s/%s", directory, slot);
+    CLEANUP_CLOSE int fd = open(line, O_RDONLY | O_CLOEXEC);
+    cr_assert(fd >= 0);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    cr_expect(!inuse_has(cleaning_inuse(&cleaning), key));
+    cr_expect(inuse_has(cleaning_inuse_since(&cleaning, now), key));
+    cr_expect((int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S) > now.tv_sec);
+
+    int64_t seen_at_ns = cleaning.inuse.seen_at_ns;
+    now.tv_sec -= 10;
+    cleaning_inuse_since(&cleaning, now);
+    now.tv_sec += 3600; /* by another clock */
+    cleaning_inuse_since(&cleaning, now);
+    cr_expect(cleaning.inuse.seen_at_ns == seen_at_ns); /* not found out anew */
+    inuse_free(&cleaning.inuse);
+    snprintf(line, sizeof(line), "rm -rf %s", directory);
+    cr_expect(system(line) == 0);
 }

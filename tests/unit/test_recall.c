@@ -136,6 +136,70 @@ Test(recall, what_is_no_sidecar_any_more)
     close_fixture(&fixture);
 }
 
+/* When the sidecar was last used, in seconds ago. */
+static double used_ago(const struct fixture *fixture)
+{
+    char path[PATH_MAX + 16];
+    struct stat status;
+    struct timespec now;
+    snprintf(path, sizeof(path), "%s/a.json", fixture->hash_directory);
+    cr_assert(stat(path, &status) == 0);
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)(now.tv_sec - status.st_mtim.tv_sec) +
+           (double)(now.tv_nsec - status.st_mtim.tv_nsec) / 1e9;
+}
+
+/* A sidecar that did not change for a while is not read again: whatever happens then is seen. */
+Test(recall, what_was_the_same_for_a_while)
+{
+    struct fixture fixture;
+    struct pkgcache_handle *other;
+    open_fixture(&fixture);
+    const char *path = fixture.hash_directory;
+    cr_assert(handle_create("/svr", "foo", "1.0", 1, &other, NULL) == 0);
+    for (int i = 0; i < 5; i++) {
+        usleep(50 * 1000);
+        expect(&fixture, PKGCACHE_FOUND, "a");
+    }
+    run(path, "touch $D/.copying-a");
+    expect(&fixture, PKGCACHE_COPYING, NULL);
+    run(path, "rm $D/.copying-a");
+    expect(&fixture, PKGCACHE_FOUND, "a");
+    run(path, "rmdir $D/a && ln -s / $D/a");
+    expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
+    run(path, "rm $D/a && mkdir $D/a");
+    expect(&fixture, PKGCACHE_FOUND, "a");
+    make_slot(&fixture, other, "a"); /* the same inode, and as long as before */
+    expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
+    make_slot(&fixture, fixture.handle, "a");
+    for (int i = 0; i < 5; i++) {
+        usleep(50 * 1000);
+        expect(&fixture, PKGCACHE_FOUND, "a");
+    }
+    run(fixture.directory, "mv $D/foo $D/bar && ln -s bar $D/foo"); /* links are not followed */
+    expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
+    handle_free(other);
+    close_fixture(&fixture);
+}
+
+Test(recall, uses_are_recorded)
+{
+    struct fixture fixture;
+    open_fixture(&fixture);
+    run(fixture.hash_directory, "touch -d '1 hour ago' $D/a.json");
+    expect(&fixture, PKGCACHE_FOUND, "a");
+    cr_expect(used_ago(&fixture) < 600);
+    for (int i = 0; i < 3; i++) {
+        usleep(50 * 1000);
+        expect(&fixture, PKGCACHE_FOUND, "a");
+    }
+    sleep(2);
+    double before = used_ago(&fixture);
+    expect(&fixture, PKGCACHE_FOUND, "a");
+    cr_expect(used_ago(&fixture) < before);
+    close_fixture(&fixture);
+}
+
 Test(recall, a_buffer_that_is_too_small)
 {
     struct fixture fixture;
