@@ -251,7 +251,11 @@ static bool staging_id_of(const char *owner_name, char ret[static NAME_MAX + 1])
     return true;
 }
 
-/* Whether something in staging has no owner's file, and is no run that is just beginning. */
+/*
+ * Whether something in staging has no owner's file. That of a run is there before its directory, so
+ * a directory is nobody's, however young: a clean that was killed while it deleted it has changed
+ * it. A file may be on its way to somewhere.
+ */
 static bool staging_is_foreign(const struct pkgcache *cache, const char *name)
 {
     char owner_name[NAME_MAX + 1];
@@ -260,7 +264,7 @@ static bool staging_is_foreign(const struct pkgcache *cache, const char *name)
     bool owned = length <= NAME_MAX &&
                  fstatat(cache->staging_fd, owner_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
     return !owned && fstatat(cache->staging_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           age_s(status.st_mtim) > cache->options.stall_grace_s;
+           (S_ISDIR(status.st_mode) || age_s(status.st_mtim) > cache->options.stall_grace_s);
 }
 
 static bool owner_has_left(const struct pkgcache *cache, const char *owner_name)

@@ -83,6 +83,13 @@ class WhatIsDamaged(CleanTest):
         self.assert_sound([self.variant], cleaned=True)
         self.assertEqual(len(result.out.splitlines()), 6, result.out)  # and two payloads, for good
 
+    def test_staging_without_an_owner(self):
+        """A directory is nobody's, also when a clean that was killed has just deleted from it."""
+        staging = os.path.join(self.cache, '.sys', 'staging')
+        trees.make_plain_tree(staging, {'nobody/file': b'', 'on-its-way': b''})
+        self.assert_code(self.clean(), DONE)
+        self.assertEqual(os.listdir(staging), ['on-its-way'])
+
     def test_empty_directories_after_a_minute(self):
         """Not before: a rez may be about to use one. What could not be removed is not reported."""
         for name, age in (('old/1.0/abcd', 100), ('new/1.0/abcd', 0), ('old/2.0/not-a-hash', 100)):
