@@ -14,8 +14,7 @@
 
 enum {
     FIRST_NODES_MAX = 64,
-    NODES_MAX = 16384,         /* values per further allocation */
-    SMALL_OBJECT_MEMBERS = 16, /* up to here, looking at every pair is the fastest way */
+    NODES_MAX = 16384, /* values per further allocation */
 };
 
 /** Room for values, the newest first. */
@@ -314,92 +313,14 @@ static int parse_key(struct parser *parser, struct json *member)
     return 0;
 }
 
-static int compare_keys(const struct json *a, const struct json *b)
-{
-    int order = memcmp(a->key, b->key, MIN(a->key_length, b->key_length));
-    if (order != 0)
-        return order;
-    return (a->key_length > b->key_length) - (a->key_length < b->key_length);
-}
-
-/* The later of two members with one name gives its value to the earlier, and loses its name, by
-   which unlink_nameless() knows it. */
-static void merge_members(struct json *earlier, struct json *later)
-{
-    struct json merged = *later;
-    merged.key = earlier->key;
-    merged.key_length = earlier->key_length;
-    merged.next = earlier->next;
-    *earlier = merged;
-    later->key = NULL;
-}
-
-static void unlink_nameless(struct json *object)
-{
-    for (struct json **link = &object->first; *link;) {
-        if ((*link)->key)
-            link = &(*link)->next;
-        else
-            *link = (*link)->next;
-    }
-}
-
-static void merge_few(struct json *object)
-{
-    for (struct json *member = object->first; member; member = member->next) {
-        for (struct json *later = member->next; later; later = later->next) {
-            if (later->key && member->key && compare_keys(member, later) == 0)
-                merge_members(member, later);
-        }
-    }
-}
-
-struct ranked_member {
-    struct json *member;
-    size_t rank;
-};
-
-static int compare_ranked(const void *a, const void *b)
-{
-    const struct ranked_member *left = a;
-    const struct ranked_member *right = b;
-    int order = compare_keys(left->member, right->member);
-    return order != 0 ? order : (left->rank > right->rank) - (left->rank < right->rank);
-}
-
-static int merge_many(struct json *object, size_t count)
-{
-    CLEANUP_FREE struct ranked_member *ranked = malloc(count * sizeof(*ranked));
-    if (!ranked)
-        return -ENOMEM;
-    size_t rank = 0;
-    for (struct json *member = object->first; member; member = member->next, rank++)
-        ranked[rank] = (struct ranked_member){member, rank};
-    assert(rank == count);
-    qsort(ranked, count, sizeof(*ranked), compare_ranked);
-
-    struct json *first = ranked[0].member;
-    for (size_t i = 1; i < count; i++) {
-        if (compare_keys(first, ranked[i].member) == 0)
-            merge_members(first, ranked[i].member);
-        else
-            first = ranked[i].member;
-    }
-    return 0;
-}
-
 static int close_container(struct parser *parser)
 {
     struct frame *frame = &parser->frames[--parser->depth];
     parser->at++;
-    if (frame->container->type != JSON_OBJECT || frame->count < 2)
+    if (frame->container->type != JSON_OBJECT)
         return 0;
-    if (frame->count <= SMALL_OBJECT_MEMBERS)
-        merge_few(frame->container);
-    else if (merge_many(frame->container, frame->count) < 0)
-        return out_of_memory(parser->error);
-    unlink_nameless(frame->container);
-    return 0;
+    int result = json_merge_members(frame->container, frame->count);
+    return result < 0 ? out_of_memory(parser->error) : 0;
 }
 
 /* In the innermost open container: its next child, or its end. */

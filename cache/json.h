@@ -110,6 +110,15 @@ bool json_is_string(const struct json *value, const char *string);
 bool json_has_key(const struct json *member, const char *key);
 
 /**
+ * For who builds an object: of members with the same name the last one's value stays, in the place
+ * of the first, as in a Python dict.
+ *
+ * @param count of its members
+ * @return      0 or -ENOMEM
+ */
+int json_merge_members(struct json *object, size_t count);
+
+/**
  * The number that an integer value stands for.
  *
  * @param minimum,maximum the range to accept
