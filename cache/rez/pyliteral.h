@@ -12,29 +12,34 @@
 /** The last assignment of a name at the top level. */
 struct pyliteral_name {
     const char *name;
-    unsigned line;      /* of that assignment, from 1 */
+    unsigned line;      /* of that assignment, or of what may be one, from 1 */
     struct json *value; /* tuples and sets have types of their own; NULL: it is not literal */
     struct pyliteral_name *next;
 };
 
 struct pyliteral_module {
     struct values values;
-    struct pyliteral_name *names; /* in the order in which they were first assigned */
+    struct pyliteral_name *names;  /* in the order in which they were first mentioned */
+    struct pyliteral_name unknown; /* its line is not 0: there any name may have been assigned */
 };
 
 /**
- * Reads a module.
+ * Reads a module. What a name may be assigned where that cannot be followed (in a block, by a loop,
+ * an import, a call of exec, another name for the same list) makes it not literal, unless it is
+ * assigned a literal later. Not known, either, are sets, bytes, complex and infinite numbers,
+ * `\\N{...}`, dictionaries with keys other than strings, and what is nested deeper than
+ * JSON_MAX_DEPTH. rez's `with scope("config")` counts as an assignment at the module's end.
  *
  * @param text need not end in NUL, and is not needed afterwards
  * @param ret  filled in when 0 is returned; ended with pyliteral_free
- * @return     0; -EBADMSG: not UTF-8 (a declared encoding is refused, too), or not Python in a way
- *             that leaves no doubt (brackets, indentation, strings that do not end), or nested
- *             deeper than JSON_MAX_DEPTH (the message says which, with the line); -ENOMEM
+ * @return     0; -EBADMSG: not UTF-8, or not Python in a way that leaves no doubt (brackets,
+ *             indentation, strings that do not end, nesting deeper than Python allows), or more
+ * than a quarter of a million names (the message says which, with the line); -ENOMEM
  */
 int pyliteral_parse(const char *text, size_t length, struct pyliteral_module *ret,
                     struct pkgcache_error *ret_error);
 
-/** @return what a name was assigned; NULL: nothing */
+/** @return what a name was assigned, or may have been; NULL: nothing */
 const struct pyliteral_name *pyliteral_find(const struct pyliteral_module *module,
                                             const char *name);
 
