@@ -401,6 +401,19 @@ static int assign(struct module_reader *reader, const struct targets *targets, s
     return 0;
 }
 
+/* A literal; or, for a single name, a call with literal arguments. Returns 1; 0: it is neither. */
+static int read_value(struct module_reader *reader, const struct targets *targets,
+                      struct json **ret_value)
+{
+    struct token name = *present(reader);
+    if (name.kind != TOKEN_NAME || is_keyword(&name) || reaches_names(&name) ||
+        targets->count > 1 || targets->all[0].of > 0)
+        return literal_read(&reader->literals, ret_value);
+    int result = literal_read_call(&reader->literals, ret_value);
+    int used = result == 1 ? names_use(&reader->names, name.text, name.length) : 0;
+    return used < 0 ? used : result;
+}
+
 /* Returns 1: it assigns a literal; 0: something else, and reading is where it was. */
 static int read_assignment(struct module_reader *reader)
 {
@@ -409,7 +422,7 @@ static int read_assignment(struct module_reader *reader)
     struct json *value = NULL;
     int result = read_left_side(reader, &targets);
     if (result == 1)
-        result = literal_read(&reader->literals, &value);
+        result = read_value(reader, &targets, &value);
     if (result == 1 && ends_statement(present(reader)) && fits(&targets, value)) {
         result = assign(reader, &targets, value);
         return result < 0 ? result : 1;

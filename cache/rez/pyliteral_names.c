@@ -158,10 +158,14 @@ int names_list(const struct names *names, struct values *values, struct pylitera
         const struct name_record *record = &names->records[i];
         if (record->line == 0 && record->held_line == 0)
             continue;
+        struct json *value = is_certain(names, record) ? record->value : NULL;
+        bool call = value && value->type == JSON_OBJECT && value->text;
         struct pyliteral_name name = {
             .name = values_copy(values, record->text, record->length),
             .line = doubtful_line(names, record),
-            .value = is_certain(names, record) ? record->value : NULL,
+            .value = call ? NULL : value,
+            .call = call ? value->text : NULL,
+            .arguments = call ? value : NULL,
         };
         if (!name.name)
             return -ENOMEM;

@@ -367,3 +367,50 @@ int literal_read(struct literals *literals, struct json **ret_value)
     *ret_value = tuple;
     return read_more(literals, tuple, NULL);
 }
+
+/* `key=literal` of a call. */
+static int read_argument(struct literals *literals, struct json **ret_member)
+{
+    struct token name = *present(literals);
+    int result = name.kind == TOKEN_NAME ? advance(literals) : NOT_LITERAL;
+    if (result < 0 || !present_is(literals, "="))
+        return MIN(result, NOT_LITERAL);
+    result = advance(literals);
+    if (result == 0)
+        result = read_expression(literals, ret_member);
+    if (result != LITERAL)
+        return result;
+    (*ret_member)->key = values_copy(literals->values, name.text, name.length);
+    (*ret_member)->key_length = name.length;
+    return (*ret_member)->key ? LITERAL : -ENOMEM;
+}
+
+int literal_read_call(struct literals *literals, struct json **ret_call)
+{
+    struct token name = *present(literals);
+    struct json *call;
+    int result = name.kind == TOKEN_NAME ? make(literals, JSON_OBJECT, &call) : NOT_LITERAL;
+    if (result != LITERAL)
+        return result;
+    result = advance(literals);
+    if (result < 0 || !present_is(literals, "("))
+        return MIN(result, NOT_LITERAL);
+    literals->depth = 0;
+    struct json **link = &call->first;
+    do {
+        result = advance(literals);
+        if (result < 0 || present_is(literals, ")"))
+            break;
+        result = read_argument(literals, link);
+        if (result != LITERAL)
+            return result;
+        link = &(*link)->next;
+    } while (present_is(literals, ","));
+    if (result < 0 || !present_is(literals, ")"))
+        return MIN(result, NOT_LITERAL);
+    call->text = values_copy(literals->values, name.text, name.length);
+    call->text_length = name.length;
+    *ret_call = call;
+    result = call->text ? advance(literals) : -ENOMEM;
+    return result < 0 ? result : LITERAL;
+}

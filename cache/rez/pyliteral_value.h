@@ -25,3 +25,10 @@ struct literals {
  *         tokenizer_next; -ENOMEM
  */
 int literal_read(struct literals *literals, struct json **ret_value);
+
+/**
+ * Reads a call whose arguments all have names and literal values: `NAME(key=literal, ...)`.
+ *
+ * @return as of literal_read; *ret_call: an object of the arguments whose `text` is the NAME
+ */
+int literal_read_call(struct literals *literals, struct json **ret_call);

@@ -290,3 +290,33 @@ Test(pyliteral, large, .timeout = 120)
     expect_bytes(values.bytes, values.length, "a", "? 1");
     expect_bytes(values.bytes, values.length, "b", "? 2");
 }
+
+/* What `a` is assigned: "NAME REPR" of a call; "": no call that is read. */
+static void expect_call(const char *module_text, const char *expected)
+{
+    struct pyliteral_module module;
+    CLEANUP_TEXT struct text call = {0};
+    cr_assert(pyliteral_parse(module_text, strlen(module_text), &module, NULL) == 0);
+    const struct pyliteral_name *found = pyliteral_find(&module, "a");
+    cr_assert(found && !found->value && !found->call == !found->arguments, "%s", module_text);
+    if (found->call) {
+        text_printf(&call, "%s ", found->call);
+        repr_append(&call, found->arguments);
+    }
+    cr_expect(text_is(&call, expected, strlen(expected)), "%s", module_text);
+    pyliteral_free(&module);
+}
+
+Test(pyliteral, calls)
+{
+    expect_call("a = ModifyList(append=['/x'], prepend=(\n'y',),)",
+                "ModifyList {'append': ['/x'], 'prepend': ('y',)}");
+    expect_call("a = F()", "F {}");
+    static const char *const others[] = {
+        "a = F(['x'])",     "a = F(x=y)",   "a = F(x=1).y",           "a = F(x=1) + [2]",
+        "a = F(x=1,, y=2)", "a = F(**{})",  "a, b = F(x=1)",          "a = F(x=1)\na.append(2)",
+        "a = eval(x=1)",    "a = F(x=1)()", "a = F(x=1) if b else 2", "a = b = F(x=1)",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(others); i++)
+        expect_call(others[i], "");
+}
