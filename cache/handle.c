@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #define VARIANT_KEY     "filesystem.variant"
@@ -98,42 +97,14 @@ int handle_repr_json(struct text *text, const struct json *value)
     return text->error;
 }
 
-/* OpenSSL's one-shot call would cost a short process a millisecond at its start. */
-static int sha1_of(const struct text *text, unsigned char ret_sha1[HANDLE_SHA1_BYTES])
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (!context)
-        return -ENOMEM;
-    bool done = EVP_DigestInit_ex(context, EVP_sha1(), NULL) &&
-                EVP_DigestUpdate(context, text->bytes, text->length) &&
-                EVP_DigestFinal_ex(context, ret_sha1, NULL);
-    EVP_MD_CTX_free(context);
-    return done ? 0 : -ENOTSUP;
-}
-
-static void write_hex(const unsigned char sha1[HANDLE_SHA1_BYTES], char ret_hex[HANDLE_SHA1_SIZE])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < HANDLE_SHA1_BYTES; i++) {
-        ret_hex[2 * i] = digits[sha1[i] >> 4];
-        ret_hex[2 * i + 1] = digits[sha1[i] & 0xf];
-    }
-    ret_hex[HANDLE_SHA1_SIZE - 1] = '\0';
-}
-
-int handle_hash_json(const struct json *value, char ret_sha1[HANDLE_SHA1_SIZE],
-                     struct text *ret_path)
+int handle_hash_json(const struct json *value, char ret_sha1[SHA1_HEX_SIZE], struct text *ret_path)
 {
     CLEANUP_TEXT struct text repr = {0};
-    unsigned char sha1[HANDLE_SHA1_BYTES];
     int result = handle_repr_json(&repr, value);
     if (result == 0)
-        result = sha1_of(&repr, sha1);
-    if (result < 0)
+        result = sha1_hex(&repr, ret_sha1);
+    if (result < 0 || !ret_path)
         return result;
-    write_hex(sha1, ret_sha1);
-    if (!ret_path)
-        return 0;
 
     const struct json *variables = json_member(value, "variables");
     const struct json *name = json_member(variables, "name");
@@ -151,7 +122,7 @@ int handle_hash_json(const struct json *value, char ret_sha1[HANDLE_SHA1_SIZE],
     return ret_path->error;
 }
 
-static int hash_parts(const struct parts *parts, unsigned char ret_sha1[HANDLE_SHA1_BYTES])
+static int hash_parts(const struct parts *parts, unsigned char ret_sha1[SHA1_BYTES])
 {
     static const struct json key = {
         .type = JSON_STRING, .text = VARIANT_KEY, .text_length = sizeof(VARIANT_KEY) - 1};
@@ -172,7 +143,7 @@ static int hash_parts(const struct parts *parts, unsigned char ret_sha1[HANDLE_S
                                    &variables.repository_type, &variables.version};
     CLEANUP_TEXT struct text repr = {0};
     append_repr(&repr, &key, sorted, count);
-    return repr.error ? repr.error : sha1_of(&repr, ret_sha1);
+    return sha1_digest(&repr, ret_sha1);
 }
 
 /* Why a value cannot be the name of a directory in the cache; NULL: it can. */
@@ -256,7 +227,7 @@ static int handle_build(const struct parts *parts, struct pkgcache_handle **ret_
         parts->version ? parts->version->text_length + 1 : sizeof(HANDLE_NO_VERSION);
     size_t strings_size = 2 * location_size + 3 * name_size + 3 * version_size + HASH4_LENGTH + 1;
     CLEANUP_HANDLE struct pkgcache_handle *handle = malloc(sizeof(*handle) + strings_size);
-    char hex[HANDLE_SHA1_SIZE];
+    char hex[SHA1_HEX_SIZE];
     int result = handle ? hash_parts(parts, handle->sha1) : -ENOMEM;
     if (result == -ENOTSUP)
         return error_set(error, ENOTSUP, "handle: OpenSSL does not provide SHA-1 here");
@@ -279,7 +250,7 @@ static int handle_build(const struct parts *parts, struct pkgcache_handle **ret_
     room += sprintf(room, "%s%s%s", handle->name, handle->version ? "-" : "",
                     handle->version ? handle->version : "") +
             1;
-    write_hex(handle->sha1, hex);
+    sha1_print(handle->sha1, hex);
     handle->relative_path = room;
     room += sprintf(room, "%s/%s/%.*s", handle->name,
                     handle->version ? handle->version : HANDLE_NO_VERSION, HASH4_LENGTH, hex);

@@ -7,12 +7,11 @@
 #pragma once
 
 #include "cache/json.h"
+#include "cache/sha1.h"
 
 #define HANDLE_NO_VERSION "_NO_VERSION" /* stands for the version in paths when there is none */
 
 enum {
-    HANDLE_SHA1_BYTES = 20,
-    HANDLE_SHA1_SIZE = 41,      /* 40 hexadecimal digits and a NUL */
     HANDLE_COMPONENT_MAX = 255, /* bytes of a name or a version: each is a directory's name */
     HANDLE_NO_INDEX = -1,       /* null: the package has no variants */
 };
@@ -28,7 +27,7 @@ struct pkgcache_handle {
     const char *qualified_name; /* NAME-VERSION, or NAME: how files in .sys/ begin */
     const char *relative_path;  /* NAME/VERSION/HASH4: the hash directory, relative to the cache */
     const char *hash4;          /* 4 hexadecimal digits */
-    unsigned char sha1[HANDLE_SHA1_BYTES]; /* what hash4 is the beginning of */
+    unsigned char sha1[SHA1_BYTES]; /* what hash4 is the beginning of */
 };
 
 /**
@@ -103,8 +102,7 @@ void handle_to_json(struct text *text, const struct pkgcache_handle *handle);
  * @return         0; -EINVAL: no such object, or no string for a name; -ENOMEM;
  *                 -ENOTSUP as for handle_create()
  */
-int handle_hash_json(const struct json *value, char ret_sha1[HANDLE_SHA1_SIZE],
-                     struct text *ret_path);
+int handle_hash_json(const struct json *value, char ret_sha1[SHA1_HEX_SIZE], struct text *ret_path);
 
 /** Appends the repr that handle_hash_json() hashes. Returns 0, or -EINVAL, or -ENOMEM. */
 int handle_repr_json(struct text *text, const struct json *value);

@@ -27,7 +27,7 @@ enum {
 };
 
 struct place {
-    unsigned char sha1[HANDLE_SHA1_BYTES]; /* of the handle */
+    unsigned char sha1[SHA1_BYTES]; /* of the handle */
     char slot[SLOT_MAX];
     bool sure;
     ino_t sidecar_inode;

@@ -40,7 +40,7 @@ static void check_accepted(const struct pkgcache_handle *handle)
     CLEANUP_HANDLE struct pkgcache_handle *again = NULL;
     CLEANUP_HANDLE struct pkgcache_handle *made = NULL;
     CLEANUP_JSON struct json_document *document = NULL;
-    char sha1[HANDLE_SHA1_SIZE];
+    char sha1[SHA1_HEX_SIZE];
     check_path(handle);
     handle_to_json(&text, handle);
     FUZZ_CHECK(text.error == 0);
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pkgcache_error error = {0};
     if (json_parse((const char *)data, size, &document, &error) < 0)
         return 0;
-    char sha1[HANDLE_SHA1_SIZE];
+    char sha1[SHA1_HEX_SIZE];
     CLEANUP_TEXT struct text path = {0};
     int hashed = handle_hash_json(document->root, sha1, &path);
     FUZZ_CHECK(hashed == 0 || hashed == -EINVAL);

@@ -9,7 +9,7 @@ static void expect_hash(const struct json *handle, const struct json *expected, 
 {
     CLEANUP_TEXT struct text repr = {0};
     CLEANUP_TEXT struct text path = {0};
-    char sha1[HANDLE_SHA1_SIZE];
+    char sha1[SHA1_HEX_SIZE];
     cr_assert(handle_repr_json(&repr, handle) == 0);
     cr_assert(handle_hash_json(handle, sha1, &path) == 0);
     cr_expect(json_is_string(vectors_member(expected, "repr"), repr.bytes), "%s: %s", label,
