@@ -1,4 +1,5 @@
-/* What a requirement is normalised to is normal, and a safe name for a directory. */
+/* What a requirement is normalised to is one, too, and a safe name for a directory. It need not be
+ * what it is normalised to in turn: rez does not unite all that touches. */
 #include "cache/rez/requirement.h"
 #include "cache/rez/version.h"
 #include "fuzz/fuzz.h"
@@ -24,6 +25,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (text.length > REQUIREMENT_BYTES_MAX)
         return 0;
     FUZZ_CHECK(requirement_normalise(&again, text.bytes, text.length, &error) == 0);
-    FUZZ_CHECK(strcmp(text.bytes, again.bytes) == 0);
     return 0;
 }
