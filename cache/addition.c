@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#define CANCELLED "cancelled"
+
 enum {
     PROGRESS_MS = 10, /* of a job: how often room is looked at when it is short */
     WAKE_MS = 100,    /* how often that wakes the run when it is not */
@@ -42,10 +44,14 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     }
     result->status = status;
     addition->stage = STAGE_DONE;
-    run->unfinished--;
+    if (addition->check) { /* whatever is found, nobody asks any more */
+        addition->check->context = NULL;
+        run->checking--;
+    }
+    run_unlink(run, addition);
     addition_record_result(addition);
-    if (run->warm->on_result)
-        run->warm->on_result(run->warm->context, addition->index, result);
+    if (run->warm.on_result)
+        run->warm.on_result(run->warm.context, addition->index, result);
 }
 
 static void finish_with_slot(struct addition *addition, enum pkgcache_status status,
@@ -119,7 +125,7 @@ void addition_prepare(struct addition *addition)
     } else if (*root != '/') {
         addition_finish(addition, PKGCACHE_FAILED, "root %s: it is not an absolute path", root);
     } else {
-        result = roots_add(run->roots, root, addition->index);
+        result = roots_add(run->roots, root, addition, &addition->check);
         if (result < 0)
             addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", root, strerror(-result));
         else
@@ -127,9 +133,34 @@ void addition_prepare(struct addition *addition)
     }
 }
 
+void addition_cancel(struct addition *addition)
+{
+    struct run *run = addition->run;
+    addition->cancelled = true;
+    switch (addition->stage) {
+    case STAGE_COPYING:
+        copyengine_cancel(addition->job);
+        return;
+    case STAGE_FLUSHING:
+    case STAGE_DONE:
+        return;
+    case STAGE_NEW:
+        run_withdraw(run, addition);
+        break;
+    case STAGE_WAITING:
+        waiting_remove(&run->waiting, &addition->waiter);
+        break;
+    case STAGE_CHECKING:
+        break;
+    }
+    addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
+}
+
 void addition_checked(struct addition *addition, const struct root_check *check)
 {
     struct refusal refusal;
+    addition->check = NULL;
+    addition->run->checking--;
     if (check->result < 0)
         addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", check->root,
                         strerror(-check->result));
@@ -289,7 +320,7 @@ static void on_progress(void *context, const struct copyengine_progress *progres
 static void on_warning(void *context, const char *path, const char *text)
 {
     struct addition *addition = context;
-    const struct pkgcache_warm *warm = addition->run->warm;
+    const struct pkgcache_warm *warm = &addition->run->warm;
     if (warm->on_warning)
         warm->on_warning(warm->context, path, text);
 }
@@ -396,7 +427,7 @@ static bool judge_other(struct addition *addition, int hash_fd, const struct slo
     }
     if (slot_copier_is_gone(run->cache, hash_fd, view, &owner) || was_seen_to_stall(addition, view))
         return true;
-    if (run->warm->no_wait) {
+    if (run->warm.no_wait) {
         char reason[256] = "another process copies it";
         if (owner.pid)
             snprintf(reason, sizeof(reason), "process %d (%s on host %s) copies it", owner.pid,
@@ -497,7 +528,9 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
         return true;
     addition_abandon(addition, lock);
     char text[sizeof(error.path) + 256];
-    if (stopped && error.code == ECANCELED)
+    if (addition->cancelled && error.code == ECANCELED)
+        addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
+    else if (stopped && error.code == ECANCELED)
         addition_finish(addition, PKGCACHE_SKIPPED, "%s", stopped);
     else
         addition_finish(addition, PKGCACHE_FAILED, "%s%s",

@@ -120,13 +120,13 @@ static void start_thread(struct roots *roots)
     roots->threads++;
 }
 
-int roots_add(struct roots *roots, const char *root, size_t index)
+int roots_add(struct roots *roots, const char *root, void *context, struct root_check **ret)
 {
     size_t bytes = strlen(root) + 1;
     struct root_check *check = malloc(sizeof(*check) + bytes);
     if (!check)
         return -ENOMEM;
-    *check = (struct root_check){.index = index};
+    *check = (struct root_check){.context = context};
     memcpy(check->root, root, bytes);
     pthread_mutex_lock(&roots->lock);
     if (roots->idle == 0 && roots->threads < THREADS_MAX)
@@ -140,6 +140,8 @@ int roots_add(struct roots *roots, const char *root, size_t index)
     pthread_mutex_unlock(&roots->lock);
     if (!taken)
         roots_free_check(check);
+    else
+        *ret = check;
     return taken ? 0 : -EAGAIN;
 }
 

@@ -12,7 +12,7 @@ struct roots;
 /** What was found of one root. Freed with roots_free_check. */
 struct root_check {
     struct root_check *next;
-    size_t index;   /* the caller's */
+    void *context;  /* the caller's */
     int result;     /* 0: it is a directory that can be read; or -errno */
     dev_t device;   /* that it is on */
     char *resolved; /* its path without symbolic links */
@@ -26,8 +26,14 @@ struct root_check {
  */
 int roots_start(void (*on_done)(void *context), void *context, struct roots **ret);
 
-/** Has a root looked at. @return 0, -ENOMEM, or -EAGAIN when there is no thread to be had */
-int roots_add(struct roots *roots, const char *root, size_t index);
+/**
+ * Has a root looked at.
+ *
+ * @param context handed back with what is found
+ * @param ret     the check; until roots_take_done returns it, only its context may be touched
+ * @return        0, -ENOMEM, or -EAGAIN when there is no thread to be had
+ */
+int roots_add(struct roots *roots, const char *root, void *context, struct root_check **ret);
 
 /** @return what was found since the last time, linked by `next`; NULL: nothing */
 struct root_check *roots_take_done(struct roots *roots);

@@ -13,6 +13,7 @@ enum {
     SMALL_MAX = 8,          /* that are copied at once, and have not turned out to be large */
     LARGE_BYTES = 64 << 20, /* copied: it is large */
     SPACE_LOOK_MS = 100,    /* between two looks, while there is plenty */
+    PASSED_OVER_MAX = 16,   /* so many more urgent ones go first, then it is the others' turn */
 };
 
 int run_fail(struct run *run, int code)
@@ -35,6 +36,29 @@ static unsigned queue_of(const struct addition *addition)
     }
 }
 
+void run_link(struct run *run, struct addition *addition)
+{
+    addition->older = run->newest;
+    *(run->newest ? &run->newest->newer : &run->oldest) = addition;
+    run->newest = addition;
+    if (!run->fresh)
+        run->fresh = addition;
+    run->unfinished++;
+}
+
+void run_unlink(struct run *run, struct addition *addition)
+{
+    struct addition *newer = addition->newer;
+    struct addition *older = addition->older;
+    *(older ? &older->newer : &run->oldest) = newer;
+    *(newer ? &newer->older : &run->newest) = older;
+    if (run->fresh == addition)
+        run->fresh = newer;
+    addition->newer = run->done;
+    run->done = addition;
+    run->unfinished--;
+}
+
 void run_init_queues(struct run *run)
 {
     for (unsigned i = 0; i < RUN_PRIORITIES; i++)
@@ -50,19 +74,45 @@ void run_enqueue(struct run *run, struct addition *addition)
     queue->last = &addition->next;
 }
 
-struct addition *run_dequeue(struct run *run)
+/* The queue whose turn it is: the most urgent one, unless that has been so for too long. */
+static struct addition_queue *next_queue(struct run *run)
 {
+    struct addition_queue *next = NULL;
     for (unsigned i = 0; i < RUN_PRIORITIES; i++) {
         struct addition_queue *queue = &run->queues[i];
-        struct addition *addition = queue->first;
-        if (!addition)
-            continue;
-        queue->first = addition->next;
         if (!queue->first)
-            queue->last = &queue->first;
-        return addition;
+            continue;
+        if (!next || queue->passed_over >= PASSED_OVER_MAX)
+            next = queue;
     }
-    return NULL;
+    for (unsigned i = 0; i < RUN_PRIORITIES; i++)
+        if (run->queues[i].first && &run->queues[i] != next)
+            run->queues[i].passed_over++;
+    return next;
+}
+
+struct addition *run_dequeue(struct run *run)
+{
+    struct addition_queue *queue = next_queue(run);
+    if (!queue)
+        return NULL;
+    struct addition *addition = queue->first;
+    queue->passed_over = 0;
+    queue->first = addition->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    return addition;
+}
+
+void run_withdraw(struct run *run, struct addition *addition)
+{
+    struct addition_queue *queue = &run->queues[queue_of(addition)];
+    struct addition **link = &queue->first;
+    while (*link != addition)
+        link = &(*link)->next;
+    *link = addition->next;
+    if (!addition->next)
+        queue->last = link;
 }
 
 bool run_has_new(const struct run *run)

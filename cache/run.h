@@ -1,6 +1,7 @@
 /*
- * One warm under way: what its variants share. warm.c drives it, addition.c does what is done for
- * one variant.
+ * Variants on their way into the cache, and what they share. A run is started, fed, driven until
+ * nothing is left, and ended; it may be fed while it is driven, by the same thread. warm.c drives
+ * it, addition.c does what is done for one variant. pkgcache_warm feeds one run once.
  */
 #pragma once
 
@@ -32,12 +33,16 @@ enum {
 /** One variant on its way into the cache. */
 struct addition {
     struct run *run;
-    struct addition *next; /* in one of the run's queues, its list of copied ones, or a group */
+    struct addition *next;  /* in one of the run's queues, its list of copied ones, or a group */
+    struct addition *newer; /* among those that are not done, or those that are */
+    struct addition *older;
     const struct pkgcache_variant *variant;
     struct pkgcache_result *result;
     const char *replaced; /* a slot of the variant that does not count; NULL: none */
-    size_t index;
+    size_t index;         /* counted by the run */
     enum stage stage;
+    struct root_check *check; /* NULL: its root is not being looked at */
+    bool cancelled;
     char tree_name[32]; /* in staging */
     char sidecar_name[32];
     char manifest_name[32];
@@ -67,6 +72,7 @@ struct addition {
 struct addition_queue {
     struct addition *first;
     struct addition **last;
+    unsigned passed_over; /* since one was taken */
 };
 
 /** How far a run is as a whole. */
@@ -78,12 +84,14 @@ enum run_phase {
 
 struct run {
     struct pkgcache *cache;
-    const struct pkgcache_warm *warm;
-    struct pkgcache_warm known;  /* `warm` points here */
-    const char *const *replaced; /* by warm_replacing */
-    struct pkgcache_error *error;
-    int fatal; /* -errno: the run ends, nothing new is begun */
-    struct addition *additions;
+    struct pkgcache_warm warm; /* how; its variants are added one by one */
+    struct pkgcache_error error;
+    int fatal;               /* -errno: the run ends, nothing new is begun */
+    size_t added;            /* additions, ever */
+    struct addition *fresh;  /* of those that are not done: the first that was not looked at */
+    struct addition *oldest; /* of those that are not done */
+    struct addition *newest;
+    struct addition *done; /* to be freed when no step has them in its hands */
     struct addition_queue queues[RUN_PRIORITIES]; /* the most urgent first */
     struct addition *jobs[RUN_JOBS_MAX];          /* in no order */
     size_t job_count;
@@ -127,16 +135,68 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
                    const char *const *replaced, struct pkgcache_result *results,
                    struct pkgcache_error *ret_error);
 
+/**
+ * Starts a run.
+ *
+ * @param warm what to call, when to wait and when to stop; its variants are not looked at
+ * @param ret  ended with run_end
+ * @return     0 or -errno
+ */
+int run_start(struct pkgcache *cache, const struct pkgcache_warm *warm, struct run **ret,
+              struct pkgcache_error *ret_error);
+
+/**
+ * Adds a variant. Nothing happens to it before run_drive.
+ *
+ * @param variant  must live until it is done
+ * @param replaced a slot of it that does not count; NULL: none
+ * @param result   empty; filled in when it is done, and then told to on_result
+ * @return         the addition, which is the run's, and gone when on_result has returned; NULL: out
+ *                 of memory
+ */
+struct addition *run_add(struct run *run, const struct pkgcache_variant *variant,
+                         const char *replaced, struct pkgcache_result *result);
+
+/**
+ * Goes on until something happened, and did what was to be done about it: with what was added, and
+ * what is under way. When the run failed, all that was not done is FAILED with its reason.
+ *
+ * @return 0: go on, or end it when nothing is unfinished; or -errno: it failed
+ */
+int run_drive(struct run *run);
+
+/** Makes run_drive return soon. From any thread, as long as the run is. */
+void run_wake(const struct run *run);
+
+/** Has an addition end as FAILED, and soon, unless it is as good as done. Only between two drives.
+ */
+void run_cancel(struct run *run, struct addition *addition);
+
+/** Ends a run, and frees it. What is unfinished must have failed with it. NULL is allowed. */
+void run_end(struct run *run);
+
 /** The run ends with this error; its text is already set. @return code */
 int run_fail(struct run *run, int code);
 
 void run_init_queues(struct run *run);
 
+/** An addition is not done yet, and was not looked at. */
+void run_link(struct run *run, struct addition *addition);
+
+/** An addition is done: it is freed when the step that ended it has returned. */
+void run_unlink(struct run *run, struct addition *addition);
+
 /** Puts an addition at the end of the queue of those to begin with that are as urgent. */
 void run_enqueue(struct run *run, struct addition *addition);
 
-/** @return the next to begin with, of those that are most urgent; NULL: there is none */
+/**
+ * @return the next to begin with: one of those that are most urgent, or now and then of those that
+ *         have been passed over; NULL: there is none
+ */
 struct addition *run_dequeue(struct run *run);
+
+/** Takes an addition out of its queue. */
+void run_withdraw(struct run *run, struct addition *addition);
 
 /** Whether there are any to begin with. */
 bool run_has_new(const struct run *run);
@@ -170,6 +230,9 @@ static inline bool run_is_durable(const struct run *run)
  * those that return bool say whether the next step is due: if not, the addition is finished, waits,
  * or is in the queue again.
  */
+
+/** Ends what is not under way, or has it end soon. */
+void addition_cancel(struct addition *addition);
 
 /** Looks whether there is anything to do, and has the root looked at. */
 void addition_prepare(struct addition *addition);

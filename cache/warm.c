@@ -26,8 +26,8 @@ enum {
 static struct lock *take_lock(struct run *run)
 {
     struct lock *lock = NULL;
-    int result = cache_lock(run->cache, cache_lock_timeout_ms(run->cache), run->warm->cancel_fd,
-                            &lock, run->error);
+    int result = cache_lock(run->cache, cache_lock_timeout_ms(run->cache), run->warm.cancel_fd,
+                            &lock, &run->error);
     if (result < 0)
         run_fail(run, result);
     return lock;
@@ -108,7 +108,7 @@ static void begin_more(struct run *run)
 {
     while (run->phase == RUN_COPYING && run_has_new(run) && !run_awaits_space(run) &&
            run->fatal == 0) {
-        int result = cache_start_engine(run->cache, run->error);
+        int result = cache_start_engine(run->cache, &run->error);
         if (result < 0)
             run_fail(run, result);
         struct addition *group = take_group(run);
@@ -159,8 +159,8 @@ static void take_checked(struct run *run)
     struct root_check *check = roots_take_done(run->roots);
     while (check) {
         struct root_check *next = check->next;
-        run->checking--;
-        addition_checked(&run->additions[check->index], check);
+        if (check->context)
+            addition_checked(check->context, check);
         roots_free_check(check);
         check = next;
     }
@@ -172,7 +172,7 @@ static void take_staged(struct run *run)
     int result = run->staged.result;
     run->phase = RUN_COPYING;
     if (result < 0)
-        run_fail(run, error_set(run->error, -result, "cache %s: cannot write to disk: %s%s",
+        run_fail(run, error_set(&run->error, -result, "cache %s: cannot write to disk: %s%s",
                                 run->cache->path, strerror(-result), error_advice(-result)));
 }
 
@@ -271,14 +271,14 @@ static int wait_for_events(struct run *run, int timeout_ms)
     size_t room = 3 + run->watch.copier_count;
     CLEANUP_FREE struct pollfd *fds = calloc(room, sizeof(*fds));
     if (!fds)
-        return error_set(run->error, ENOMEM, "out of memory");
+        return error_set(&run->error, ENOMEM, "out of memory");
     fds[0] = (struct pollfd){.fd = run->event_fd, .events = POLLIN};
-    fds[1] = (struct pollfd){.fd = run->warm->cancel_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = run->warm.cancel_fd, .events = POLLIN};
     size_t watched = watch_poll_fds(&run->watch, fds + 2);
     if (poll(fds, 2 + watched, timeout_ms) < 0 && errno != EINTR)
-        return error_set(run->error, errno, "poll: %s", strerror(errno));
+        return error_set(&run->error, errno, "poll: %s", strerror(errno));
     if (fds[1].revents)
-        return error_set(run->error, ECANCELED, "interrupted");
+        return error_set(&run->error, ECANCELED, "interrupted");
     eventfd_t count;
     if (fds[0].revents)
         eventfd_read(run->event_fd, &count);
@@ -288,14 +288,14 @@ static int wait_for_events(struct run *run, int timeout_ms)
 
 static void report(struct run *run)
 {
-    const struct pkgcache_warm *warm = run->warm;
+    const struct pkgcache_warm *warm = &run->warm;
     uint64_t now_ns = clock_monotonic_ns();
     if (!warm->on_progress || now_ns < run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS)
         return;
     run->reported_ns = now_ns;
     struct pkgcache_progress progress = {
-        .variants = warm->count,
-        .variants_done = warm->count - run->unfinished,
+        .variants = run->added,
+        .variants_done = run->added - run->unfinished,
         .files = run->copied_files,
         .bytes = run->copied_bytes,
     };
@@ -348,11 +348,9 @@ static void abort_run(struct run *run)
     run->hangs = run->job_count > 0;
     struct lock *lock = NULL;
     cache_lock(run->cache, CANCEL_LOCK_MS, -1, &lock, NULL);
-    for (size_t i = 0; i < run->warm->count; i++) {
-        struct addition *addition = &run->additions[i];
+    for (struct addition *addition; (addition = run->oldest);) {
         addition_abandon(addition, lock);
-        if (addition->stage != STAGE_DONE)
-            addition_finish(addition, PKGCACHE_FAILED, "%s", run->error->message);
+        addition_finish(addition, PKGCACHE_FAILED, "%s", run->error.message);
     }
     lock_release(lock);
 }
@@ -379,95 +377,162 @@ static int open_run(struct run *run)
     if (result == 0)
         result = flusher_start(run->cache->fd, run->cache->options.durability, on_flushed, run,
                                &run->flusher);
-    run->additions = calloc(run->warm->count, sizeof(*run->additions));
-    if (result == 0 && !run->additions)
-        result = -ENOMEM;
-    for (size_t i = 0; result == 0 && i < run->warm->count; i++) {
-        struct addition *addition = &run->additions[i];
-        addition->run = run;
-        addition->index = i;
-        addition->variant = &run->warm->variants[i];
-        addition->waiter.directory = -1;
-        snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", i);
-        snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", i);
-        snprintf(addition->manifest_name, sizeof(addition->manifest_name), "%zu.manifest", i);
-        addition->manifest_fd = -1;
-        addition->replaced = run->replaced ? run->replaced[i] : NULL;
-    }
-    return result < 0 ? error_set(run->error, -result, "cannot start: %s", strerror(-result)) : 0;
+    return result < 0 ? error_set(&run->error, -result, "cannot start: %s", strerror(-result)) : 0;
 }
 
-static void close_run(struct run *run)
+/* Frees those that are done, but for what the engine may still call back for. */
+static void free_done(struct run *run)
 {
+    for (struct addition *addition; (addition = run->done);) {
+        run->done = addition->newer;
+        addition_free(addition);
+        if (!addition->job)
+            free(addition);
+    }
+}
+
+int run_start(struct pkgcache *cache, const struct pkgcache_warm *warm, struct run **ret,
+              struct pkgcache_error *ret_error)
+{
+    int result = cache_make_directories(cache, ret_error);
+    if (result < 0)
+        return result;
+    struct run *run = calloc(1, sizeof(*run));
+    if (!run)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    run->cache = cache;
+    run->warm = *warm;
+    result = open_run(run);
+    if (result < 0) {
+        if (ret_error)
+            *ret_error = run->error;
+        run_end(run);
+        return result;
+    }
+    *ret = run;
+    return 0;
+}
+
+struct addition *run_add(struct run *run, const struct pkgcache_variant *variant,
+                         const char *replaced, struct pkgcache_result *result)
+{
+    struct addition *addition = calloc(1, sizeof(*addition));
+    if (!addition)
+        return NULL;
+    size_t index = run->added++;
+    addition->run = run;
+    addition->index = index;
+    addition->variant = variant;
+    addition->replaced = replaced;
+    addition->result = result;
+    addition->waiter.directory = -1;
+    addition->manifest_fd = -1;
+    snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", index);
+    snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", index);
+    snprintf(addition->manifest_name, sizeof(addition->manifest_name), "%zu.manifest", index);
+    run_link(run, addition);
+    return addition;
+}
+
+/* Looks at all that are new: often there is nothing to copy. */
+static void prepare(struct run *run)
+{
+    while (run->fresh && run->fatal == 0) {
+        struct addition *addition = run->fresh;
+        run->fresh = addition->newer;
+        addition_prepare(addition);
+        if (cache_is_cancelled(run->warm.cancel_fd))
+            run_fail(run, error_set(&run->error, ECANCELED, "interrupted"));
+    }
+    if (run->checking_until_ns == 0)
+        run->checking_until_ns = clock_monotonic_ns() + CHECKING_MS * NS_PER_MS;
+}
+
+/* Waits for events, and does what follows from them. */
+static void take_turn(struct run *run)
+{
+    int result = wait_for_events(run, wait_timeout_ms(run));
+    if (result < 0)
+        run_fail(run, result);
+    beat_while_flushing(run);
+    look_at_overdue(run);
+    take_checked(run);
+    take_copied(run);
+    take_flushed(run);
+    if (run->phase == RUN_CHECKING)
+        stage_sidecars(run);
+    run_keep_space(run);
+    begin_more(run);
+    report(run);
+}
+
+int run_drive(struct run *run)
+{
+    if (run->fresh)
+        prepare(run);
+    if (run->unfinished > 0 && run->fatal == 0)
+        take_turn(run);
+    if (run->fatal < 0)
+        abort_run(run);
+    free_done(run);
+    return run->fatal;
+}
+
+void run_wake(const struct run *run)
+{
+    eventfd_write(run->event_fd, 1);
+}
+
+void run_cancel(struct run *run, struct addition *addition)
+{
+    addition_cancel(addition);
+    free_done(run);
+}
+
+void run_end(struct run *run)
+{
+    if (!run)
+        return;
+    if (run->copied_until_ns)
+        stats_add(run->cache, STATS_COPY_NS, run->copied_until_ns - run->copying_since_ns);
+    stats_flush(run->cache);
     flusher_stop(run->flusher);
     roots_stop(run->roots);
     watch_close(&run->watch);
     waiting_free(&run->waiting);
-    for (size_t i = 0; run->additions && i < run->warm->count; i++)
-        addition_free(&run->additions[i]);
+    free_done(run);
     if (run->hangs)
         return; /* the engine may still write there, and call back, one day */
     staging_close(&run->staging);
     heartbeat_destroy(&run->heartbeat);
     cleanup_close_fd(&run->event_fd);
     pthread_mutex_destroy(&run->lock);
-    free(run->additions);
     free(run);
 }
 
-/* Looks at all of them first: often there is nothing to copy. */
-static void prepare(struct run *run)
-{
-    for (size_t i = 0; i < run->warm->count && run->fatal == 0; i++) {
-        addition_prepare(&run->additions[i]);
-        if (cache_is_cancelled(run->warm->cancel_fd))
-            run_fail(run, error_set(run->error, ECANCELED, "interrupted"));
-    }
-    run->checking_until_ns = clock_monotonic_ns() + CHECKING_MS * NS_PER_MS;
-}
-
-/* Until each has its result, or the run fails. */
-static void drive(struct run *run)
-{
-    while (run->unfinished > 0 && run->fatal == 0) {
-        int result = wait_for_events(run, wait_timeout_ms(run));
-        if (result < 0)
-            run_fail(run, result);
-        beat_while_flushing(run);
-        look_at_overdue(run);
-        take_checked(run);
-        take_copied(run);
-        take_flushed(run);
-        if (run->phase == RUN_CHECKING)
-            stage_sidecars(run);
-        run_keep_space(run);
-        begin_more(run);
-        report(run);
-    }
-}
-
 /* What was not even begun failed for the same reason as the run. */
-static void fail_all(const struct pkgcache_warm *warm, struct pkgcache_result *results,
-                     const struct pkgcache_error *error)
+static void fail_from(size_t first, const struct pkgcache_warm *warm,
+                      struct pkgcache_result *results, const struct pkgcache_error *error)
 {
-    for (size_t i = 0; i < warm->count; i++) {
+    for (size_t i = first; i < warm->count; i++) {
         results[i].status = PKGCACHE_FAILED;
         results[i].reason = strdup(error->message);
     }
 }
 
-static int run_all(struct run *run, struct pkgcache_result *results)
+/* Feeds a run once, and drives it until each has its result, or the run fails. */
+static int run_all(struct run *run, const char *const *replaced, struct pkgcache_result *results)
 {
-    for (size_t i = 0; i < run->warm->count; i++)
-        run->additions[i].result = &results[i];
-    prepare(run);
-    drive(run);
-    if (run->fatal < 0)
-        abort_run(run);
-    if (run->copied_until_ns)
-        stats_add(run->cache, STATS_COPY_NS, run->copied_until_ns - run->copying_since_ns);
-    stats_flush(run->cache);
-    return run->fatal;
+    const struct pkgcache_warm *warm = &run->warm;
+    for (size_t i = 0; i < warm->count && run->fatal == 0; i++)
+        if (!run_add(run, &warm->variants[i], replaced ? replaced[i] : NULL, &results[i]))
+            run_fail(run, error_set(&run->error, ENOMEM, "out of memory"));
+    int result;
+    do
+        result = run_drive(run);
+    while (result == 0 && run->unfinished > 0);
+    fail_from(run->added, warm, results, &run->error);
+    return result;
 }
 
 int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
@@ -482,29 +547,19 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
 {
     struct pkgcache_error error = {0};
     struct pkgcache_warm known;
+    struct run *run = NULL;
     if (take_struct(&known, sizeof(known), warm) < 0)
         return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
     memset(results, 0, known.count * sizeof(*results));
-    int result = cache_make_directories(cache, &error);
-    struct run *run = result == 0 ? calloc(1, sizeof(*run)) : NULL;
-    if (result == 0 && !run)
-        result = error_set(&error, ENOMEM, "out of memory");
-    if (run) {
-        *run = (struct run){.cache = cache,
-                            .known = known,
-                            .replaced = replaced,
-                            .error = &error,
-                            .unfinished = known.count};
-        run->warm = &run->known;
-        result = open_run(run);
+    int result = run_start(cache, &known, &run, &error);
+    if (result < 0) {
+        fail_from(0, &known, results, &error);
+    } else {
+        result = run_all(run, replaced, results);
+        error = run->error;
+        run_end(run);
     }
-    if (result == 0)
-        result = run_all(run, results);
-    else
-        fail_all(&known, results, &error);
-    if (run)
-        close_run(run);
     if (ret_error && result < 0)
         *ret_error = error;
     return result;
