@@ -4,9 +4,24 @@
 
 #include <string.h>
 
+/* Not JSON, and never parsed from it: YAML has these, and so has Python's json. */
+static const char *infinite_name(const struct json *value)
+{
+    if (strcmp(value->text, "nan") == 0)
+        return "NaN";
+    if (strcmp(value->text, "inf") == 0)
+        return "Infinity";
+    return strcmp(value->text, "-inf") == 0 ? "-Infinity" : NULL;
+}
+
 static void write_real(struct text *text, const struct json *value)
 {
     double number;
+    const char *name = infinite_name(value);
+    if (name) {
+        text_append_string(text, name);
+        return;
+    }
     int result = real_parse(value->text, &number);
     if (result < 0)
         text->error = result;

@@ -98,8 +98,13 @@ void repr_append(struct text *text, const struct json *value)
     case JSON_BOOLEAN:
         text_append_string(text, value->boolean ? "True" : "False");
         break;
-    case JSON_INTEGER:
     case JSON_REAL:
+        if (strstr(value->text, "inf") || strstr(value->text, "nan")) /* JSON has no such number */
+            text_append_string(text, value->text);
+        else
+            json_write(text, value);
+        break;
+    case JSON_INTEGER:
         json_write(text, value);
         break;
     case JSON_STRING:

@@ -116,8 +116,8 @@ def expect(tree):
                 case ast.Assign():
                     value = evaluate(statement.value)
                     pairs = [pair for target in statement.targets for pair in unpack(target, value)]
-                    if len(statement.targets) > 1 and is_mutable(value):
-                        raise NotLiteral
+                    if len(statement.targets) > 1:  # they share it
+                        pairs = [(name, NotLiteral if is_mutable(part) else part) for name, part in pairs]
                 case ast.AnnAssign(value=ast.expr(), target=ast.Name()):
                     pairs = [(statement.target.id, evaluate(statement.value))]
                     if any(isinstance(n, ast.NamedExpr) for n in ast.walk(statement.annotation)):
@@ -327,8 +327,9 @@ def mutate(rng, module):
 # --- the comparison --------------------------------------------------------------------------
 
 def parse(module):
-    """The syntax tree; None: Python refuses the module."""
+    """The syntax tree; None: Python refuses the module, or only overlooks what is not UTF-8."""
     try:
+        module.decode()
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             tree = ast.parse(module)
