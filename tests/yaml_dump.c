@@ -1,7 +1,7 @@
 /*
  * What the YAML reader reads, for a test that asks PyYAML the same. Standard input: documents, each
- * behind a line with its length in bytes. Standard output, a line for each: `! MESSAGE`, or Python's
- * repr of the value. Not for users.
+ * behind a line with its length in bytes. Standard output, a line for each: `! MESSAGE`, or
+ * Python's repr of the value. Not for users.
  */
 #include "cache/repr.h"
 #include "cache/rez/yaml.h"

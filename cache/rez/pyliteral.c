@@ -9,6 +9,7 @@
 #include "cache/rez/pyliteral.h"
 
 #include "cache/rez/pyliteral_names.h"
+#include "cache/rez/pyliteral_scope.h"
 #include "cache/rez/pyliteral_source.h"
 #include "cache/rez/pyliteral_string.h"
 #include "cache/rez/pyliteral_value.h"
@@ -139,25 +140,18 @@ static int find_assignment(struct module_reader *reader)
 /* At the bracket behind `scope`: rez makes an attribute of what is named there. */
 static int note_scope(struct module_reader *reader)
 {
-    CLEANUP_TEXT struct text text = {0};
     struct tokenizer_mark bracket = tokenizer_mark(&reader->tokenizer);
+    struct token name;
     int result = advance(reader);
     if (result < 0)
         return result;
-    struct token string = *present(reader);
-    bool known = string.kind == TOKEN_STRING && pystring_append(&text, &string);
-    if (known) {
+    bool known = pystring_name(present(reader), &name);
+    if (known)
         result = advance(reader);
-        known = result == 0 && present_is(reader, ")");
-    }
-    if (result < 0)
-        return result;
+    if (result < 0 || !known || !present_is(reader, ")"))
+        return MIN(result, -ENODATA);
     tokenizer_return(&reader->tokenizer, &bracket);
-    if (!known || text.length == 0)
-        return -ENODATA;
-    /* The table borrows names: this one from the string, unless that has escapes. */
-    const char *name = memmem(string.text, string.length, text.bytes, text.length);
-    return name ? names_hold(&reader->names, name, text.length, string.line) : -ENODATA;
+    return names_hold(&reader->names, name.text, name.length, name.line);
 }
 
 static void note_keyword(struct module_reader *reader, const struct token *word,
@@ -407,7 +401,7 @@ static int read_value(struct module_reader *reader, const struct targets *target
 {
     struct token name = *present(reader);
     if (name.kind != TOKEN_NAME || is_keyword(&name) || reaches_names(&name) ||
-        targets->count > 1 || targets->all[0].of > 0)
+        token_is(&name, "scope") || targets->count > 1 || targets->all[0].of > 0)
         return literal_read(&reader->literals, ret_value);
     int result = literal_read_call(&reader->literals, ret_value);
     int used = result == 1 ? names_use(&reader->names, name.text, name.length) : 0;
@@ -448,6 +442,14 @@ static int read_statement(struct module_reader *reader)
     int result = 0;
     if (reader->at_line_start)
         start_line(reader);
+    if (reader->level == 0 && present_is(reader, "with")) {
+        struct tokenizer start = reader->tokenizer;
+        result = pyscope_read(&reader->literals, &reader->names);
+        reader->at_line_start = result == 1;
+        if (result != 0)
+            return MIN(result, 0);
+        reader->tokenizer = start;
+    }
     if (reader->level == 0 && !reader->line_is_compound)
         result = read_assignment(reader);
     return result != 0 ? MIN(result, 0) : skip_statement(reader);

@@ -30,7 +30,9 @@ struct pyliteral_module {
  * an import, a call of exec, another name for the same list) makes it not literal, unless it is
  * assigned a literal later. Not known, either, are sets, bytes, complex and infinite numbers,
  * `\\N{...}`, dictionaries with keys other than strings, and what is nested deeper than
- * JSON_MAX_DEPTH. rez's `with scope("config")` counts as an assignment at the module's end.
+ * JSON_MAX_DEPTH. rez's `with scope("config") as c:` with a block of `c.key = literal`
+ * makes `config` a dictionary, whatever else is assigned to it; any other use of `scope`, not
+ * literal.
  *
  * @param text need not end in NUL, and is not needed afterwards
  * @param ret  filled in when 0 is returned; ended with pyliteral_free

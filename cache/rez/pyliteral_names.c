@@ -111,6 +111,20 @@ int names_hold(struct names *names, const char *text, size_t length, unsigned li
     return 0;
 }
 
+int names_set_scope(struct names *names, const char *text, size_t length, struct json *value,
+                    unsigned line)
+{
+    struct name_record *record;
+    int result = find(names, text, length, &record);
+    if (result < 0)
+        return result;
+    if (record->scope)
+        record->held_line = line;
+    record->scope = value;
+    record->scope_line = line;
+    return 0;
+}
+
 void names_forget(struct names *names, unsigned line)
 {
     names->era++;
@@ -134,7 +148,7 @@ static bool is_mutable(const struct json *value)
     return false;
 }
 
-/* Nothing that was seen can have changed the value. */
+/* Nothing that was seen can have changed the value: of what functions do at any time, see below. */
 static bool is_certain(const struct names *names, const struct name_record *record)
 {
     if (!record->value || record->era != names->era || record->held_line > 0 || names->all_held)
@@ -143,11 +157,24 @@ static bool is_certain(const struct names *names, const struct name_record *reco
 }
 
 /* Where it is assigned, or what makes that doubtful stands. */
-static unsigned doubtful_line(const struct names *names, const struct name_record *record)
+static unsigned line_of(const struct names *names, const struct name_record *record)
 {
-    if (record->era != names->era)
+    if (record->held_line > 0)
+        return record->held_line;
+    if (names->all_held)
         return names->era_line;
-    return record->held_line > 0 ? record->held_line : record->line;
+    if (record->scope)
+        return record->scope_line;
+    return record->era == names->era ? record->line : names->era_line;
+}
+
+static struct json *value_of(const struct names *names, const struct name_record *record)
+{
+    if (record->held_line > 0 || names->all_held)
+        return NULL;
+    if (record->scope)
+        return record->scope;
+    return is_certain(names, record) ? record->value : NULL;
 }
 
 int names_list(const struct names *names, struct values *values, struct pyliteral_name **ret_names)
@@ -156,13 +183,13 @@ int names_list(const struct names *names, struct values *values, struct pylitera
     *link = NULL;
     for (size_t i = 0; i < names->count; i++) {
         const struct name_record *record = &names->records[i];
-        if (record->line == 0 && record->held_line == 0)
+        if (record->line == 0 && record->held_line == 0 && !record->scope)
             continue;
-        struct json *value = is_certain(names, record) ? record->value : NULL;
+        struct json *value = value_of(names, record);
         bool call = value && value->type == JSON_OBJECT && value->text;
         struct pyliteral_name name = {
             .name = values_copy(values, record->text, record->length),
-            .line = doubtful_line(names, record),
+            .line = line_of(names, record),
             .value = call ? NULL : value,
             .call = call ? value->text : NULL,
             .arguments = call ? value : NULL,

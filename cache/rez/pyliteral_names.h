@@ -14,8 +14,10 @@ struct name_record {
     struct json *value; /* NULL: not literal */
     unsigned line;      /* of the last assignment; 0: there is none */
     unsigned held_line; /* there is what may assign it at any time; 0: nothing does */
-    unsigned era;       /* of the assignment; an earlier one than the table's does not count */
-    bool used;          /* it is mentioned: who does may change a list, at any time */
+    struct json *scope; /* what a scope of rez's says, which wins; NULL: there is none */
+    unsigned scope_line;
+    unsigned era; /* of the assignment; an earlier one than the table's does not count */
+    bool used;    /* it is mentioned: who does may change a list, at any time */
 };
 
 /** Starts as `struct names names = {0};`. */
@@ -40,6 +42,10 @@ int names_use(struct names *names, const char *text, size_t length);
 
 /** A name may be assigned at any time, also later: functions do that. */
 int names_hold(struct names *names, const char *text, size_t length, unsigned line);
+
+/** A scope of rez's says what an attribute is. If another one does so, too, it is not known. */
+int names_set_scope(struct names *names, const char *text, size_t length, struct json *value,
+                    unsigned line);
 
 /** Every name may have been assigned here. */
 void names_forget(struct names *names, unsigned line);

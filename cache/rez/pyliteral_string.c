@@ -98,3 +98,20 @@ bool pystring_append(struct text *text, const struct token *token)
     }
     return true;
 }
+
+bool pystring_name(const struct token *token, struct token *ret_name)
+{
+    if (token->kind != TOKEN_STRING || token_has_prefix(token, 'b') || token_is_formatted(token))
+        return false;
+    *ret_name = (struct token){
+        .kind = TOKEN_NAME,
+        .line = token->line,
+        .text = token->text + token->prefix_length + token->quote_length,
+        .length = token->length - token->prefix_length - 2 * token->quote_length,
+    };
+    for (size_t i = 0; i < ret_name->length; i++) {
+        if ((unsigned char)ret_name->text[i] >= 0x80 || ret_name->text[i] == '\\')
+            return false;
+    }
+    return ret_name->length > 0;
+}

@@ -11,3 +11,11 @@
  *         appended is undefined then
  */
 bool pystring_append(struct text *text, const struct token *token);
+
+/**
+ * A string that stands in the module as its value has it: in ASCII, not empty, without escapes.
+ *
+ * @param ret_name a name token of that text
+ * @return         false: it is not such a string
+ */
+bool pystring_name(const struct token *token, struct token *ret_name);

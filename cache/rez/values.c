@@ -63,6 +63,34 @@ struct json *values_new_text(struct values *values, enum json_type type, const c
     return value->text ? value : NULL;
 }
 
+struct json *values_copy_value(struct values *values, const struct json *value)
+{
+    struct json *copy = values_new(values, value->type);
+    if (!copy)
+        return NULL;
+    copy->boolean = value->boolean;
+    if (value->text) {
+        copy->text = values_copy(values, value->text, value->text_length);
+        copy->text_length = value->text_length;
+        if (!copy->text)
+            return NULL;
+    }
+    struct json **link = &copy->first;
+    for (const struct json *child = value->first; child; child = child->next) {
+        *link = values_copy_value(values, child);
+        if (!*link)
+            return NULL;
+        if (child->key) {
+            (*link)->key = values_copy(values, child->key, child->key_length);
+            (*link)->key_length = child->key_length;
+            if (!(*link)->key)
+                return NULL;
+        }
+        link = &(*link)->next;
+    }
+    return copy;
+}
+
 void values_free(struct values *values)
 {
     while (values->blocks) {

@@ -29,6 +29,14 @@ struct json *values_new_text(struct values *values, enum json_type type, const c
 /** A copy of bytes and a NUL, owned by `values`; NULL: no memory. */
 char *values_copy(struct values *values, const char *bytes, size_t length);
 
+/**
+ * A copy of a value and all that it points to; it has no key, and follows none.
+ *
+ * @param value at most JSON_MAX_DEPTH deep
+ * @return      owned by `values`; NULL: no memory
+ */
+struct json *values_copy_value(struct values *values, const struct json *value);
+
 /** Frees all values, and leaves none behind. */
 void values_free(struct values *values);
 

@@ -165,7 +165,43 @@ Test(pyliteral, what_else_assigns)
     }
     expect("from x import *\nname = 1\n", "version", "? 1");
     expect("from x import *\nname = 1\n", "name", "1");
-    expect("with scope('config') as c:\n    c.x = 1\nconfig = {}\n", "config", "? 1");
+}
+
+Test(pyliteral, scopes)
+{
+    expect(
+        "with scope('config') as c:\n    c.x = 1\n    # y\n    c.y = ['a']\n    c.x = 2\nname = 1",
+        "config", "{'x': 2, 'y': ['a']}");
+    expect("with scope('config') as config:\n\tconfig.x = {}\nconfig = 2\nname = 1\n", "config",
+           "{'x': {}}");
+    expect("with scope('config') as c:\n c.x = 1\nname = 1\nif name:\n a = 1", "name", "1");
+    expect("with scope('config') as c:\n c.x = 1\n", "c", "? 1");
+    static const char *const others[] = {
+        "\n c.x.y = 1",
+        "\n c.x += 1",
+        "\n c['x'] = 1",
+        "\n x = 1",
+        "\n c.x = f()",
+        " c.x = 1",
+        "\n c.x = 1; c.y = 2",
+        "\n c.x = 1\n if x:\n  c.y = 2",
+        "\n d.x = 1",
+        "\n c.__x__ = 1",
+        "\n c.x = c.y = 1",
+        "\n c.x = 1\nwith scope('config'): pass",
+        "\n c.x = 1\nwith scope('config') as d:\n d.x = 1",
+        "\n c.x = 1\nexec('')",
+        "\n pass",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(others); i++) {
+        char module[128];
+        struct pyliteral_module read;
+        int length = snprintf(module, sizeof(module), "with scope('config') as c:%s\nconfig = 1\n",
+                              others[i]);
+        cr_assert(pyliteral_parse(module, (size_t)length, &read, NULL) == 0, "%s", module);
+        cr_expect(!pyliteral_find(&read, "config")->value, "%s", module);
+        pyliteral_free(&read);
+    }
 }
 
 Test(pyliteral, lists_that_others_may_change)

@@ -1,0 +1,22 @@
+/* A definition's attributes from its text, or from rez's answer. Not for files. */
+#pragma once
+
+#include "cache/rez/definition.h"
+
+/**
+ * Reads package.py.
+ *
+ * @param definition its path is set; receives the attributes
+ * @return           0; -EAGAIN: an attribute that matters is not literal (the message says which,
+ * and where); -EBADMSG: an attribute of the wrong type, or as of pyliteral_parse; -ENOMEM
+ */
+int definition_parse_python(const char *text, size_t length, struct definition *definition,
+                            struct pkgcache_error *ret_error);
+
+/** Reads package.yaml: the same, but nothing in it is computed. */
+int definition_parse_yaml(const char *text, size_t length, struct definition *definition,
+                          struct pkgcache_error *ret_error);
+
+/** Takes what rez says: an object with attributes. */
+int definition_take(const struct json *attributes, struct definition *definition,
+                    struct pkgcache_error *ret_error);

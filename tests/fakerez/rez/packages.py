@@ -1,0 +1,17 @@
+import os
+import types
+
+from rez.serialise import FileFormat, load_from_file
+
+
+class Package:
+    """With attributes that are bound late."""
+
+    def __init__(self, where):
+        path = os.path.join(where['location'], where['name'], where.get('version', ''), 'package.py')
+        self.data = load_from_file(path, FileFormat.py, disable_memcache=True)
+
+    def __getattr__(self, name):
+        function = self.data[name].function
+        function.__globals__['this'] = types.SimpleNamespace(**self.data)
+        return function()
