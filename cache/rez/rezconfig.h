@@ -76,6 +76,9 @@ int rezconfig_get_for_package(struct rezconfig *config, enum rezconfig_key key,
                               const struct json *package_config, const struct json **ret_value,
                               struct pkgcache_error *ret_error);
 
+/** What a setting is called in rez's files. */
+const char *rezconfig_name(enum rezconfig_key key);
+
 /** The variable that gives a setting: REZ_KEY. The other one is called REZ_KEY_JSON. */
 const char *rezconfig_variable(enum rezconfig_key key);
 
