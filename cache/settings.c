@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-#include <strings.h>
 
 #define SECONDS_MAX (365ULL * 24 * 3600)
 #define DAYS_MAX    36500
@@ -24,48 +23,49 @@ _Static_assert(COPYENGINE_SYMLINKS_PRESERVE == 1 && COPYENGINE_SYMLINKS_FOLLOW =
                "see symlinks");
 
 const struct setting settings_table[SETTING_COUNT] = {
-    [SETTING_CACHE] = {"cache", "PKGCACHE_DIR", "REZ_CACHE_PACKAGES_PATH", SETTING_PATH, NULL, 0, 0,
-                       "", "directory of the cache"},
-    [SETTING_BACKEND] = {"backend", "PKGCACHE_BACKEND", NULL, SETTING_CHOICE, backends, 0, 0,
-                         "auto", "how files are copied"},
-    [SETTING_DURABILITY] = {"durability", "PKGCACHE_DURABILITY", NULL, SETTING_CHOICE, durabilities,
-                            0, 0, "batch", "what survives a power cut (copy: none)"},
-    [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", NULL, SETTING_CHOICE, symlinks, 0, 0,
-                          "keep", "links keep their meaning, their letters, or go"},
-    [SETTING_DIGEST] = {"digest", "PKGCACHE_DIGEST", NULL, SETTING_CHOICE, yes_no, 0, 0, "yes",
-                        "digests of what is copied, for verify (copy: --manifest)"},
-    [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", NULL, SETTING_NUMBER, NULL, 0, 4096,
-                           "0", "operations at once, at most (0: found out)"},
-    [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", NULL, SETTING_BYTES, NULL, 0,
+    [SETTING_CACHE] = {"cache", "PKGCACHE_DIR", REZCONFIG_CACHE_PACKAGES_PATH, SETTING_PATH, NULL,
+                       0, 0, "", "directory of the cache"},
+    [SETTING_BACKEND] = {"backend", "PKGCACHE_BACKEND", SETTING_OURS, SETTING_CHOICE, backends, 0,
+                         0, "auto", "how files are copied"},
+    [SETTING_DURABILITY] = {"durability", "PKGCACHE_DURABILITY", SETTING_OURS, SETTING_CHOICE,
+                            durabilities, 0, 0, "batch", "what survives a power cut (copy: none)"},
+    [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", SETTING_OURS, SETTING_CHOICE, symlinks,
+                          0, 0, "keep", "links keep their meaning, their letters, or go"},
+    [SETTING_DIGEST] = {"digest", "PKGCACHE_DIGEST", SETTING_OURS, SETTING_CHOICE, yes_no, 0, 0,
+                        "yes", "digests of what is copied, for verify (copy: --manifest)"},
+    [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", SETTING_OURS, SETTING_NUMBER, NULL, 0,
+                           4096, "0", "operations at once, at most (0: found out)"},
+    [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", SETTING_OURS, SETTING_BYTES, NULL, 0,
                          (uint64_t)INT64_MAX, "0", "bytes a second, with K, M, G (0: no limit)"},
-    [SETTING_IO_PRIORITY] = {"io-priority", "PKGCACHE_IO_PRIORITY", NULL, SETTING_CHOICE,
+    [SETTING_IO_PRIORITY] = {"io-priority", "PKGCACHE_IO_PRIORITY", SETTING_OURS, SETTING_CHOICE,
                              priorities, 0, 0, "normal", "idle: when nobody else uses the disk"},
-    [SETTING_STALLED] = {"stalled", "PKGCACHE_STALLED", NULL, SETTING_CHOICE, stalled, 0, 0, "heal",
-                         "stalled copies: take over, or report as rez does"},
-    [SETTING_STALL_GRACE] = {"stall-grace", "PKGCACHE_STALL_GRACE", NULL, SETTING_NUMBER, NULL, 5,
-                             SECONDS_MAX, "60", "seconds without a heartbeat until it is over"},
-    [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", NULL, SETTING_NUMBER, NULL,
-                              1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
-    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE", "REZ_PACKAGE_CACHE_SAME_DEVICE",
-                             SETTING_CHOICE, yes_no, 0, 0, "yes",
-                             "cache what is on the cache's file system"},
-    [SETTING_LOCAL] = {"local", "PKGCACHE_LOCAL", "REZ_PACKAGE_CACHE_LOCAL", SETTING_CHOICE, yes_no,
-                       0, 0, "yes", "cache local packages"},
-    [SETTING_LOCAL_PATH] = {"local-path", "PKGCACHE_LOCAL_PATH", "REZ_LOCAL_PACKAGES_PATH",
+    [SETTING_STALLED] = {"stalled", "PKGCACHE_STALLED", SETTING_OURS, SETTING_CHOICE, stalled, 0, 0,
+                         "heal", "stalled copies: take over, or report as rez does"},
+    [SETTING_STALL_GRACE] = {"stall-grace", "PKGCACHE_STALL_GRACE", SETTING_OURS, SETTING_NUMBER,
+                             NULL, 5, SECONDS_MAX, "60",
+                             "seconds without a heartbeat until it is over"},
+    [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", SETTING_OURS, SETTING_NUMBER,
+                              NULL, 1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
+    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE",
+                             REZCONFIG_PACKAGE_CACHE_SAME_DEVICE, SETTING_CHOICE, yes_no, 0, 0,
+                             "yes", "cache what is on the cache's file system"},
+    [SETTING_LOCAL] = {"local", "PKGCACHE_LOCAL", REZCONFIG_PACKAGE_CACHE_LOCAL, SETTING_CHOICE,
+                       yes_no, 0, 0, "yes", "cache local packages"},
+    [SETTING_LOCAL_PATH] = {"local-path", "PKGCACHE_LOCAL_PATH", REZCONFIG_LOCAL_PACKAGES_PATH,
                             SETTING_PATH, NULL, 0, 0, "", "repository of local packages"},
     [SETTING_SPACE_BUFFER] = {"space-buffer", "PKGCACHE_SPACE_BUFFER",
-                              "REZ_PACKAGE_CACHE_SPACE_BUFFER", SETTING_BYTES, NULL, 0,
+                              REZCONFIG_PACKAGE_CACHE_SPACE_BUFFER, SETTING_BYTES, NULL, 0,
                               (uint64_t)INT64_MAX, "100M", "bytes kept free, with K, M, G, T"},
     [SETTING_USED_THRESHOLD] = {"used-threshold", "PKGCACHE_USED_THRESHOLD",
-                                "REZ_PACKAGE_CACHE_USED_THRESHOLD", SETTING_NUMBER, NULL, 0, 100,
-                                "80", "percent used from which copies are stopped, too"},
-    [SETTING_MAX_SIZE] = {"max-size", "PKGCACHE_MAX_SIZE", NULL, SETTING_SHARE, NULL, 0,
+                                REZCONFIG_PACKAGE_CACHE_USED_THRESHOLD, SETTING_NUMBER, NULL, 0,
+                                100, "80", "percent used from which copies are stopped, too"},
+    [SETTING_MAX_SIZE] = {"max-size", "PKGCACHE_MAX_SIZE", SETTING_OURS, SETTING_SHARE, NULL, 0,
                           (uint64_t)INT64_MAX, "0",
                           "clean: bytes, or percent of the disk (0: all)"},
     [SETTING_MAX_VARIANT_DAYS] = {"max-variant-days", "PKGCACHE_MAX_VARIANT_DAYS",
-                                  "REZ_PACKAGE_CACHE_MAX_VARIANT_DAYS", SETTING_NUMBER, NULL, 0,
+                                  REZCONFIG_PACKAGE_CACHE_MAX_VARIANT_DAYS, SETTING_NUMBER, NULL, 0,
                                   DAYS_MAX, "30", "clean: unused for longer goes (0: stays)"},
-    [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", "REZ_PACKAGE_CACHE_LOG_DAYS",
+    [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", REZCONFIG_PACKAGE_CACHE_LOG_DAYS,
                           SETTING_NUMBER, NULL, 0, DAYS_MAX, "7",
                           "clean: logs that are older go (0: stay)"},
 };
@@ -77,25 +77,10 @@ static int refuse(const struct setting *setting, const char *text, const char *o
                      text, expected);
 }
 
-/* Reads yes and no in all the words that rez has for them in a variable. */
-static bool parse_rez_boolean(const char *text, uint64_t *ret)
-{
-    static const char *const words[][2] = {{"0", "1"},    {"false", "true"}, {"f", "t"},
-                                           {"no", "yes"}, {"n", "y"},        {"off", "on"}};
-    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
-        for (*ret = 0; *ret < 2; ++*ret)
-            if (strcasecmp(text, words[i][*ret]) == 0)
-                return true;
-    return false;
-}
-
 static int parse_choice(const struct setting *setting, const char *text, const char *origin,
                         uint64_t *ret, struct pkgcache_error *error)
 {
     char expected[128] = "one of";
-    bool of_rez = setting->rez_variable && strcmp(origin, setting->rez_variable) == 0;
-    if (of_rez && setting->choices == yes_no && parse_rez_boolean(text, ret))
-        return 0;
     for (size_t i = 0; setting->choices[i]; i++) {
         if (strcmp(text, setting->choices[i]) == 0) {
             *ret = i;
@@ -149,26 +134,6 @@ static int parse_share(const struct setting *setting, const char *text, const ch
     return refuse(setting, text, origin, "a percentage from 1% to 100%", error);
 }
 
-/* Numbers as rez reads them from its variables: with blanks around, and less than none is none. */
-static int parse_rez_number(const struct setting *setting, const char *text, const char *origin,
-                            uint64_t *ret, struct pkgcache_error *error)
-{
-    char number[32];
-    size_t length = 0;
-    const char *at = text;
-    while (isspace((unsigned char)*at))
-        at++;
-    bool negative = *at == '-' && isdigit((unsigned char)at[1]);
-    at += negative;
-    while (length < sizeof(number) - 1 && isdigit((unsigned char)at[length]))
-        length++;
-    if (at[length + strspn(at + length, " \t\n\r\f\v")] != '\0')
-        return parse_number(setting, text, origin, ret, error);
-    memcpy(number, at, length);
-    number[length] = '\0';
-    return parse_number(setting, negative ? "0" : number, origin, ret, error);
-}
-
 int settings_set(struct settings *settings, enum setting_id id, const char *text,
                  const char *origin, struct pkgcache_error *ret_error)
 {
@@ -187,11 +152,6 @@ int settings_set(struct settings *settings, enum setting_id id, const char *text
         result = parse_share(setting, text, origin, &value, ret_error);
         break;
     case SETTING_NUMBER:
-        if (setting->rez_variable && origin == setting->rez_variable) {
-            result = parse_rez_number(setting, text, origin, &value.number, ret_error);
-            break;
-        }
-        __attribute__((fallthrough));
     case SETTING_BYTES:
         result = parse_number(setting, text, origin, &value.number, ret_error);
         break;
@@ -230,25 +190,96 @@ static int set_default_local_path(struct settings *settings, struct pkgcache_err
     return settings_set(settings, SETTING_LOCAL_PATH, path, SETTINGS_BUILT_IN, error);
 }
 
-int settings_complete(struct settings *settings, struct pkgcache_error *ret_error)
+int settings_rez(struct settings *settings, struct rezconfig **ret)
+{
+    int result = settings->rez ? 0 : rezconfig_new(&settings->rez);
+    *ret = settings->rez;
+    return result;
+}
+
+/* What a value of rez's is in ours; *ret_text is allocated, or NULL: nothing. Numbers that are
+ * beyond our range mean what its end means. */
+static int convert_rez(const struct setting *setting, const struct json *value, char **ret_text)
+{
+    int64_t number;
+    switch (value->type) {
+    case JSON_STRING:
+        if (value->text_length == 0)
+            return 0;
+        *ret_text = rezconfig_path(value);
+        return *ret_text ? 0 : -EILSEQ;
+    case JSON_BOOLEAN:
+        *ret_text = strdup(yes_no[value->boolean]);
+        return *ret_text ? 0 : -ENOMEM;
+    case JSON_INTEGER:
+        number = MAX(rezconfig_integer(value), (int64_t)setting->minimum);
+        if (asprintf(ret_text, "%" PRIu64, MIN((uint64_t)number, setting->maximum)) < 0) {
+            *ret_text = NULL;
+            return -ENOMEM;
+        }
+        return 0;
+    default: /* none */
+        return 0;
+    }
+}
+
+/* Takes what rez says. Nothing is set when it says nothing. */
+static int set_from_rez(struct settings *settings, enum setting_id id, struct pkgcache_error *error)
+{
+    const struct setting *setting = &settings_table[id];
+    struct rezconfig *rez;
+    const struct json *value;
+    const char *origin;
+    CLEANUP_FREE char *text = NULL;
+    if (settings_rez(settings, &rez) < 0)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = rezconfig_get(rez, setting->rez, &value, &origin, error);
+    if (result < 0)
+        return result;
+    if (strcmp(origin, REZCONFIG_BUILT_IN) == 0 && !settings->rez_defaults)
+        return 0;
+    result = convert_rez(setting, value, &text);
+    if (result < 0)
+        return error_set(error, -result, "%s (from %s): %s", rezconfig_name(setting->rez), origin,
+                         strerror(-result));
+    return text ? settings_set(settings, id, text, origin, error) : 0;
+}
+
+static int set_built_in(struct settings *settings, enum setting_id id, struct pkgcache_error *error)
+{
+    if (id == SETTING_CACHE)
+        return set_default_cache(settings, error);
+    if (id == SETTING_LOCAL_PATH)
+        return set_default_local_path(settings, error);
+    return settings_set(settings, id, settings_table[id].built_in, SETTINGS_BUILT_IN, error);
+}
+
+static int complete(struct settings *settings, enum setting_id id, bool wanted,
+                    struct pkgcache_error *error)
+{
+    const struct setting *setting = &settings_table[id];
+    const char *text = getenv(setting->variable);
+    if (settings->values[id].text)
+        return 0;
+    if (text && *text)
+        return settings_set(settings, id, text, setting->variable, error);
+    if (wanted && setting->rez != SETTING_OURS) {
+        int result = set_from_rez(settings, id, error);
+        if (result < 0 || settings->values[id].text)
+            return result;
+    }
+    if (id == SETTING_CACHE && (!wanted || settings->rez_defaults))
+        return 0;
+    return set_built_in(settings, id, error);
+}
+
+int settings_complete(struct settings *settings, uint32_t wanted, struct pkgcache_error *ret_error)
 {
     int result = 0;
     for (int i = 0; i < SETTING_COUNT && result == 0; i++) {
-        const struct setting *setting = &settings_table[i];
-        if (settings->values[i].text)
-            continue;
-        const char *text = getenv(setting->variable);
-        const char *rez_text = setting->rez_variable ? getenv(setting->rez_variable) : NULL;
-        if (text && *text)
-            result = settings_set(settings, i, text, setting->variable, ret_error);
-        else if (rez_text && *rez_text)
-            result = settings_set(settings, i, rez_text, setting->rez_variable, ret_error);
-        else if (i == SETTING_CACHE)
-            result = set_default_cache(settings, ret_error);
-        else if (i == SETTING_LOCAL_PATH)
-            result = set_default_local_path(settings, ret_error);
-        else
-            result = settings_set(settings, i, setting->built_in, SETTINGS_BUILT_IN, ret_error);
+        result = complete(settings, (enum setting_id)i, wanted & SETTING_BIT(i), ret_error);
+        if (i == SETTING_LOCAL && wanted & SETTING_BIT(i) && settings->values[i].number == 0)
+            wanted |= SETTING_BIT(SETTING_LOCAL_PATH); /* which path that is matters now */
     }
     return result;
 }
@@ -257,6 +288,7 @@ void settings_free(struct settings *settings)
 {
     for (int i = 0; i < SETTING_COUNT; i++)
         free(settings->values[i].text);
+    rezconfig_free(settings->rez);
     *settings = (struct settings){0};
 }
 

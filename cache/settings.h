@@ -1,10 +1,11 @@
 /*
  * Settings: one table gives each its names, type, range, default and help. Where a value comes
- * from, in this order: the command line, PKGCACHE_ variables, rez's variables, what is built in.
+ * from, in this order: the command line, PKGCACHE_ variables, rez's own settings (its variables and
+ * files: cache/rez/rezconfig.h), what is built in.
  */
 #pragma once
 
-#include "cache/error.h"
+#include "cache/rez/rezconfig.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,9 +42,9 @@ enum setting_type {
 };
 
 struct setting {
-    const char *name;         /* of the flag: --NAME */
-    const char *variable;     /* PKGCACHE_… */
-    const char *rez_variable; /* REZ_…; NULL: rez has no such setting */
+    const char *name;       /* of the flag: --NAME */
+    const char *variable;   /* PKGCACHE_… */
+    enum rezconfig_key rez; /* rez's setting; SETTING_OURS: it has none */
     enum setting_type type;
     const char *const *choices; /* SETTING_CHOICE: ends with NULL */
     uint64_t minimum;           /* of numbers and bytes */
@@ -51,6 +52,8 @@ struct setting {
     const char *built_in;
     const char *help; /* one line of at most 60 columns */
 };
+
+#define SETTING_OURS REZCONFIG_COUNT
 
 extern const struct setting settings_table[SETTING_COUNT];
 
@@ -60,24 +63,47 @@ struct setting_value {
     char *text;         /* allocated */
     uint64_t number;    /* all but SETTING_PATH */
     bool percent;       /* SETTING_SHARE: so the number is */
-    const char *origin; /* "the command line", the name of a variable, or SETTINGS_BUILT_IN */
+    const char *origin; /* "the command line", the name of a variable, one of rez's files, or
+                           SETTINGS_BUILT_IN */
 };
 
+/** Starts as `struct settings settings = {0};`. */
 struct settings {
     struct setting_value values[SETTING_COUNT];
+    bool rez_defaults;     /* what rez has built in counts, too: for a program that stands in for
+                              rez's; then there may be no cache */
+    struct rezconfig *rez; /* NULL: nobody asked for it yet */
 };
 
 /**
  * Sets one from text.
  *
- * @param origin where the text comes from; static storage
+ * @param origin where the text comes from; must outlive the settings
  * @return       0, -EINVAL with ret_error filled in, -ENOMEM
  */
 int settings_set(struct settings *settings, enum setting_id id, const char *text,
                  const char *origin, struct pkgcache_error *ret_error);
 
-/** Fills in what was not set, from the environment, or what is built in. @return as settings_set */
-int settings_complete(struct settings *settings, struct pkgcache_error *ret_error);
+/** A setting's bit in a mask. */
+#define SETTING_BIT(id) (UINT32_C(1) << (id))
+#define SETTINGS_ALL    (SETTING_BIT(SETTING_COUNT) - 1)
+
+/**
+ * Fills in what was not set.
+ *
+ * @param wanted bits of those that matter. For the others rez is not asked, so that its files are
+ *               not read where nothing needs them; a cache that does not matter stays unset
+ * @return       as settings_set; -EINVAL also when a file of rez's cannot be read
+ */
+int settings_complete(struct settings *settings, uint32_t wanted, struct pkgcache_error *ret_error);
+
+/**
+ * rez's settings, the same that settings_complete asks.
+ *
+ * @param ret owned by the settings
+ * @return    0 or -ENOMEM
+ */
+int settings_rez(struct settings *settings, struct rezconfig **ret);
 
 void settings_free(struct settings *settings);
 

@@ -13,25 +13,36 @@
 #define PKGCACHE_VERSION "0"
 #endif
 
+/* Which of rez's settings a command needs; its files are read for no other. */
+enum {
+    NEEDS_CACHE = SETTING_BIT(SETTING_CACHE),
+    NEEDS_ROOM = SETTING_BIT(SETTING_SPACE_BUFFER) | SETTING_BIT(SETTING_USED_THRESHOLD),
+    TO_FILL =
+        NEEDS_CACHE | NEEDS_ROOM | SETTING_BIT(SETTING_SAME_DEVICE) | SETTING_BIT(SETTING_LOCAL),
+    TO_CLEAN = NEEDS_CACHE | SETTING_BIT(SETTING_MAX_VARIANT_DAYS) | SETTING_BIT(SETTING_LOG_DAYS),
+};
+
 static const struct command commands[] = {
     {"warm", "SOURCE...", "bring every variant that the sources name into the cache", COMMAND_WARM,
-     1, -1, cmd_warm},
-    {"add", "VARIANT...", "cache these variants", COMMAND_ADD, 1, -1, cmd_add},
+     1, -1, cmd_warm, TO_FILL},
+    {"add", "VARIANT...", "cache these variants", COMMAND_ADD, 1, -1, cmd_add, TO_FILL},
     {"get", "VARIANT...", "print the cached root of each, or an empty line", COMMAND_GET, 1, -1,
-     cmd_get},
-    {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list},
+     cmd_get, NEEDS_CACHE},
+    {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list,
+     NEEDS_CACHE},
     {"remove", "VARIANT...", "take variants out (their bytes go at the next clean)", COMMAND_REMOVE,
-     1, -1, cmd_remove},
+     1, -1, cmd_remove, NEEDS_CACHE},
     {"clean", "", "delete what is unused, removed, damaged or left behind", COMMAND_CLEAN, 0, 0,
-     cmd_clean},
+     cmd_clean, TO_CLEAN},
     {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
-     COMMAND_VERIFY, 0, -1, cmd_verify},
-    {"stats", "", "hits, misses, copies, time saved; size and room", COMMAND_STATS, 0, 0,
-     cmd_stats},
-    {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs},
-    {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy},
+     COMMAND_VERIFY, 0, -1, cmd_verify, NEEDS_CACHE | NEEDS_ROOM},
+    {"stats", "", "hits, misses, copies, time saved; size and room", COMMAND_STATS, 0, 0, cmd_stats,
+     NEEDS_CACHE},
+    {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs, NEEDS_CACHE},
+    {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy,
+     0},
     {"doctor", "[SOURCE...]", "say what this machine can do, and what is wrong", COMMAND_DOCTOR, 0,
-     -1, cmd_doctor},
+     -1, cmd_doctor, NEEDS_CACHE},
 };
 
 enum {
@@ -147,15 +158,15 @@ static void print_help(const struct command *command)
 static int print_settings(struct options *options)
 {
     struct pkgcache_error error;
-    if (settings_complete(&options->settings, &error) < 0)
+    if (settings_complete(&options->settings, SETTINGS_ALL, &error) < 0)
         return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
     for (int i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
         const struct setting_value *value = &options->settings.values[i];
         printf("--%s=%s\n    %s\n    from %s; variable %s", setting->name, value->text,
                setting->help, value->origin, setting->variable);
-        if (setting->rez_variable)
-            printf(", then %s", setting->rez_variable);
+        if (setting->rez != SETTING_OURS)
+            printf(", then rez's %s", rezconfig_name(setting->rez));
         if (setting->choices) {
             printf("\n    one of");
             for (const char *const *choice = setting->choices; *choice; choice++)
@@ -474,7 +485,7 @@ int options_read(int argc, char **argv, struct options *ret)
     const char *durability = getenv("PKGCACHE_DURABILITY");
     ret->durability_given =
         ret->settings.values[SETTING_DURABILITY].text || (durability && *durability);
-    if (settings_complete(&ret->settings, &error) < 0)
+    if (settings_complete(&ret->settings, ret->command->settings, &error) < 0)
         return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
     return -1;
 }

@@ -26,6 +26,7 @@ struct command {
     int arguments_min;
     int arguments_max; /* -1: any number */
     int (*run)(struct options *options);
+    uint32_t settings; /* SETTING_BIT of those among rez's that matter to it */
 };
 
 struct options {
