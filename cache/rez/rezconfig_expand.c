@@ -185,6 +185,15 @@ static bool is_field(const char *field, size_t length, const char *name)
     return strlen(name) == length && memcmp(field, name, length) == 0;
 }
 
+/* Whether a field is a place among arguments, of which there are none: {} and {0}. */
+static bool is_number(const char *field, size_t length)
+{
+    size_t digits = 0;
+    while (digits < length && isdigit((unsigned char)field[digits]))
+        digits++;
+    return digits == length;
+}
+
 static const char *find_user(void)
 {
     static const char *const variables[] = {"LOGNAME", "USER", "LNAME", "USERNAME"};
@@ -264,12 +273,10 @@ static int expand_fields(const struct text *from, struct text *to, struct pkgcac
             return error_set(error, EINVAL, "Single '%c' encountered in format string", *at);
         const char *field = at + 1;
         length = (size_t)(close - field);
-        if (length == 0 || isdigit((unsigned char)*field))
-            return error_set(error, EINVAL,
-                             "Replacement index %.*s out of range for positional args tuple",
-                             length ? (int)MIN(length, (size_t)20) : 1, length ? field : "0");
-        bool special =
-            memchr(field, '!', length) || memchr(field, ':', length) || memchr(field, '{', length);
+        if (is_number(field, length) || *field == '.' || *field == '[')
+            return error_set(error, EINVAL, "{%.*s} has no name", (int)MIN(length, (size_t)20),
+                             field);
+        bool special = strcspn(field, "!:[{") < length;
         enum field known = special ? FIELD_OF_REZ : append_field(to, field, length);
         if (known == FIELD_OF_REZ) {
             to->length = 0;

@@ -54,12 +54,6 @@ const char *rezconfig_variable(enum rezconfig_key key)
     return rezconfig_table[key].variable;
 }
 
-/* What Python's str.strip takes away, of ASCII. */
-static bool is_blank(char byte)
-{
-    return isspace((unsigned char)byte) || (byte >= 0x1c && byte <= 0x1f);
-}
-
 static size_t skip_digits(const char *text, size_t i)
 {
     while (isdigit((unsigned char)text[i]))
@@ -69,15 +63,16 @@ static size_t skip_digits(const char *text, size_t i)
 
 /*
  * Takes from a text what Python's int() and float() do not look at: blanks around it, and single
- * underscores between digits. Returns an allocated text, NULL without memory.
+ * underscores between digits. Digits and blanks of other scripts, which Python reads, are refused.
+ * Returns an allocated text, NULL without memory.
  */
 static char *tidy_number(const char *text, size_t length)
 {
-    while (length > 0 && is_blank(*text)) {
+    while (length > 0 && isspace((unsigned char)*text)) {
         text++;
         length--;
     }
-    while (length > 0 && is_blank(text[length - 1]))
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
         length--;
     char *tidy = malloc(length + 1);
     if (!tidy)
