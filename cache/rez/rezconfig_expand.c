@@ -303,6 +303,7 @@ static int expand_string(const struct json *value, struct text *ret, struct pkgc
         expand_variables(&given, &named);
     const struct text *path = &named;
     if (!named.error && memchr(named.bytes, '~', named.length)) {
+        text_append(&homed, "", 0);
         expand_home(&named, &homed);
         if (!homed.error)
             normalise(&homed, &normal);
@@ -353,16 +354,21 @@ static int expand_shallow(const struct json *value, struct values *values, struc
 static int expand(const struct json *value, struct values *values, struct json **ret_value,
                   struct pkgcache_error *error)
 {
-    struct json *copy = NULL;
+    struct json *copy;
     int result = expand_shallow(value, values, &copy, error);
-    struct json **end = copy ? &copy->first : NULL;
-    for (const struct json *child = value->first; child && result == 0; child = child->next) {
-        result = expand(child, values, end, error);
-        if (result == 0)
-            end = &(*end)->next;
+    if (result < 0)
+        return result;
+    struct json **end = &copy->first;
+    for (const struct json *child = value->first; child; child = child->next) {
+        struct json *child_copy;
+        result = expand(child, values, &child_copy, error);
+        if (result < 0)
+            return result;
+        *end = child_copy;
+        end = &child_copy->next;
     }
     *ret_value = copy;
-    return result;
+    return 0;
 }
 
 int rezconfig_expand(const struct json *value, struct values *values, const struct json **ret_value,

@@ -74,7 +74,7 @@ static char *tidy_number(const char *text, size_t length)
     }
     while (length > 0 && isspace((unsigned char)text[length - 1]))
         length--;
-    char *tidy = malloc(length + 1);
+    char *tidy = calloc(1, length + 1);
     if (!tidy)
         return NULL;
     size_t used = 0;
@@ -84,7 +84,6 @@ static char *tidy_number(const char *text, size_t length)
         if (!between)
             tidy[used++] = text[i];
     }
-    tidy[used] = '\0';
     return tidy;
 }
 
