@@ -124,18 +124,19 @@ static int read_yaml(struct rezconfig_file *file, const char *bytes, size_t leng
     return 0;
 }
 
-/* ModifyList(append=[...], prepend=[...]) without anything else. */
-static bool read_modify_list(const struct pyliteral_name *name, struct statement *ret)
+/* ModifyList(append=[...], prepend=[...]), unless that name is one of the module's own. */
+static void read_modify_list(const struct pyliteral_module *module,
+                             const struct pyliteral_name *name, struct statement *ret)
 {
-    if (!name->call || strcmp(name->call, "ModifyList") != 0)
-        return false;
+    if (!name->call || strcmp(name->call, "ModifyList") != 0 ||
+        pyliteral_find(module, "ModifyList"))
+        return;
     for (const struct json *argument = name->arguments->first; argument; argument = argument->next)
         if (!json_has_key(argument, "append") && !json_has_key(argument, "prepend"))
-            return false;
+            return;
     ret->says = SAYS_MODIFY;
     ret->prepend = json_member(name->arguments, "prepend");
     ret->append = json_member(name->arguments, "append");
-    return true;
 }
 
 static int read_python(struct rezconfig_file *file, const char *bytes, size_t length,
@@ -155,7 +156,7 @@ static int read_python(struct rezconfig_file *file, const char *bytes, size_t le
         statement->value = name->value;
         statement->says = name->value ? SAYS_VALUE : SAYS_COMPUTED;
         if (!name->value)
-            read_modify_list(name, statement);
+            read_modify_list(&file->module, name, statement);
     }
     return 0;
 }
