@@ -11,10 +11,12 @@
 /** A variant that was found. */
 struct repository_variant {
     struct pkgcache_handle *handle;
-    char *root;          /* absolute; where its payload is, if it is there */
+    char *root;          /* absolute; where its payload is, if it is there; as rez has it, so it may
+                            go through a short link (_v/a) */
     char *uri;           /* as rez prints it */
     char *requires_json; /* its raw list of requirements, for the sidecar; NULL: it has no index */
     bool cachable;       /* what definition and settings say */
+    const char *said_by; /* which of them: "its attribute cachable", ...; static */
     bool local;          /* its repository is rez's local_packages_path */
 };
 
@@ -30,6 +32,19 @@ int repositories_new(struct rezconfig *config, struct repositories **ret);
 /** NULL is fine. */
 void repositories_free(struct repositories *repositories);
 
+/**
+ * The handle that a URI means: of the path alone, as a rule. What begins with a digit is taken for
+ * a version; of other directories the definition is looked into, whether it is that of a package
+ * without versions. The definition need not be there.
+ *
+ * @param uri  may be spelled through symbolic links, and with `//`: rez cannot, we can
+ * @param ret  the caller frees it with handle_free
+ * @return     0; -EINVAL: no URI; -ENOTSUP: that of a combined package, or as of handle_create;
+ *             -ENOMEM
+ */
+int repository_handle(const char *uri, struct pkgcache_handle **ret,
+                      struct pkgcache_error *ret_error);
+
 /** What is asked for, and the answer. */
 struct repository_query {
     const char *uri;                      /* a URI; NULL: by handle */
@@ -41,7 +56,7 @@ struct repository_query {
 };
 
 /**
- * Answers queries. A URI may be spelled through symbolic links, and with `//`: rez cannot, we can.
+ * Answers queries. Files are read side by side, and once for all variants of a package.
  *
  * @return 0: each has its result; or -ENOMEM
  */
@@ -49,7 +64,9 @@ int repositories_find(struct repositories *repositories, struct repository_query
                       size_t count, struct pkgcache_error *ret_error);
 
 /**
- * Visits all variants of a repository, a package or one of its versions.
+ * Visits all variants of a repository, a package or one of its versions, in order. What rez would
+ * not look at is passed over (names that begin with a dot, versions beside a .ignore file), and so
+ * are combined packages, which have no payloads.
  *
  * @param directory one of these three; a repository when it is none of the others
  * @param visit     called for each; `error` is not NULL for a definition that cannot be read, then

@@ -1,0 +1,353 @@
+/*
+ * Finding variants. Everything that waits for the repository's storage is done side by side, in
+ * three rounds: where the packages are, their definitions, where the variants are. What settings
+ * say comes last, on one thread.
+ */
+#include "cache/rez/repository_parts.h"
+
+#include "cache/names.h"
+#include "cache/rez/cachable.h"
+#include "cache/rez/requirement.h"
+#include "cache/rez/uri.h"
+#include "cache/spread.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SHORT_LINKS "_v" /* rez's variant_shortlinks_dirname */
+
+/* Queries with what is known of each. */
+struct asking {
+    struct repository_query *queries;
+    struct pkgcache_handle **handles; /* of URIs; NULL: the caller's */
+    const struct definitions *definitions;
+};
+
+static const struct pkgcache_handle *handle_of(const struct asking *asking, size_t i)
+{
+    return asking->queries[i].handle ? asking->queries[i].handle : asking->handles[i];
+}
+
+int repositories_new(struct rezconfig *config, struct repositories **ret)
+{
+    *ret = calloc(1, sizeof(**ret));
+    if (!*ret)
+        return -ENOMEM;
+    (*ret)->config = config;
+    return 0;
+}
+
+void repositories_free(struct repositories *repositories)
+{
+    if (repositories)
+        definitions_free(&repositories->definitions);
+    free(repositories);
+}
+
+void repository_variant_free(struct repository_variant *variant)
+{
+    handle_free(variant->handle);
+    free(variant->root);
+    free(variant->uri);
+    free(variant->requires_json);
+    *variant = (struct repository_variant){0};
+}
+
+static char *join(const char *directory, const char *name)
+{
+    char *path;
+    const char *slash = strcmp(directory, "/") == 0 ? "" : "/";
+    return asprintf(&path, "%s%s%s", directory, slash, name) < 0 ? NULL : path;
+}
+
+char *repository_directory(const struct pkgcache_handle *handle)
+{
+    CLEANUP_FREE char *package = join(handle->location, handle->name);
+    return package && handle->version ? join(package, handle->version) : STEAL(package);
+}
+
+/* Cuts the last name off a path: "/a/b" becomes "/a" and "b". */
+static const char *cut(char *path)
+{
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    return slash + 1;
+}
+
+bool repository_is_unversioned(const char *directory)
+{
+    CLEANUP_FREE char *parent = strdup(directory);
+    struct definition *definition = NULL;
+    if (!parent || strcmp(parent, "/") == 0)
+        return false;
+    const char *name = cut(parent);
+    if (*parent == '\0')
+        return true; /* right below "/": no room for a name and a version */
+    if ((*name >= '0' && *name <= '9') || definition_read(directory, &definition, NULL) < 0)
+        return false;
+    bool unversioned = definition->name && strcmp(definition->name, name) == 0 &&
+                       strcmp(definition->name, cut(parent)) != 0;
+    definition_free(definition);
+    return unversioned;
+}
+
+int repository_handle(const char *text, struct pkgcache_handle **ret,
+                      struct pkgcache_error *ret_error)
+{
+    CLEANUP_URI struct uri uri = {0};
+    const char *version = NULL;
+    int result = uri_parse(text, &uri, ret_error);
+    if (result < 0)
+        return result;
+    if (strcmp(uri.directory, "/") == 0)
+        return error_set(ret_error, EINVAL, "%s is no URI of a variant: it names no package", text);
+    if (!repository_is_unversioned(uri.directory))
+        version = cut(uri.directory);
+    const char *name = cut(uri.directory);
+    const char *location = *uri.directory ? uri.directory : "/";
+    CLEANUP_FREE char *canonical = realpath(location, NULL); /* offline: as it is spelled */
+    return handle_create(canonical ? canonical : location, name, version, uri.index, ret,
+                         ret_error);
+}
+
+/* --- round 1: where the packages are --- */
+
+static void find_handle(void *context, size_t i)
+{
+    struct asking *asking = context;
+    struct repository_query *query = &asking->queries[i];
+    query->result = 0;
+    query->variant = (struct repository_variant){0};
+    if (!query->handle)
+        query->result = repository_handle(query->uri, &asking->handles[i], &query->error);
+}
+
+/* --- round 2: their definitions --- */
+
+static int read_definitions(struct repositories *repositories, const struct asking *asking,
+                            size_t count)
+{
+    CLEANUP_FREE char **directories = calloc(count + 1, sizeof(*directories));
+    int result = directories ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        if (asking->queries[i].result < 0)
+            continue;
+        directories[i] = repository_directory(handle_of(asking, i));
+        result = directories[i] ? 0 : -ENOMEM;
+    }
+    if (result == 0)
+        result =
+            definitions_read(&repositories->definitions, (const char *const *)directories, count);
+    for (size_t i = 0; i < count && directories; i++)
+        free(directories[i]);
+    return result;
+}
+
+/* --- round 3: where the variants are --- */
+
+/* Why there is no definition. */
+static int explain_absence(const struct pkgcache_handle *handle, const char *directory,
+                           struct pkgcache_error *error)
+{
+    static const char *const endings[] = {"py", "yaml"};
+    for (size_t i = 0; i < ARRAY_LENGTH(endings); i++) {
+        CLEANUP_FREE char *file = NULL;
+        if (asprintf(&file, "%s/%s.%s", handle->location, handle->name, endings[i]) < 0)
+            return error_set(error, ENOMEM, "out of memory");
+        if (access(file, F_OK) == 0)
+            return error_set(error, ENOTSUP,
+                             "%s: a combined package has no payload of its own to be cached", file);
+    }
+    return error_set(error, ENOENT, "%s: there is no package.py or package.yaml in it", directory);
+}
+
+static int find_requires(const struct pkgcache_handle *handle, const struct definition *definition,
+                         const struct json **ret, struct pkgcache_error *error)
+{
+    int32_t count = 0;
+    *ret = NULL;
+    for (const struct json *one = definition->variants ? definition->variants->first : NULL; one;
+         one = one->next)
+        if (count++ == handle->index)
+            *ret = one;
+    if (*ret || (count == 0 && handle->index == HANDLE_NO_INDEX))
+        return 0;
+    if (count == 0)
+        return error_set(error, ENOENT, "%s has no variants: name it without an index, as []",
+                         definition->path);
+    if (handle->index == HANDLE_NO_INDEX)
+        return error_set(error, ENOENT, "%s has variants: name one of [0] to [%d]",
+                         definition->path, count - 1);
+    return error_set(error, ENOENT, "%s has no variant [%d]: the last one is [%d]",
+                     definition->path, handle->index, count - 1);
+}
+
+/* rez goes through a link beside the variants where one leads to the variant. */
+static void prefer_short_link(const char *base, const char *name, struct text *subpath)
+{
+    char target[PATH_MAX];
+    struct names names;
+    CLEANUP_FREE char *links = join(base, SHORT_LINKS);
+    CLEANUP_FREE char *absolute = join(base, name);
+    CLEANUP_CLOSE int fd = links ? open(links, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0 || !absolute)
+        return;
+    names_borrow(&names, fd);
+    for (const char *link; (link = names_next(&names));) {
+        ssize_t length = readlinkat(fd, link, target, sizeof(target) - 1);
+        target[MAX(length, 0)] = '\0';
+        bool leads_there = strncmp(target, "../", 3) == 0 ? strcmp(target + 3, name) == 0
+                                                          : strcmp(target, absolute) == 0;
+        if (!leads_there)
+            continue;
+        text_free(subpath);
+        text_printf(subpath, SHORT_LINKS "/%s", link);
+        break;
+    }
+    names_close(&names);
+}
+
+static int find_root(const struct pkgcache_handle *handle, const struct definition *definition,
+                     const struct json *requires, struct repository_variant *variant,
+                     struct pkgcache_error *error)
+{
+    CLEANUP_TEXT struct text subpath = {0};
+    CLEANUP_FREE char *base = repository_directory(handle);
+    if (!base)
+        return error_set(error, ENOMEM, "out of memory");
+    if (requires) {
+        struct pkgcache_error why;
+        int result = requirement_subpath(&subpath, requires, definition->hashed_variants, &why);
+        if (result < 0)
+            return error_set(error, -result, "%s: variant [%d]: %.800s", definition->path,
+                             handle->index, why.message);
+        if (definition->hashed_variants) {
+            CLEANUP_FREE char *name = strdup(subpath.bytes);
+            if (name)
+                prefer_short_link(base, name, &subpath);
+        }
+    }
+    variant->root = requires && !subpath.error ? join(base, subpath.bytes) : STEAL(base);
+    return variant->root && !subpath.error ? 0 : error_set(error, ENOMEM, "out of memory");
+}
+
+static int describe(const struct pkgcache_handle *handle, const struct definition *definition,
+                    const struct json *requires, struct repository_variant *variant,
+                    struct pkgcache_error *error)
+{
+    struct text uri = {0};
+    struct text json = {0};
+    size_t length = strlen(definition->path);
+    uri_append(&uri, handle, length > 5 && strcmp(definition->path + length - 5, ".yaml") == 0);
+    int result = text_steal(&uri, &variant->uri, NULL);
+    if (result == 0 && requires) {
+        json_write(&json, requires);
+        result = text_steal(&json, &variant->requires_json, NULL);
+    }
+    return result < 0 ? error_set(error, -result, "out of memory") : 0;
+}
+
+static int find_variant(const struct asking *asking, const struct pkgcache_handle *handle,
+                        struct repository_variant *variant, struct pkgcache_error *error)
+{
+    const struct definition *definition = NULL;
+    const struct json *requires = NULL;
+    CLEANUP_FREE char *directory = repository_directory(handle);
+    if (!directory)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = definitions_find(asking->definitions, directory, &definition, error);
+    if (result == -ENOENT)
+        return explain_absence(handle, directory, error);
+    if (result == 0)
+        result = find_requires(handle, definition, &requires, error);
+    if (result == 0)
+        result = find_root(handle, definition, requires, variant, error);
+    if (result == 0)
+        result = describe(handle, definition, requires, variant, error);
+    if (result == 0)
+        result = handle_create(handle->location, handle->name, handle->version, handle->index,
+                               &variant->handle, error);
+    return result;
+}
+
+static void answer(void *context, size_t i)
+{
+    const struct asking *asking = context;
+    struct repository_query *query = &asking->queries[i];
+    if (query->result == 0)
+        query->result = find_variant(asking, handle_of(asking, i), &query->variant, &query->error);
+}
+
+/* --- and what settings say --- */
+
+static int is_local(struct rezconfig *config, const struct definition *definition,
+                    struct repository_variant *variant, struct pkgcache_error *error)
+{
+    const struct json *value = NULL;
+    int result = rezconfig_get_for_package(config, REZCONFIG_LOCAL_PACKAGES_PATH,
+                                           definition->config, &value, error);
+    if (result < 0 || !value || value->type != JSON_STRING)
+        return result;
+    CLEANUP_FREE char *path = rezconfig_path(value);
+    CLEANUP_FREE char *canonical = path ? realpath(path, NULL) : NULL;
+    if (path)
+        variant->local = strcmp(canonical ? canonical : path, variant->handle->location) == 0;
+    return 0;
+}
+
+static int judge(struct rezconfig *config, const struct definitions *definitions,
+                 struct repository_variant *variant, struct pkgcache_error *error)
+{
+    const struct definition *definition = NULL;
+    CLEANUP_FREE char *directory = repository_directory(variant->handle);
+    if (!directory)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = definitions_find(definitions, directory, &definition, error);
+    if (result == 0)
+        result = cachable_find(config, variant->handle, definition, &variant->cachable,
+                               &variant->said_by, error);
+    if (result == 0)
+        result = is_local(config, definition, variant, error);
+    return result;
+}
+
+static int answer_all(struct rezconfig *config, struct asking *asking, size_t count)
+{
+    int result = 0;
+    spread(count, answer, asking);
+    for (size_t i = 0; i < count; i++) {
+        struct repository_query *query = &asking->queries[i];
+        if (query->result == 0)
+            query->result = judge(config, asking->definitions, &query->variant, &query->error);
+        if (query->result < 0)
+            repository_variant_free(&query->variant);
+        if (query->result == -ENOMEM)
+            result = -ENOMEM;
+    }
+    return result;
+}
+
+int repository_answer(struct rezconfig *config, const struct definitions *definitions,
+                      struct repository_query *queries, size_t count)
+{
+    struct asking asking = {.queries = queries, .definitions = definitions};
+    return answer_all(config, &asking, count);
+}
+
+int repositories_find(struct repositories *repositories, struct repository_query *queries,
+                      size_t count, struct pkgcache_error *ret_error)
+{
+    CLEANUP_FREE struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
+    if (!handles)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    struct asking asking = {queries, handles, &repositories->definitions};
+    spread(count, find_handle, &asking);
+    int result = read_definitions(repositories, &asking, count);
+    if (result == 0)
+        result = answer_all(repositories->config, &asking, count);
+    for (size_t i = 0; i < count; i++)
+        handle_free(handles[i]);
+    return result < 0 ? error_set(ret_error, -result, "out of memory") : 0;
+}
