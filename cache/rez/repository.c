@@ -175,13 +175,13 @@ static int find_requires(const struct pkgcache_handle *handle, const struct defi
     if (*ret || (count == 0 && handle->index == HANDLE_NO_INDEX))
         return 0;
     if (count == 0)
-        return error_set(error, ENOENT, "%s has no variants: name it without an index, as []",
+        return error_set(error, ESRCH, "%s has no variants: name it without an index, as []",
                          definition->path);
     if (handle->index == HANDLE_NO_INDEX)
-        return error_set(error, ENOENT, "%s has variants: name one of [0] to [%d]",
-                         definition->path, count - 1);
-    return error_set(error, ENOENT, "%s has no variant [%d]: the last one is [%d]",
-                     definition->path, handle->index, count - 1);
+        return error_set(error, ESRCH, "%s has variants: name one of [0] to [%d]", definition->path,
+                         count - 1);
+    return error_set(error, ESRCH, "%s has no variant [%d]: the last one is [%d]", definition->path,
+                     handle->index, count - 1);
 }
 
 /* rez goes through a link beside the variants where one leads to the variant. */

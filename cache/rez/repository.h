@@ -49,8 +49,9 @@ int repository_handle(const char *uri, struct pkgcache_handle **ret,
 struct repository_query {
     const char *uri;                      /* a URI; NULL: by handle */
     const struct pkgcache_handle *handle; /* NULL: by URI */
-    int result; /* 0; -ENOENT: no such variant; -EINVAL: no URI; -ENOTSUP: a combined package, which
-                   has no root; or as of definition_read */
+    int result; /* 0; -ENOENT: there is no definition; -ESRCH: it has no such variant; -EINVAL: no
+                   URI, or a variant that rez refuses; -ENOTSUP: a combined package, which has no
+                   root; or as of definition_read */
     struct pkgcache_error error;
     struct repository_variant variant; /* freed with repository_variant_free */
 };

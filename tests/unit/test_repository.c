@@ -167,9 +167,9 @@ static void expect_reason(const char *uri, int code, const char *reason)
 
 Test(repository, what_is_not_there)
 {
-    expect_reason("/repo/vbase/1.0/package.py[0]", ENOENT, "has no variants");
-    expect_reason("/repo/withvars/2.1/package.py[]", ENOENT, "name one of [0] to [2]");
-    expect_reason("/repo/withvars/2.1/package.py[3]", ENOENT, "the last one is [2]");
+    expect_reason("/repo/vbase/1.0/package.py[0]", ESRCH, "has no variants");
+    expect_reason("/repo/withvars/2.1/package.py[]", ESRCH, "name one of [0] to [2]");
+    expect_reason("/repo/withvars/2.1/package.py[3]", ESRCH, "the last one is [2]");
     expect_reason("/repo/withvars/2.2/package.py[0]", ENOENT, "there is no package.py");
     expect_reason("/repo/nothing/1.0/package.py[]", ENOENT, "there is no package.py");
     expect_reason("/repo/combined/1.0/package.py[]", ENOTSUP, "combined");
