@@ -76,6 +76,21 @@ static int look(const struct addition *addition, int *ret_fd, struct slot_view *
     return slot_find_other(*ret_fd, addition->variant->handle, addition->replaced, true, ret);
 }
 
+static int write_sidecar(struct addition *addition)
+{
+    const struct pkgcache_variant *variant = addition->variant;
+    CLEANUP_JSON struct json_document *requires = NULL;
+    struct text text = {0};
+    int result = 0;
+    if (variant->requires_json)
+        result =
+            json_parse(variant->requires_json, strlen(variant->requires_json), &requires, NULL);
+    if (result < 0)
+        return result == -EBADMSG ? -EINVAL : result;
+    sidecar_write(&text, variant->handle, variant->root, requires ? requires->root : NULL);
+    return text_steal(&text, &addition->sidecar_text, NULL);
+}
+
 int addition_stage(struct addition *addition, bool durable)
 {
     struct run *run = addition->run;
@@ -87,11 +102,8 @@ int addition_stage(struct addition *addition, bool durable)
         if (result < 0)
             staging_close(&run->staging);
     }
-    if (result == 0 && !addition->sidecar_text) {
-        struct text text = {0};
-        sidecar_write(&text, addition->variant->handle, addition->variant->root, NULL);
-        result = text_steal(&text, &addition->sidecar_text, NULL);
-    }
+    if (result == 0 && !addition->sidecar_text)
+        result = write_sidecar(addition);
     if (result == 0)
         result =
             staging_write(&run->staging, addition->sidecar_name, addition->sidecar_text, durable);

@@ -111,6 +111,14 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
     return result;
 }
 
+bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    struct slot_view view;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    return hash_fd >= 0 && slot_find(hash_fd, handle, false, &view) == 0 &&
+           view.status == PKGCACHE_FOUND;
+}
+
 bool slot_copier_is_gone(const struct pkgcache *cache, int hash_fd, const struct slot_view *view,
                          struct owner *ret_owner)
 {

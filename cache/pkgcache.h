@@ -210,6 +210,8 @@ struct pkgcache_variant {
     bool force;       /* also where the cache's options refuse it; room is needed all the same */
     enum copyengine_priority priority; /* those with a higher one are begun first, and copied
                                           faster; none waits for ever */
+    const char *requires_json; /* rez's list of its requirements, as JSON: kept in the sidecar for
+                                  people; NULL: none */
 };
 
 /** What became of one variant. The strings are freed with pkgcache_results_free. */

@@ -59,6 +59,9 @@ struct slot_view {
  */
 int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret);
 
+/** Whether a handle is cached. Changes nothing, and counts nowhere. */
+bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle);
+
 /**
  * As slot_find, but for one slot, which does not count.
  *

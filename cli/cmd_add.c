@@ -6,7 +6,7 @@
 
 int cmd_add(struct options *options)
 {
-    struct sources sources = {0};
+    struct sources sources = {.settings = &options->settings, .force = options->force};
     struct pkgcache_error error;
     int code = -1;
     if (options->root && options->argument_count != 1)

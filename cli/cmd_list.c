@@ -1,4 +1,5 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
+#include "cache/rez/uri.h"
 #include "cache/size.h"
 #include "cli/commands.h"
 #include "cli/each.h"
@@ -43,22 +44,26 @@ struct table {
     size_t row_room;
 };
 
-/* URI: the definition's path, then the index in brackets, empty for none. */
+/* As rez prints it, as long as the definition can be looked at. */
 static char *variant_uri(const struct pkgcache_handle *handle)
 {
-    char base[PATH_MAX];
-    char index[16] = "";
-    char *uri;
-    snprintf(base, sizeof(base), "%s/%s%s%s/package.", handle->location, handle->name,
-             handle->version ? "/" : "", handle->version ? handle->version : "");
-    CLEANUP_FREE char *python = NULL;
-    CLEANUP_FREE char *yaml = NULL;
-    if (asprintf(&python, "%spy", base) < 0 || asprintf(&yaml, "%syaml", base) < 0)
-        return NULL;
-    if (handle->index != HANDLE_NO_INDEX)
-        snprintf(index, sizeof(index), "%d", handle->index);
-    bool is_yaml = access(python, F_OK) < 0 && access(yaml, F_OK) == 0;
-    return asprintf(&uri, "%s[%s]", is_yaml ? yaml : python, index) < 0 ? NULL : uri;
+    CLEANUP_TEXT struct text python = {0};
+    struct text uri = {0};
+    char *result = NULL;
+    uri_append(&python, handle, false);
+    uri_append(&uri, handle, true);
+    if (python.error == 0 && uri.error == 0) {
+        *strrchr(python.bytes, '[') = '\0';
+        char *bracket = strrchr(uri.bytes, '[');
+        *bracket = '\0';
+        bool is_yaml = access(python.bytes, F_OK) < 0 && access(uri.bytes, F_OK) == 0;
+        *bracket = '[';
+        if (!is_yaml) {
+            text_free(&uri);
+            uri_append(&uri, handle, false);
+        }
+    }
+    return text_steal(&uri, &result, NULL) < 0 ? NULL : result;
 }
 
 /* Size and number of files of a payload: as the cache knows them, else counted now. */

@@ -6,12 +6,15 @@
 
 int cmd_warm(struct options *options)
 {
-    struct sources sources = {0};
+    struct sources sources = {.settings = &options->settings, .all = options->all};
     struct pkgcache_error error;
     int code = -1;
     for (int i = 0; i < options->argument_count && code < 0; i++)
         if (sources_read(&sources, options->arguments[i], &error) < 0)
             code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (code < 0 && sources.passed_over > 0)
+        output_verbose(options, "passed over, since they are not cachable: %zu variants",
+                       sources.passed_over);
     if (code < 0)
         code = fill_cache(options, &sources);
     sources_free(&sources);

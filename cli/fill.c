@@ -70,13 +70,17 @@ static int prepare(struct filling *filling)
     for (size_t i = 0; i < count; i++) {
         struct source_variant *item = &filling->sources->items[i];
         if (item->reason) {
-            filling->all[i] =
-                (struct pkgcache_result){.status = PKGCACHE_FAILED, .reason = strdup(item->reason)};
+            filling->all[i] = (struct pkgcache_result){.status = item->is_refused ? PKGCACHE_SKIPPED
+                                                                                  : PKGCACHE_FAILED,
+                                                       .reason = strdup(item->reason)};
             continue;
         }
         filling->places[filling->count] = i;
-        filling->variants[filling->count++] = (struct pkgcache_variant){
-            .handle = item->handle, .root = item->root, .force = filling->options->force};
+        filling->variants[filling->count++] =
+            (struct pkgcache_variant){.handle = item->handle,
+                                      .root = item->root,
+                                      .force = filling->options->force,
+                                      .requires_json = item->requires_json};
     }
     return 0;
 }
@@ -246,6 +250,15 @@ static int run(struct filling *filling, struct pkgcache *cache)
     return conclude(filling, result, &error, seconds);
 }
 
+/* Until now nothing was begun, and a signal ended the process at once. */
+static int prepare_and_run(struct filling *filling, struct pkgcache *cache)
+{
+    signals_open();
+    if (prepare(filling) < 0)
+        return output_error(filling->options, EXIT_FAILED, ENOMEM, "out of memory");
+    return run(filling, cache);
+}
+
 /*
  * Makes the directory that user caches are in, if the cache is there because nobody said where: the
  * XDG Base Directory Specification asks for that, and for its mode. Elsewhere a missing parent is
@@ -269,15 +282,15 @@ int fill_cache(struct options *options, struct sources *sources)
     struct pkgcache *cache = NULL;
     struct pkgcache_error error;
     int code;
-    signals_open();
     make_default_parent(&options->settings);
-    if (sources_unite(sources) < 0 || prepare(&filling) < 0)
+    if (sources_unite(sources) < 0)
         code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
     else if (pkgcache_open(options->settings.values[SETTING_CACHE].text, &cache_options, true,
-                           &cache, &error) < 0)
+                           &cache, &error) < 0 ||
+             sources_find(sources, cache, &error) < 0)
         code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     else
-        code = run(&filling, cache);
+        code = prepare_and_run(&filling, cache);
     pkgcache_close(cache);
     pkgcache_results_free(filling.all, filling.all ? sources->count : 0);
     free(filling.variants);

@@ -64,6 +64,7 @@ enum option_id {
     OPTION_ROOT,
     OPTION_NO_WAIT,
     OPTION_REPORT,
+    OPTION_ALL,
     OPTION_TOUCH,
     OPTION_LEASE,
     OPTION_COLUMNS,
@@ -99,7 +100,8 @@ static const struct {
     {"no-wait", OPTION_NO_WAIT, COMMAND_WARM | COMMAND_ADD, NULL,
      "do not wait for variants that others are copying"},
     {"report", OPTION_REPORT, COMMAND_WARM, "FILE", "write the summary as JSON into FILE"},
-    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "also what a setting refuses"},
+    {"all", OPTION_ALL, COMMAND_WARM, NULL, "all variants in directories that are sources"},
+    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "also what a setting or a definition refuses"},
     {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "where the payload of the variant is"},
     {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "record that it is used now (yes)"},
     {"lease", OPTION_LEASE, COMMAND_GET, "PID", "keep it from clean until that process ends"},
@@ -276,6 +278,9 @@ static int read_option(struct options *options, int id, const char *text)
         return read_when(options, "progress", text, true, &options->progress);
     case OPTION_COLOR:
         return read_when(options, "color", text, false, &options->color);
+    case OPTION_ALL:
+        options->all = true;
+        return -1;
     case OPTION_FORCE:
         options->force = true;
         return -1;

@@ -39,6 +39,7 @@ struct options {
     char **arguments;
     int argument_count;
     bool force;
+    bool all;
     bool no_wait;
     bool dry_run;
     bool touch;

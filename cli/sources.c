@@ -1,16 +1,11 @@
-/* Sources. What a manifest may say is hostile until it is parsed; one bad entry does not stop the
- * others. */
-#include "cli/sources.h"
+/* The list of variants. What is wrong with one does not stop the others. */
+#include "cli/sources_parts.h"
 
-#include "cache/file.h"
+#include "cache/rez/uri.h"
 #include "cache/utf8.h"
 
-#include <ctype.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-
-enum { SOURCE_BYTES_MAX = 256 << 20 };
 
 static struct source_variant *add_item(struct sources *sources)
 {
@@ -23,7 +18,7 @@ static struct source_variant *add_item(struct sources *sources)
     return &items[sources->count++];
 }
 
-static void give_reason(struct source_variant *item, const char *reason)
+void sources_give_reason(struct source_variant *item, const char *reason)
 {
     if (!item->reason)
         item->reason = strdup(reason);
@@ -40,17 +35,10 @@ char *sources_default_root(const struct pkgcache_handle *handle)
     return length < 0 ? NULL : root;
 }
 
-/* JSON that names a variant, for a message. */
-static char *shorten(const char *text)
+char *sources_shorten(const char *text)
 {
     char quoted[JSON_QUOTE_SIZE];
     return strdup(json_quote_string(text, strlen(text), quoted));
-}
-
-static char *name_entry(const char *manifest, size_t number)
-{
-    char *name;
-    return asprintf(&name, "%s: entry %zu", manifest, number) < 0 ? NULL : name;
 }
 
 static char *absolute_path(const char *path)
@@ -67,25 +55,18 @@ static void read_root(struct source_variant *item, const struct json *value)
 {
     if (value->type != JSON_STRING || value->text_length == 0 || *value->text != '/' ||
         memchr(value->text, '\0', value->text_length)) {
-        give_reason(item, "its root is not an absolute path");
+        sources_give_reason(item, "its root is not an absolute path");
         return;
     }
     CLEANUP_FREE char *root = malloc(value->text_length + 1);
     if (!root || utf8_to_path(value->text, value->text_length, root) < 0)
-        give_reason(item, "its root is not a path");
+        sources_give_reason(item, "its root is not a path");
     else
         item->root = STEAL(root);
 }
 
-/*
- * Adds a handle, or why it is none.
- *
- * @param handle NULL: there is none
- * @param root   NULL: none is named
- * @param source where it stands, for people, if it cannot be called by its own name; taken over
- */
-static int add_handle(struct sources *sources, const struct json *handle, const struct json *root,
-                      char *source)
+int sources_add_handle(struct sources *sources, const struct json *handle, const struct json *root,
+                       char *source)
 {
     struct pkgcache_error error;
     struct source_variant *item = add_item(sources);
@@ -100,123 +81,95 @@ static int add_handle(struct sources *sources, const struct json *handle, const 
         text_steal(&json, &item->handle_json, NULL);
     }
     if (!handle)
-        give_reason(item, "there is no handle");
+        sources_give_reason(item, "there is no handle");
     else if (handle_from_json(handle, &item->handle, &error) < 0)
-        give_reason(item, error.message);
+        sources_give_reason(item, error.message);
     if (item->handle) {
         free(item->text);
         item->text = strdup(item->handle->qualified_name);
     }
     if (root && root->type != JSON_NULL)
         read_root(item, root);
-    else if (item->handle)
-        item->root = sources_default_root(item->handle);
     return item->text && (item->handle || item->reason) ? 0 : -ENOMEM;
+}
+
+static struct source_variant *last_item(struct sources *sources)
+{
+    return &sources->items[sources->count - 1];
+}
+
+int sources_add_uri(struct sources *sources, const char *uri, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_handle *handle = NULL;
+    CLEANUP_FREE char *absolute = absolute_path(uri);
+    int result = absolute ? repository_handle(absolute, &handle, ret_error) : -ENOMEM;
+    if (result == -ENOMEM || result == -EINVAL)
+        return result;
+    struct source_variant *item = add_item(sources);
+    if (!item) {
+        handle_free(handle);
+        return -ENOMEM;
+    }
+    *item = (struct source_variant){.handle = handle, .text = strdup(uri), .has_definition = true};
+    if (result < 0)
+        sources_give_reason(item, ret_error->message);
+    return item->text && (handle || item->reason) ? 0 : -ENOMEM;
+}
+
+/* A handle as JSON. */
+static int add_json(struct sources *sources, const char *text, struct pkgcache_error *error)
+{
+    CLEANUP_JSON struct json_document *document = NULL;
+    struct pkgcache_error why;
+    int result = json_parse(text, strlen(text), &document, &why);
+    if (result < 0)
+        return error_set(error, result == -ENOMEM ? ENOMEM : EINVAL,
+                         "the VARIANT is not JSON: %.900s", why.message);
+    return sources_add_handle(sources, document->root, NULL, sources_shorten(text));
 }
 
 int sources_add_variant(struct sources *sources, const char *text, const char *root,
                         struct pkgcache_error *ret_error)
 {
-    CLEANUP_JSON struct json_document *document = NULL;
-    if (*text != '{')
-        return error_set(
-            ret_error, EINVAL,
-            "VARIANT \"%.200s\": not a handle as JSON, and package URIs cannot be read yet", text);
-    struct pkgcache_error why;
-    int result = json_parse(text, strlen(text), &document, &why);
-    if (result < 0)
-        return error_set(ret_error, result == -ENOMEM ? ENOMEM : EINVAL,
-                         "the VARIANT is not JSON: %.900s", why.message);
-    result = add_handle(sources, document->root, NULL, shorten(text));
-    struct source_variant *item = &sources->items[sources->count - 1];
+    struct pkgcache_error why = {0};
+    int result =
+        *text == '{' ? add_json(sources, text, &why) : sources_add_uri(sources, text, &why);
+    if (result == -EINVAL && *text != '{')
+        return error_set(ret_error, EINVAL, "VARIANT: neither a handle as JSON nor a URI: %.900s",
+                         why.message);
+    if (result == -EINVAL)
+        return error_set(ret_error, EINVAL, "%s", why.message);
     if (result == 0 && root) {
-        free(item->root);
-        item->root = absolute_path(root);
-        result = item->root ? 0 : -ENOMEM;
+        free(last_item(sources)->root);
+        last_item(sources)->root = absolute_path(root);
+        result = last_item(sources)->root ? 0 : -ENOMEM;
     }
-    return result < 0 ? error_set(ret_error, -result, "out of memory") : 0;
+    return result < 0 ? error_set(ret_error, ENOMEM, "out of memory") : 0;
 }
 
-static int read_manifest(struct sources *sources, const struct json *root, const char *name,
-                         struct pkgcache_error *error)
+int sources_add_found(struct sources *sources, const struct repository_variant *variant)
 {
-    const struct json *variants = json_member(root, "variants");
-    if (!variants || variants->type != JSON_ARRAY)
-        return error_set(error, EINVAL, "%s: not a manifest: it has no list \"variants\"", name);
-    int result = 0;
-    size_t number = 1;
-    for (const struct json *entry = variants->first; entry && result == 0; entry = entry->next)
-        result = add_handle(sources, json_member(entry, "handle"), json_member(entry, "root"),
-                            name_entry(name, number++));
-    return result < 0 ? error_set(error, -result, "%s: out of memory", name) : 0;
+    const struct pkgcache_handle *handle = variant->handle;
+    struct source_variant *item = add_item(sources);
+    if (!item)
+        return -ENOMEM;
+    item->text = strdup(variant->uri);
+    item->root = strdup(variant->root);
+    item->requires_json = variant->requires_json ? strdup(variant->requires_json) : NULL;
+    int result = handle_create(handle->location, handle->name, handle->version, handle->index,
+                               &item->handle, NULL);
+    return item->text && item->root && (item->requires_json || !variant->requires_json) ? result
+                                                                                        : -ENOMEM;
 }
 
-static int read_file(struct sources *sources, const char *path, struct pkgcache_error *error)
+int sources_add_failure(struct sources *sources, const char *what, const char *reason)
 {
-    CLEANUP_JSON struct json_document *document = NULL;
-    CLEANUP_TEXT struct text text = {0};
-    struct pkgcache_error why;
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(error, errno, "%s: %s", path, strerror(errno));
-    int result = file_read(fd, SOURCE_BYTES_MAX, &text, &why);
-    if (result == 0)
-        result = json_parse(text.bytes ? text.bytes : "", text.length, &document, &why);
-    if (!document)
-        return error_set(error, -result, "%s: not a manifest: %.900s", path, why.message);
-    return read_manifest(sources, document->root, path, error);
-}
-
-/* One line of standard input: a path, a handle, an entry of a manifest, or a whole manifest. */
-static int read_line(struct sources *sources, const char *line, struct pkgcache_error *error)
-{
-    CLEANUP_JSON struct json_document *document = NULL;
-    struct pkgcache_error why;
-    if (*line != '{')
-        return read_file(sources, line, error);
-    int result = json_parse(line, strlen(line), &document, &why);
-    if (result < 0)
-        return error_set(error, -result, "standard input: %.900s", why.message);
-    if (json_member(document->root, "variants"))
-        return read_manifest(sources, document->root, "standard input", error);
-    const struct json *handle = json_member(document->root, "handle");
-    result = handle
-                 ? add_handle(sources, handle, json_member(document->root, "root"), shorten(line))
-                 : add_handle(sources, document->root, NULL, shorten(line));
-    return result < 0 ? error_set(error, -result, "out of memory") : 0;
-}
-
-static int read_standard_input(struct sources *sources, struct pkgcache_error *error)
-{
-    CLEANUP_TEXT struct text text = {0};
-    CLEANUP_JSON struct json_document *document = NULL;
-    struct pkgcache_error why;
-    int result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, &why);
-    if (result < 0)
-        return error_set(error, -result, "standard input: %.900s", why.message);
-    if (text.length == 0)
-        return error_set(error, EINVAL, "standard input: there is nothing in it");
-    if (memchr(text.bytes, '\0', text.length))
-        return error_set(error, EINVAL, "standard input: there is a NUL in it");
-    if (json_parse(text.bytes, text.length, &document, NULL) == 0 &&
-        json_member(document->root, "variants"))
-        return read_manifest(sources, document->root, "standard input", error);
-    char *rest = text.bytes;
-    for (char *line; result == 0 && (line = strsep(&rest, "\n"));) {
-        line += strspn(line, " \t\r");
-        size_t length = strlen(line);
-        while (length > 0 && isspace((unsigned char)line[length - 1]))
-            line[--length] = '\0';
-        if (length > 0)
-            result = read_line(sources, line, error);
-    }
-    return result;
-}
-
-int sources_read(struct sources *sources, const char *source, struct pkgcache_error *ret_error)
-{
-    return strcmp(source, "-") == 0 ? read_standard_input(sources, ret_error)
-                                    : read_file(sources, source, ret_error);
+    struct source_variant *item = add_item(sources);
+    if (!item)
+        return -ENOMEM;
+    item->text = strdup(what);
+    sources_give_reason(item, reason);
+    return item->text && item->reason ? 0 : -ENOMEM;
 }
 
 static int compare_handles(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
@@ -243,6 +196,7 @@ static void item_free(struct source_variant *item)
     free(item->text);
     free(item->root);
     free(item->reason);
+    free(item->requires_json);
     *item = (struct source_variant){0};
 }
 
@@ -251,13 +205,16 @@ static void unite(struct source_variant *first, struct source_variant *again)
     char reason[2 * PATH_MAX + 128];
     bool same = !again->root || (first->root && strcmp(first->root, again->root) == 0);
     if (again->reason)
-        give_reason(first, again->reason);
+        sources_give_reason(first, again->reason);
+    if (!first->requires_json)
+        first->requires_json = STEAL(again->requires_json);
+    first->has_definition = first->has_definition || again->has_definition;
     if (!first->root && again->root)
         first->root = STEAL(again->root);
     else if (!same) {
         snprintf(reason, sizeof(reason), "it is named twice, with the roots %s and %s", first->root,
                  again->root);
-        give_reason(first, reason);
+        sources_give_reason(first, reason);
     }
     item_free(again);
 }
@@ -288,6 +245,7 @@ int sources_unite(struct sources *sources)
 
 void sources_free(struct sources *sources)
 {
+    repositories_free(sources->repositories);
     for (size_t i = 0; i < sources->count; i++)
         item_free(&sources->items[i]);
     free(sources->items);

@@ -1,7 +1,13 @@
-/* From what the command line names to variants with their roots. */
+/*
+ * From what the command line names to variants with their roots.
+ *
+ *     sources.c       the list of variants
+ *     sources_read.c  contexts, manifests, directories, standard input
+ *     sources_find.c  roots, from repositories
+ */
 #pragma once
 
-#include "cache/handle.h"
+#include "cache/rez/repository.h"
 #include "cli/options.h"
 
 /** What a source, or an argument, named. */
@@ -10,27 +16,39 @@ struct source_variant {
     char *handle_json;              /* as it was named; NULL: not at all */
     char *text;                     /* what it is called, for people */
     char *root;                     /* absolute; NULL: not known */
-    char *reason;                   /* why it cannot be cached; NULL: it can */
+    char *requires_json; /* its requirements, for the sidecar; NULL: not known, or none */
+    char *reason;        /* why it cannot be cached; NULL: it can */
+    bool is_refused;     /* that is because its package is not to be cached */
+    bool has_definition; /* it must have one: rez named it, or a URI */
 };
 
+/** Starts as `struct sources sources = {.settings = ...};`. */
 struct sources {
+    struct settings *settings; /* the caller's */
+    bool all;                  /* directories name all variants in them */
+    bool force;                /* also what is not cachable */
     struct source_variant *items;
     size_t count;
+    size_t passed_over;                /* variants in directories that are not cachable */
+    size_t visited;                    /* private: what was in a directory */
+    struct repositories *repositories; /* private: NULL: none was asked yet */
 };
 
 /**
- * Reads a SOURCE: a manifest, or "-" for standard input (one source a line, or one manifest).
+ * Reads a SOURCE: a context, a manifest, a URI, a directory of packages, or "-" for standard input
+ * (one source a line, or one manifest or context).
  *
- * @return 0, or -errno with ret_error filled in; variants that are refused are items with a reason
+ * @return 0; -EISDIR: a directory, and `all` is not set; or -errno with ret_error filled in.
+ *         Variants that are refused are items with a reason
  */
 int sources_read(struct sources *sources, const char *source, struct pkgcache_error *ret_error);
 
 /**
- * Adds a VARIANT: a handle as JSON.
+ * Adds a VARIANT: a handle as JSON, or a URI. Its repository is not looked into.
  *
  * @param root where its payload is; NULL: where its repository has it
- * @return     0; -EINVAL: no JSON at all; -ENOMEM. A handle that is refused is an item with a
- * reason
+ * @return     0; -EINVAL: neither JSON nor a URI; -ENOMEM. A variant that is refused is an item
+ * with a reason
  */
 int sources_add_variant(struct sources *sources, const char *text, const char *root,
                         struct pkgcache_error *ret_error);
@@ -41,6 +59,15 @@ int sources_add_variant(struct sources *sources, const char *text, const char *r
  * @return 0 or -ENOMEM
  */
 int sources_unite(struct sources *sources);
+
+/**
+ * Finds the roots that nobody named, and what is not cachable. What the cache has needs none, so
+ * that a warm of what is there asks no server.
+ *
+ * @return 0: each has a root, or a reason, or is cached; or -ENOMEM
+ */
+int sources_find(struct sources *sources, const struct pkgcache *cache,
+                 struct pkgcache_error *ret_error);
 
 /**
  * Where a variant without a subpath (its index is null) is, by its handle alone.

@@ -69,6 +69,16 @@ static char *copy_tidily(const char *path, size_t length)
     return copy;
 }
 
+bool uri_is_meant(const char *text)
+{
+    size_t length = strlen(text);
+    const char *bracket = strrchr(text, '[');
+    size_t before = bracket ? (size_t)(bracket - text) : 0;
+    return bracket && text[length - 1] == ']' &&
+           (ends_with(text, before, PYTHON_DEFINITION) ||
+            ends_with(text, before, YAML_DEFINITION) || ends_with(text, before, ">"));
+}
+
 int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_error)
 {
     struct uri uri = {0};

@@ -15,6 +15,9 @@ struct uri {
     bool yaml;       /* package.yaml, not package.py */
 };
 
+/** Whether a text that may also be a file's path is meant as a URI. */
+bool uri_is_meant(const char *text);
+
 /**
  * Takes a URI apart.
  *
