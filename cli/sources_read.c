@@ -166,7 +166,7 @@ static int read_standard_input(struct sources *sources, struct pkgcache_error *e
     int result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, &why);
     if (result < 0)
         return error_set(error, -result, "standard input: %.900s", why.message);
-    if (text.length == 0)
+    if (!text.bytes || text.length == 0)
         return error_set(error, EINVAL, "standard input: there is nothing in it");
     if (memchr(text.bytes, '\0', text.length))
         return error_set(error, EINVAL, "standard input: there is a NUL in it");

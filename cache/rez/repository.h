@@ -37,12 +37,12 @@ void repositories_free(struct repositories *repositories);
  * a version; of other directories the definition is looked into, whether it is that of a package
  * without versions. The definition need not be there.
  *
- * @param uri  may be spelled through symbolic links, and with `//`: rez cannot, we can
+ * @param text a URI; may be spelled through symbolic links, and with `//`: rez cannot, we can
  * @param ret  the caller frees it with handle_free
  * @return     0; -EINVAL: no URI; -ENOTSUP: that of a combined package, or as of handle_create;
  *             -ENOMEM
  */
-int repository_handle(const char *uri, struct pkgcache_handle **ret,
+int repository_handle(const char *text, struct pkgcache_handle **ret,
                       struct pkgcache_error *ret_error);
 
 /** What is asked for, and the answer. */

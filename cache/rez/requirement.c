@@ -402,7 +402,11 @@ static int normalise_range(struct text *text, const char *bytes, size_t length, 
     if (result < 0 || is_any(&range))
         return result;
     /* Weak ones are kept inverted, and inverted again to be printed. */
-    if (weak && (invert(&range) < 0 || invert(&range) < 0))
+    if (weak)
+        result = invert(&range);
+    if (weak && result == 0)
+        result = invert(&range);
+    if (result < 0)
         return error_set(error, EINVAL, "its range cannot be inverted");
     write_range(text, &range, separator);
     return text->error;
