@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data + 1;
     setenv("HOME", "/home/artist", 1);
-    setenv("PKGCACHE_REZ_PYTHON", "/dev/null", 1); /* rez is not to be started */
+    setenv("PKGCACHE_REZ_PYTHON", "", 1); /* it is not to be started */
     if (size == 0)
         return 0;
     if (*data == 'y')

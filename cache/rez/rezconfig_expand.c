@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 
 /* What rez knows of the system beyond the fields below takes Python to find out. */
-static const char expand_script[] = "import json, sys\n"
-                                    "from rez.system import system\n"
-                                    "from rez.utils.scope import scoped_format\n"
-                                    "print(json.dumps(scoped_format(json.load(sys.stdin), "
-                                    "system=system)))\n";
+static const char expand_script[] =
+    "import json, os, sys\n"
+    "answers = os.fdopen(os.dup(1), 'w')\n"
+    "os.dup2(2, 1)\n"
+    "from rez.system import system\n"
+    "from rez.utils.scope import scoped_format\n"
+    "print(json.dumps(scoped_format(json.load(sys.stdin), system=system)), file=answers)\n";
 
 /* \s of Python's regular expressions, of ASCII. */
 static bool is_space(char byte)

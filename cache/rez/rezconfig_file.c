@@ -16,9 +16,12 @@
 
 enum { FILE_BYTES_MAX = 4 << 20 };
 
-/* As rez loads the file; what ModifyList has is told apart from a value. */
+/* As rez loads the file; what ModifyList has is told apart from a value. What the file prints must
+ * not get into the answer. */
 static const char load_script[] =
-    "import json, sys\n"
+    "import json, os, sys\n"
+    "answers = os.fdopen(os.dup(1), 'w')\n"
+    "os.dup2(2, 1)\n"
     "from rez.config import _load_config_py\n"
     "from rez.utils.data_utils import DelayLoad, ModifyList\n"
     "question = json.load(sys.stdin)\n"
@@ -36,7 +39,7 @@ static const char load_script[] =
     "        answer[name] = {'value': value}\n"
     "    else:\n"
     "        sys.exit('%s is a %s' % (name, type(value).__name__))\n"
-    "print(json.dumps(answer))\n";
+    "print(json.dumps(answer), file=answers)\n";
 
 /* What a file says about a setting. */
 enum says {

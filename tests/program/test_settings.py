@@ -288,7 +288,7 @@ class Computed(SettingsTest):
         for name, text in REZ_STAND_IN.items():
             self.write(f'python/{name}', text.replace('%(log)s', self.log))
         self.rez = {'PKGCACHE_REZ_PYTHON': sys.executable, 'PYTHONPATH': self.path('python')}
-        self.none = {'PKGCACHE_REZ_PYTHON': self.path('none'), 'PATH': self.path('nowhere')}
+        self.none = {'PKGCACHE_REZ_PYTHON': ''}
 
     def asked(self):
         """How often rez was asked."""
@@ -308,14 +308,14 @@ class Computed(SettingsTest):
 
     def test_with_rez(self):
         """One question for a whole file."""
-        path = self.write('rezconfig.py', 'import os\n'
+        path = self.write('rezconfig.py', 'import os\nprint("says something")\n'
                                           'local_packages_path = os.path.join("/a", "b")\n'
                                           'package_cache_local = not os.getpid()\n'
                                           'package_cache_log_days = 2 + 3\n')
         settings = self.settings(**self.files(path), **self.rez)
-        self.assertEqual(settings['local-path'], ('/a/b', f'{path}, line 2'))
-        self.assertEqual(settings['local'], ('no', f'{path}, line 3'))
-        self.assertEqual(settings['log-days'], ('5', f'{path}, line 4'))
+        self.assertEqual(settings['local-path'], ('/a/b', f'{path}, line 3'))
+        self.assertEqual(settings['local'], ('no', f'{path}, line 4'))
+        self.assertEqual(settings['log-days'], ('5', f'{path}, line 5'))
         self.assertEqual(self.asked(), 1)
 
     def test_not_asked(self):

@@ -15,6 +15,7 @@ static void clean_environment(void)
     clearenv();
     setenv("HOME", "/home/artist", 1);
     setenv("REZ_DISABLE_HOME_CONFIG", "1", 1);
+    setenv("PKGCACHE_REZ_PYTHON", "", 1); /* there is no rez here */
 }
 
 /* Sets a variable to a text in which the vectors' directory may be named. */
