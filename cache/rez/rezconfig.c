@@ -127,7 +127,8 @@ static int find_in_files(struct rezconfig *config, enum rezconfig_key key, struc
         config->files_read = true;
     }
     if (config->files_result < 0) {
-        *error = config->files_error;
+        if (error)
+            *error = config->files_error;
         return config->files_result;
     }
     int result = 0;
@@ -224,8 +225,6 @@ int rezconfig_get(struct rezconfig *config, enum rezconfig_key key, const struct
 {
     CLEANUP_JSON struct json_document *document = NULL;
     struct answer *answer = &config->answers[key];
-    struct pkgcache_error error;
-    ret_error = ret_error ? ret_error : &error;
     if (!answer->value) {
         struct answer found = {0};
         int result = find_variable(config, key, &found, &document, ret_error);
@@ -255,8 +254,6 @@ int rezconfig_get_for_package(struct rezconfig *config, enum rezconfig_key key,
         .value = json_member(package_config, rezconfig_table[key].name),
         .origin = "the package's config",
     };
-    struct pkgcache_error error;
-    ret_error = ret_error ? ret_error : &error;
     if (!package_config || !found.value)
         return rezconfig_get(config, key, ret_value, NULL, ret_error);
     if (found.value->type == JSON_OBJECT) {
