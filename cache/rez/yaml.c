@@ -175,6 +175,8 @@ static int resolve(struct composer *composer, struct yaml_scalar *ret_scalar)
     size_t length = composer->event.data.scalar.length;
     enum json_type wanted = JSON_STRING;
     *ret_scalar = (struct yaml_scalar){.type = JSON_STRING};
+    if (tag && strcmp(tag, "!") == 0)
+        return 0; /* a string, whatever it looks like */
     if (tag && !tag_type(tag, &wanted))
         return refuse(composer, "a tag that is not known");
     bool plain = composer->event.data.scalar.plain_implicit != 0;
