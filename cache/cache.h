@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+enum log_level { LOGGED_INFO, LOGGED_WARNING, LOGGED_ERROR };
+
 struct pkgcache {
     char *path; /* absolute */
     int fd;
@@ -16,6 +18,8 @@ struct pkgcache {
     int staging_fd; /* .sys/staging: payloads on their way */
     int trash_fd;   /* .sys/to_delete: payloads on their way out */
     int log_fd;     /* .sys/log; -1 until something is logged */
+    void (*log_echo)(enum log_level level, const char *line); /* told of what is logged, without the
+                                                                 line feed; NULL: nobody */
     dev_t device;
     struct stat root;  /* of fd, when it was opened: what is made in it follows its mode */
     struct owner self; /* this process */

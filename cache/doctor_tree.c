@@ -7,7 +7,9 @@
 #include "cache/lock_record.h"
 #include "cache/names.h"
 #include "cache/owner_file.h"
+#include "cache/pending.h"
 #include "cache/rezlock.h"
+#include "cache/serve.h"
 #include "cache/staging.h"
 
 #include "engine/clock.h"
@@ -24,9 +26,9 @@ enum {
 
 /* What stands in .sys. */
 static const char *const private_names[] = {
-    "staging",         "to_delete",      "pending", "log",      "manifests",
-    "leases",          "used",           "clean",   "counters", "counters.damaged",
-    LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME,
+    "staging",         "to_delete",      PENDING_DIRECTORY, "log",      "manifests",
+    "leases",          "used",           "clean",           "counters", "counters.damaged",
+    LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME, PENDING_ASIDE,     SERVE_LOCK, SERVE_CLEANED,
 };
 
 /* A walk through the tree. */

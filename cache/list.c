@@ -1,5 +1,6 @@
 /* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
 #include "cache/names.h"
+#include "cache/pending.h"
 #include "cache/recall.h"
 #include "cache/size.h"
 #include "cache/slot.h"
@@ -142,17 +143,6 @@ static int list_hash_directory(void *context, int hash_fd, const char *path)
     return result;
 }
 
-/* The handle that a file of rez's queue holds; NULL: taken by a daemon by now, or poison. */
-static struct pkgcache_handle *read_pending(int pending_fd, const char *name)
-{
-    CLEANUP_JSON struct json_document *document = NULL;
-    struct pkgcache_handle *handle;
-    if (json_read_file(pending_fd, name, SIDECAR_MAX_BYTES, &document, NULL) < 0 ||
-        handle_from_json(document->root, &handle, NULL) < 0)
-        return NULL;
-    return handle;
-}
-
 /* Whether anything of a handle is in the cache already. */
 static bool is_cached(struct pkgcache *cache, const struct pkgcache_handle *handle)
 {
@@ -202,8 +192,9 @@ static int list_pending(struct listing *listing)
         return errno == ENOENT ? 0 : -errno;
     int result = names_open(&names, pending_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
-        struct pkgcache_handle *handle = read_pending(pending_fd, name);
-        if (handle)
+        struct pkgcache_handle *handle;
+        if (pending_read(pending_fd, name, &handle, NULL) ==
+            0) /* else it was taken, or is poison */
             result = list_pending_handle(listing, handle, &seen);
     }
     names_close(&names);

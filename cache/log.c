@@ -99,17 +99,18 @@ void log_write(struct pkgcache *cache, enum log_level level, const char *format,
     char message[LOG_LINE_MAX];
     char line[LOG_LINE_MAX + 1];
     struct timespec now;
-    if (open_directory(cache) < 0)
-        return;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
     clock_gettime(CLOCK_REALTIME, &now);
-    CLEANUP_CLOSE int fd = open_file(cache, now.tv_sec);
     size_t length = log_format(now, cache->self.pid, level, message, line);
+    CLEANUP_CLOSE int fd = open_directory(cache) < 0 ? -1 : open_file(cache, now.tv_sec);
     if (fd >= 0)
         (void)!write(fd, line, length);
+    line[length - 1] = '\0';
+    if (cache->log_echo)
+        cache->log_echo(level, line);
 }
 
 const char *log_uri(const struct pkgcache_handle *handle, char ret[static LOG_URI_MAX])

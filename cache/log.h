@@ -12,8 +12,6 @@ enum {
     LOG_URI_MAX = 6144,
 };
 
-enum log_level { LOGGED_INFO, LOGGED_WARNING, LOGGED_ERROR };
-
 /**
  * Appends a line to today's file, in one piece whatever other processes do at the same time. What
  * is no character to be shown (a line feed in a path) is escaped as in C.
