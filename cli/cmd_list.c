@@ -1,10 +1,10 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
-#include "cache/rez/uri.h"
 #include "cache/size.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
+#include "cli/variant_uri.h"
 
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -43,28 +43,6 @@ struct table {
     size_t row_count;
     size_t row_room;
 };
-
-/* As rez prints it, as long as the definition can be looked at. */
-static char *variant_uri(const struct pkgcache_handle *handle)
-{
-    CLEANUP_TEXT struct text python = {0};
-    struct text uri = {0};
-    char *result = NULL;
-    uri_append(&python, handle, false);
-    uri_append(&uri, handle, true);
-    if (python.error == 0 && uri.error == 0) {
-        *strrchr(python.bytes, '[') = '\0';
-        char *bracket = strrchr(uri.bytes, '[');
-        *bracket = '\0';
-        bool is_yaml = access(python.bytes, F_OK) < 0 && access(uri.bytes, F_OK) == 0;
-        *bracket = '[';
-        if (!is_yaml) {
-            text_free(&uri);
-            uri_append(&uri, handle, false);
-        }
-    }
-    return text_steal(&uri, &result, NULL) < 0 ? NULL : result;
-}
 
 /* Size and number of files of a payload: as the cache knows them, else counted now. */
 static void fill_size(const struct pkgcache_entry *entry, struct row *row)
