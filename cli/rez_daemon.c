@@ -54,11 +54,11 @@ static void clean(struct rez_program *program)
 
 static void serve(struct rez_program *program, int serving_fd)
 {
+    struct pkgcache_error error;
     const char *logging = getenv("REZ_LOGGING_CONF");
-    if (logging && *logging)
+    if (logging && *logging && cache_make_directories(program->cache, NULL) == 0)
         log_write(program->cache, LOGGED_WARNING,
                   "REZ_LOGGING_CONF (%s) is not read: what is logged is logged here", logging);
-    struct pkgcache_error error;
     if (serve_pending(program->cache, serving_fd, program->repositories, signals_fd(), &error) == 0)
         clean(program);
 }
@@ -66,11 +66,12 @@ static void serve(struct rez_program *program, int serving_fd)
 /* Without its settings, nothing can be served: that is said in the log, and the queue stays. */
 static int fail(struct rez_program *program)
 {
-    if (program->cache ||
-        pkgcache_open(program->directory, NULL, false, &program->cache, NULL) == 0)
+    if ((program->cache ||
+         pkgcache_open(program->directory, NULL, false, &program->cache, NULL) == 0) &&
+        cache_make_directories(program->cache, NULL) == 0)
         log_write(program->cache, LOGGED_ERROR,
-                  "An error occurred while adding variants to the cache: rez-pkg-cache %s says "
-                  "what is wrong with the settings",
+                  "An error occurred while adding variants to the cache: the settings are wrong; "
+                  "rez-pkg-cache %s says how",
                   program->cache->path);
     return EXIT_FAILED;
 }

@@ -1,0 +1,455 @@
+"""rez-pkg-cache --daemon: serves rez's queue, and whoever else comes meanwhile leaves."""
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+import unittest
+
+import rezlike
+import rezprogram
+import support
+import trees
+from rezprogram import RezProgramTest
+from steps import STEPS
+from support import DONE, FAILED
+
+
+class DaemonTest(RezProgramTest):
+    """Sees all daemons of a test to their end."""
+
+    def setUp(self):
+        super().setUp()
+        self.environment['PKGCACHE_TEST_DAEMON'] = self.directory
+        support.at_the_end(self.addCleanup, self.end_daemons)
+
+    def daemons(self):
+        """The processes that serve this test's cache."""
+        mark = f'PKGCACHE_TEST_DAEMON={self.directory}\0'.encode()
+        found = []
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{pid}/environ', 'rb') as file:
+                    if mark in file.read():
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def end_daemons(self):
+        """Kills what is left."""
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGKILL)
+
+    def wait_idle(self):
+        """Returns when no daemon is left."""
+        support.wait_until(lambda: not self.daemons(), 'daemons to end')
+
+    def serve(self, **environment):
+        """Runs the daemon until it has ended."""
+        self.daemon(**environment)
+        self.wait_idle()
+
+    def note_cleaned(self):
+        """Makes a cache that was cleaned just now."""
+        os.makedirs(self.pending, exist_ok=True)
+        with open(os.path.join(self.cache, '.sys', 'served'), 'w', encoding='utf-8'):
+            pass
+
+
+class Queue(DaemonTest):
+    """What becomes of what is queued."""
+
+    def test_hundred(self):
+        """All are cached, and leave the queue; the same one several times, too."""
+        variants = []
+        for number in range(support.scaled(25, 5)):
+            variants += self.make_package(f'package{number}', '1.0', [['a'], ['b'], ['c'], ['d']])
+        self.queue(*variants, variants[0], variants[0])
+        self.serve()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(*variants)
+        self.assert_sound(variants)
+        cached = [text for _, text in self.log() if text.startswith('Cached variant to ')]
+        self.assertEqual(len(cached), len(variants))
+
+    def test_returns_at_once(self):
+        """It detaches: a session of its own, the root directory, nothing inherited."""
+        variant, = self.make_package()
+        self.queue(variant)
+        process = self.start('--daemon', self.cache, program=rezprogram.PROGRAM,
+                             LD_PRELOAD=STEPS, STEPS_CALL='mkdirat', STEPS_AT='1',
+                             STEPS_SIGNAL=str(int(signal.SIGSTOP)), ASAN_OPTIONS='verify_asan_link_order=0')
+        result = support.finish(process)
+        self.assert_code(result, DONE)
+        pid, = support.wait_until(self.daemons, 'the daemon')
+        support.wait_until(lambda: self.state(pid) == 'T', 'it to stop')
+        self.assertEqual(os.getsid(pid), pid)
+        self.assertEqual({os.readlink(f'/proc/{pid}/fd/{fd}') for fd in range(3)}, {'/dev/null'})
+        os.kill(pid, signal.SIGCONT)
+        self.wait_idle()
+        self.assert_cached(variant)
+
+    @staticmethod
+    def state(pid):
+        """The letter that /proc has for a process."""
+        with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+            return file.read().rsplit(')', 1)[1].split()[0]
+
+    def test_relative(self):
+        """The cache may be named by a relative path."""
+        variant, = self.make_package()
+        self.queue(variant)
+        self.assert_code(self.run_rez('--daemon', os.path.relpath(self.cache)), DONE)
+        self.wait_served()
+        self.wait_idle()
+        self.assert_cached(variant)
+
+    def test_nothing_to_do(self):
+        """Then nothing is begun, and nothing changes."""
+        self.note_cleaned()
+        with self.untouched(self.cache):
+            for _ in range(3):
+                self.daemon(REZ_CONFIG_FILE='/nonexistent/broken.py', REZ_TMPDIR='$BROKEN')
+                self.assertEqual(self.daemons(), [])
+
+    def test_no_cache_yet(self):
+        """A directory that is no cache is left alone."""
+        with self.untouched(self.cache):
+            self.daemon()
+            self.assertEqual(self.daemons(), [])
+
+    def test_oldest_first(self):
+        """What waits for longest is begun with, in batches."""
+        variants = [self.make_package(f'package{number}')[0] for number in range(70)]
+        for number, (variant, name) in enumerate(zip(variants, self.queue(*variants))):
+            os.utime(os.path.join(self.pending, name), (1000 + number,) * 2)
+        self.serve(PKGCACHE_DIGEST='no')
+        done = [text for _, text in self.log() if text.startswith('Started caching')]
+        for variant in variants[-6:]:
+            self.assertIn(f'Started caching of variant {self.uri(variant)}...', done[-6:])
+
+    def test_not_cachable(self):
+        """What cannot be cached leaves the queue, and the log says why; the rest is cached."""
+        hidden, = self.make_package('hidden', cachable=False)
+        good, = self.make_package('good')
+        gone = support.Variant(support.make_handle(self.repository, 'gone'), '')
+        empty, = self.make_package('empty', variants=[['x']])
+        trees.remove_tree(empty.root)
+        self.queue(hidden, gone, good, empty)
+        self.serve()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(good)
+        log = self.log()
+        self.assertIn(('WARNING', f'Not cached - package is not cachable: {self.uri(hidden)}'), log)
+        for name in ('gone-1.0', 'empty-1.0'):
+            self.assertEqual([level for level, text in log if f': {name}: ' in text], ['ERROR'])
+
+    def test_copied_by_another(self):
+        """It stays queued as long as another process copies it."""
+        slow, = self.make_package('slow', files=8)
+        other, = self.make_package('other')
+        copier = self.start_rez('--file-delay', 0.3, 'add', self.cache, slow.argument, slow.root)
+        support.wait_until(self.listing, 'it to begin')
+        names = self.queue(slow, other)
+        self.serve()
+        self.assertEqual(self.queued(), names[:1])
+        self.assert_cached(other)
+        support.end_process(copier)
+        self.serve()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(slow)
+
+    def test_no_room(self):
+        """The queue stays, and the log says so."""
+        variant, = self.make_package()
+        names = self.queue(variant)
+        self.serve(PKGCACHE_SPACE_BUFFER='1000T')
+        self.assertEqual(self.queued(), names)
+        self.assertIn(('INFO', 'Cache storage has reached the configured threshold of '
+                       '1048576000.00MB, caching will now stop.'), self.log())
+        self.serve()
+        self.assertEqual(self.queued(), [])
+
+    def test_settings_cannot_be_read(self):
+        """The queue stays, and the log says so."""
+        variant, = self.make_package()
+        names = self.queue(variant)
+        self.serve(REZ_PACKAGE_CACHE_LOG_DAYS='soon')
+        self.assertEqual(self.queued(), names)
+        self.assertIn('rez-pkg-cache', self.log()[-1][1])
+        self.assertEqual(self.log()[-1][0], 'ERROR')
+
+    def test_logging_conf(self):
+        """REZ_LOGGING_CONF is not read; the log says that."""
+        self.queue(*self.make_package())
+        self.serve(REZ_LOGGING_CONF='/etc/rez/logging.conf')
+        level, text = self.log()[0]
+        self.assertEqual(level, 'WARNING')
+        self.assertIn('REZ_LOGGING_CONF (/etc/rez/logging.conf) is not read', text)
+
+    def test_rez_lists_what_is_left(self):
+        """rez can read all that is there afterwards."""
+        variants = self.make_package(variants=[['a'], ['b']])
+        self.queue(*variants)
+        self.serve()
+        self.assertEqual([state for _, state, _ in rezlike.listing(self.cache)], ['FOUND'] * 2)
+
+
+class Poison(DaemonTest):
+    """Files in the queue that hold no handle: out of the way, and never lost."""
+
+    OLD = time.time() - 60
+
+    def write(self, name, contents, when=OLD):
+        """Writes a file into the queue."""
+        os.makedirs(self.pending, exist_ok=True)
+        path = os.path.join(self.pending, name)
+        with open(path, 'wb') as file:
+            file.write(contents)
+        os.utime(path, (when, when))
+
+    def set_aside(self):
+        """What was set aside: {original name: (name there, reason)}."""
+        directory = os.path.join(self.cache, '.sys', 'poison')
+        found = {}
+        for name in os.listdir(directory) if os.path.isdir(directory) else []:
+            if not name.endswith('.reason'):
+                with open(os.path.join(directory, name + '.reason'), encoding='utf-8') as file:
+                    found[name[:-33]] = (os.path.join(directory, name), file.read())
+        return found
+
+    def test_set_aside(self):
+        """Each with its reason, and in the log; what is good is served."""
+        good, = self.make_package()
+        other_kind = json.dumps({**good.handle, 'key': 'other.variant'}).encode()
+        contents = {'empty': b'', 'cut.json': json.dumps(good.handle).encode()[:40],
+                    'no json': b'garbage', 'list.json': b'[]', 'kind.json': other_kind,
+                    'bytes\xff': b'\xff\xfe', 'large.json': b' ' * (2 << 20), 'deep': b'[' * 10000}
+        for name, text in contents.items():
+            self.write(name, text)
+        os.mkfifo(os.path.join(self.pending, 'fifo'))
+        os.symlink('/etc/passwd', os.path.join(self.pending, 'link'))
+        os.mkdir(os.path.join(self.pending, 'directory'))
+        self.queue(good)
+        self.serve()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(good)
+        found = self.set_aside()
+        self.assertEqual(sorted(found), sorted([*contents, 'fifo', 'link', 'directory']))
+        for name, text in contents.items():
+            with open(found[name][0], 'rb') as file:
+                self.assertEqual(file.read(), text, name)
+        for name, words in (('empty', 'not JSON'), ('fifo', 'fifo'), ('link', 'symbolic link'),
+                            ('directory', 'directory'), ('large.json', 'larger'),
+                            ('kind.json', 'key'), ('list.json', 'handle')):
+            self.assertIn(words, found[name][1])
+        warnings = ' '.join(text for level, text in self.log() if level == 'WARNING')
+        for name in found:
+            self.assertIn(f'/.sys/poison/{name[:5]}', warnings)
+        result = self.run_program('--cache', self.cache, 'doctor')
+        self.assertNotIn('poison is not', result.out)
+
+    def test_half_written(self):
+        """A file that somebody is writing is waited for."""
+        good, = self.make_package()
+        text = json.dumps(good.handle).encode()
+        self.write('foo-1.0-1.json', text[:50], time.time())
+        self.daemon()
+        support.wait_until(self.daemons, 'the daemon')
+        time.sleep(0.3)
+        self.write('foo-1.0-1.json', text, time.time())
+        self.wait_served()
+        self.wait_idle()
+        self.assertEqual(self.set_aside(), {})
+        self.assert_cached(good)
+
+    def test_hidden(self):
+        """What begins with a dot is on its way, and nobody's business."""
+        self.note_cleaned()
+        self.write('.foo.tmp', b'garbage')
+        with self.untouched(self.cache):
+            self.daemon()
+            self.assertEqual(self.daemons(), [])
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_of_another_user(self):
+        """What a user may not read is left to those who may."""
+        os.makedirs(self.pending)
+        os.chmod(self.directory, 0o755)
+        for path in (self.cache, os.path.join(self.cache, '.sys'), self.pending):
+            os.chmod(path, 0o777)
+        self.write('foo', b'secret')
+        os.chmod(os.path.join(self.pending, 'foo'), 0o600)
+        program = self.path('rez-pkg-cache')
+        with open(rezprogram.PROGRAM, 'rb') as source, open(program, 'wb') as target:
+            target.write(source.read())
+        os.chmod(program, 0o755)
+        result = self.run_program('--daemon', self.cache, program=program, uid=support.NOBODY)
+        self.assert_code(result, DONE)
+        self.wait_idle()
+        self.assertEqual(self.queued(), ['foo'])
+        self.assertIn('foo stays where it is', ' '.join(text for _, text in self.log()))
+
+
+class OneServes(DaemonTest):
+    """One process for a cache, and no variant is forgotten."""
+
+    def test_others_leave(self):
+        """Who finds the cache served leaves; what it has queued is served."""
+        first, = self.make_package('first')
+        later, = self.make_package('later')
+        self.queue(first)
+        self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='unlinkat', STEPS_AT='1',
+                     STEPS_SIGNAL=str(int(signal.SIGSTOP)), STEPS_THREADS='main',
+                     ASAN_OPTIONS='verify_asan_link_order=0')
+        pid, = support.wait_until(self.daemons, 'the daemon')
+        support.wait_until(lambda: Queue.state(pid) == 'T', 'it to stop')
+        self.queue(later)
+        self.daemon()
+        self.assertEqual(self.daemons(), [pid])
+        os.kill(pid, signal.SIGCONT)
+        self.wait_idle()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(first, later)
+
+    def test_no_wake_up_is_lost(self):
+        """Whatever is queued when one leaves is served by somebody."""
+        count = support.scaled(60, 10)
+        variants = [self.make_package(f'package{number}', files=1)[0] for number in range(3 * count)]
+
+        def resolve(numbers):
+            for number in numbers:
+                self.queue(variants[number])
+                environment = {**self.environment, 'PKGCACHE_DURABILITY': 'none'}
+                os.waitpid(os.posix_spawn(rezprogram.PROGRAM, ['rez-pkg-cache', '--daemon', self.cache],
+                                          environment), 0)
+
+        threads = [threading.Thread(target=resolve, args=(range(start, 3 * count, 3),))
+                   for start in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.wait_served()
+        self.wait_idle()
+        self.assert_cached(*variants)
+        self.assert_sound(variants)
+
+    def test_killed(self):
+        """The queue is as it was, and the next one serves it."""
+        variants = [self.make_package(f'package{number}')[0] for number in range(6)]
+        for step in (1, 6, 15, 30, 60):
+            self.queue(*variants)
+            self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_AT=str(step),
+                         STEPS_SIGNAL=str(int(signal.SIGKILL)), ASAN_OPTIONS='verify_asan_link_order=0')
+            self.wait_idle()
+            waiting = {name.rsplit('-', 2)[0] for name in self.queued()}
+            cached = {entry['package'].rsplit('-', 1)[0] for entry in self.listing()
+                      if entry['status'] == 'cached'}
+            self.assertLessEqual({f'package{number}' for number in range(6)}, waiting | cached, step)
+            self.serve()
+            self.assertEqual(self.queued(), [])
+            self.assert_cached(*variants)
+            for variant in variants:
+                self.run_program('--cache', self.cache, 'remove', variant.argument)
+
+    def test_terminated(self):
+        """What is unfinished stays queued."""
+        variant, = self.make_package()
+        names = self.queue(variant)
+        self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='mkdirat', STEPS_AT='1',
+                     STEPS_SIGNAL=str(int(signal.SIGSTOP)), ASAN_OPTIONS='verify_asan_link_order=0')
+        pid, = support.wait_until(self.daemons, 'the daemon')
+        support.wait_until(lambda: Queue.state(pid) == 'T', 'it to stop')
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        self.wait_idle()
+        self.assertIn(self.queued(), ([], names))
+        self.serve()
+        self.assert_cached(variant)
+
+
+class Cleaning(DaemonTest):
+    """After serving, and now and then when there is nothing to serve."""
+
+    def remove_one(self):
+        """Leaves something to delete."""
+        variant, = self.make_package('removed')
+        self.assert_code(self.run_rez(self.cache, '-a', self.uri(variant)), DONE)
+        self.assert_code(self.run_rez(self.cache, '-r', self.uri(variant)), DONE)
+
+    def doomed(self):
+        """What waits to be deleted."""
+        return os.listdir(os.path.join(self.cache, '.sys', 'to_delete'))
+
+    def test_limit(self):
+        """Not with a limit of 0; else for so long."""
+        self.remove_one()
+        for limit in ('0', '-1'):
+            self.queue(*self.make_package(f'package{limit}'))
+            self.serve(REZ_PACKAGE_CACHE_CLEAN_LIMIT=limit)
+            self.assertEqual(len(self.doomed()), 1)
+        self.queue(*self.make_package('another'))
+        self.serve(REZ_PACKAGE_CACHE_CLEAN_LIMIT='100')
+        self.assertEqual(self.doomed(), [])
+
+    def test_due(self):
+        """Every ten minutes, also when nothing is queued."""
+        self.remove_one()
+        os.makedirs(self.pending, exist_ok=True)
+        self.serve(REZ_PACKAGE_CACHE_CLEAN_LIMIT='100')
+        self.assertEqual(self.doomed(), [])
+        variant, = self.make_package('more')
+        self.assert_code(self.run_rez(self.cache, '-a', self.uri(variant)), DONE)
+        self.assert_code(self.run_rez(self.cache, '-r', self.uri(variant)), DONE)
+        self.serve(REZ_PACKAGE_CACHE_CLEAN_LIMIT='100')
+        self.assertEqual(len(self.doomed()), 1)
+        stamp = os.path.join(self.cache, '.sys', 'served')
+        os.utime(stamp, (time.time() - 601,) * 2)
+        self.serve(REZ_PACKAGE_CACHE_CLEAN_LIMIT='100')
+        self.assertEqual(self.doomed(), [])
+        self.assertLess(time.time() - os.stat(stamp).st_mtime, 500)
+
+    def test_served_by_another(self):
+        """Then there is nothing to clean for us."""
+        self.remove_one()
+        with open(os.path.join(self.cache, '.sys', 'serving'), 'w', encoding='utf-8') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.serve()
+            self.assertEqual(len(self.doomed()), 1)
+
+
+class Faults(DaemonTest):
+    """Caches that cannot be served."""
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_another_users_cache(self):
+        """One that may not be written to: exit 1, a message, and the queue stays."""
+        names = self.queue(*self.make_package())
+        for path in (self.cache, os.path.join(self.cache, '.sys'), self.pending):
+            os.chmod(path, 0o755)
+        program = self.path('rez-pkg-cache')
+        with open(rezprogram.PROGRAM, 'rb') as source, open(program, 'wb') as target:
+            target.write(source.read())
+        os.chmod(program, 0o755)
+        result = self.run_program('--daemon', self.cache, program=program, uid=support.NOBODY)
+        self.assert_code(result, FAILED)
+        self.assertIn('Permission denied', result.err)
+        self.assertEqual(self.queued(), names)
+
+    def test_gone_meanwhile(self):
+        """A cache that is taken away ends the daemon."""
+        self.queue(*self.make_package())
+        self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='mkdirat', STEPS_AT='1',
+                     STEPS_SIGNAL=str(int(signal.SIGSTOP)), ASAN_OPTIONS='verify_asan_link_order=0')
+        pid, = support.wait_until(self.daemons, 'the daemon')
+        support.wait_until(lambda: Queue.state(pid) == 'T', 'it to stop')
+        trees.remove_tree(self.cache)
+        os.kill(pid, signal.SIGCONT)
+        self.wait_idle()
+
+
+if __name__ == '__main__':
+    unittest.main()
