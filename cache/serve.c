@@ -80,7 +80,6 @@ struct batch {
     struct repository_query queries[BATCH_MAX];
     struct pkgcache_variant variants[BATCH_MAX];
     struct pkgcache_result results[BATCH_MAX];
-    size_t places[BATCH_MAX]; /* of the variants: which query */
     size_t variant_count;
 };
 
@@ -138,9 +137,10 @@ static int find_roots(struct batch *batch, struct repositories *repositories,
             drop(batch, query);
             continue;
         }
-        batch->places[batch->variant_count] = i;
         batch->variants[batch->variant_count++] =
-            (struct pkgcache_variant){.handle = query->handle, .root = query->variant.root};
+            (struct pkgcache_variant){.handle = query->handle,
+                                      .root = query->variant.root,
+                                      .requires_json = query->variant.requires_json};
     }
     return result;
 }

@@ -24,7 +24,7 @@ static int find(struct rez_program *program, const char *uri, struct repository_
     *ret = (struct repository_query){.uri = uri};
     if (repositories_find(program->repositories, ret, 1, &error) < 0)
         return rez_fail("%s", error.message);
-    if (ret->result == -ENOENT || ret->result == -EINVAL) {
+    if (ret->result == -ENOENT || ret->result == -ESRCH || ret->result == -EINVAL) {
         fprintf(stderr, "No such variant: %s\n", uri);
         return EXIT_FAILED;
     }
@@ -136,7 +136,8 @@ static int add(struct rez_program *program, const char *uri, bool wait)
     if (code < 0) {
         struct pkgcache_variant variant = {.handle = query.variant.handle,
                                            .root = query.variant.root,
-                                           .force = program->arguments.force};
+                                           .force = program->arguments.force,
+                                           .requires_json = query.variant.requires_json};
         struct pkgcache_warm warm = {.size = sizeof(warm),
                                      .variants = &variant,
                                      .count = 1,
