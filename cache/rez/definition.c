@@ -135,8 +135,6 @@ static void ask_rez(const char *const *directories, size_t count, size_t questio
     }
     int result = asked ? definition_ask_rez(asked, used, &answer, &document, &why)
                        : error_set(&why, ENOMEM, "out of memory");
-    if (result == 0)
-        answer = answer->first;
     for (size_t i = 0; i < count; i++) {
         if (results[i] != -EAGAIN)
             continue;
@@ -144,7 +142,7 @@ static void ask_rez(const char *const *directories, size_t count, size_t questio
             /* That there is no rez must not look as if there were no definition. */
             give_up(&rets[i], &results[i], &errors[i], result == -ENOENT ? EBADMSG : -result,
                     why.message);
-        } else {
+        } else if (answer) {
             take_answer(answer, &rets[i], &results[i], &errors[i]);
             answer = answer->next;
         }

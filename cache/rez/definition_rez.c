@@ -64,9 +64,8 @@ static size_t count_answers(const struct json *answers)
     return count;
 }
 
-int definition_ask_rez(const char *const *directories, size_t count,
-                       const struct json **ret_answers, struct json_document **ret_document,
-                       struct pkgcache_error *ret_error)
+int definition_ask_rez(const char *const *directories, size_t count, const struct json **ret_first,
+                       struct json_document **ret_document, struct pkgcache_error *ret_error)
 {
     CLEANUP_TEXT struct text question = {0};
     text_append_byte(&question, '[');
@@ -83,10 +82,11 @@ int definition_ask_rez(const char *const *directories, size_t count,
         return result;
     const struct json *answers = (*ret_document)->root;
     if (answers->type == JSON_ARRAY && count_answers(answers) == count) {
-        *ret_answers = answers;
+        *ret_first = answers->first;
         return 0;
     }
     json_document_free(*ret_document);
     *ret_document = NULL;
-    return error_set(ret_error, EBADMSG, "rez's Python answers something else than asked");
+    error_set(ret_error, EBADMSG, "rez's Python answers something else than asked");
+    return -EBADMSG;
 }

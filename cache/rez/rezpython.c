@@ -23,8 +23,6 @@ enum {
     REAP_MS = 5,
 };
 
-extern char **environ;
-
 struct child {
     pid_t pid;
     int input;  /* ours; -1: all is written */

@@ -32,8 +32,9 @@ static int compose(struct composer *composer, int depth, struct json **ret_value
 
 static int refuse_at(struct composer *composer, const yaml_mark_t *mark, const char *problem)
 {
-    return error_set(composer->error, EBADMSG, "line %zu, column %zu: %s", mark->line + 1,
-                     mark->column + 1, problem);
+    error_set(composer->error, EBADMSG, "line %zu, column %zu: %s", mark->line + 1,
+              mark->column + 1, problem);
+    return -EBADMSG;
 }
 
 /* Refuses the present event. */
@@ -44,7 +45,8 @@ static int refuse(struct composer *composer, const char *problem)
 
 static int out_of_memory(struct composer *composer)
 {
-    return error_set(composer->error, ENOMEM, "out of memory");
+    error_set(composer->error, ENOMEM, "out of memory");
+    return -ENOMEM;
 }
 
 static int advance(struct composer *composer)
@@ -105,6 +107,19 @@ static int add_anchor(struct composer *composer, const yaml_char_t *name,
     *anchor = (struct anchor){.next = composer->anchors};
     memcpy(anchor->name, name, length + 1);
     composer->anchors = *ret_anchor = anchor;
+    return 0;
+}
+
+/* The value is whole. What is kept is a copy of its head: a later member with the same name takes
+   the place of an earlier one, which the anchor goes on to stand for. */
+static int end_anchor(struct composer *composer, struct anchor *anchor, const struct json *value)
+{
+    if (!anchor)
+        return 0;
+    anchor->value = values_new(composer->values, value->type);
+    if (!anchor->value)
+        return out_of_memory(composer);
+    *anchor->value = *value;
     return 0;
 }
 
@@ -175,11 +190,13 @@ static int resolve(struct composer *composer, struct yaml_scalar *ret_scalar)
     size_t length = composer->event.data.scalar.length;
     enum json_type wanted = JSON_STRING;
     *ret_scalar = (struct yaml_scalar){.type = JSON_STRING};
-    if (tag && strcmp(tag, "!") == 0)
-        return 0; /* a string, whatever it looks like */
+    bool plain = composer->event.data.scalar.plain_implicit != 0;
+    if (tag && strcmp(tag, "!") == 0) { /* to PyYAML: as if it were plain, also in quotes */
+        tag = NULL;
+        plain = true;
+    }
     if (tag && !tag_type(tag, &wanted))
         return refuse(composer, "a tag that is not known");
-    bool plain = composer->event.data.scalar.plain_implicit != 0;
     if (plain || (tag && wanted != JSON_STRING))
         yaml_scalar_resolve(bytes, length, ret_scalar);
     if (ret_scalar->kind == YAML_SCALAR_INVALID)
@@ -216,8 +233,8 @@ static int compose_scalar(struct composer *composer, struct json **ret_value)
     if (result == 0)
         result = compose_resolved(composer, &scalar, ret_value);
     text_free(&scalar.text);
-    if (result == 0 && anchor)
-        anchor->value = *ret_value;
+    if (result == 0)
+        result = end_anchor(composer, anchor, *ret_value);
     return result < 0 ? result : advance(composer);
 }
 
@@ -255,9 +272,8 @@ static int compose_sequence(struct composer *composer, int depth, struct json **
         if (result < 0)
             return result;
     }
-    if (anchor)
-        anchor->value = *ret_value;
-    return advance(composer);
+    result = end_anchor(composer, anchor, *ret_value);
+    return result < 0 ? result : advance(composer);
 }
 
 /* A mapping that is being read: merged members go before its own, as in PyYAML, where the last of
@@ -342,8 +358,8 @@ static int compose_key(struct composer *composer, int depth, struct json **ret_k
         scalar.kind = YAML_SCALAR_VALUE; /* as a key it is a string */
     if (result == 0 && !*ret_merge)
         result = compose_resolved(composer, &scalar, &key);
-    if (result == 0 && anchor)
-        anchor->value = key;
+    if (result == 0 && key)
+        result = end_anchor(composer, anchor, key);
     if (result == 0 && !*ret_merge && scalar.kind == YAML_SCALAR_VALUE && key->type == JSON_STRING)
         *ret_key = key;
     text_free(&scalar.text);
@@ -388,9 +404,8 @@ static int compose_mapping(struct composer *composer, int depth, struct json **r
         count++;
     if (json_merge_members(*ret_value, count) < 0)
         return out_of_memory(composer);
-    if (anchor)
-        anchor->value = *ret_value;
-    return advance(composer);
+    result = end_anchor(composer, anchor, *ret_value);
+    return result < 0 ? result : advance(composer);
 }
 
 static int compose(struct composer *composer, int depth, struct json **ret_value)

@@ -175,13 +175,13 @@ static double parse_real(const char *digits)
 /* Parts between colons, the last one counts once, the one before it 60 times. */
 static bool sum_sixties(char *digits, double *ret_value)
 {
-    double factor = 1;
+    uint64_t factor = 1;
     *ret_value = 0;
     for (size_t parts = 0;; parts++, factor *= SIXTY) {
         char *colon = strrchr(digits, ':');
         if (parts == MAX_SIXTIES)
             return false;
-        *ret_value += parse_real(colon ? colon + 1 : digits) * factor;
+        *ret_value += parse_real(colon ? colon + 1 : digits) * (double)factor;
         if (!colon)
             return true;
         *colon = '\0';
@@ -209,7 +209,7 @@ static int copy_digits(const char *text, struct text *digits)
         if (*at != '_')
             text_append_byte(digits, (char)tolower((unsigned char)*at));
     }
-    return digits->error;
+    return digits->bytes ? digits->error : -EINVAL;
 }
 
 static bool read_real(const char *text, struct text *ret)

@@ -41,8 +41,7 @@ Test(yaml, scalars)
     expect("# x\n", "None");
     expect("[yes, No, ON, off, true, FALSE, y, n, 'yes', !!str yes]",
            "[True, False, True, False, True, False, 'y', 'n', 'yes', 'yes']");
-    expect("[~, null, Null, NULL, nULL, '', ! null]",
-           "[None, None, None, None, 'nULL', '', 'null']");
+    expect("[~, null, Null, NULL, nULL, '', ! null]", "[None, None, None, None, 'nULL', '', None]");
     expect("[1, -0, +1_0, 010, 0o10, 08, 0b1_1, 0x1F, -0x1f, 1:30, -1:00:00, 01:30, 1:60]",
            "[1, 0, 10, 8, '0o10', '08', 3, 31, -31, 90, -3600, '01:30', '1:60']");
     expect(
@@ -68,6 +67,7 @@ Test(yaml, mappings)
     expect("a: &a {x: 1}\nb: {<<: [*a, {x: 2, y: 2}]}\n", "{'a': {'x': 1}, 'b': {'x': 1, 'y': 2}}");
     expect("a: {<<: &m {x: 1}}\nb: *m\n", "{'a': {'x': 1}, 'b': {'x': 1}}");
     expect("&k a: 1\nb: *k\n*k : 2\n", "{'a': 2, 'b': 'a'}");
+    expect("a: &x 1\na: 2\nb: *x\n", "{'a': 2, 'b': 1}");
     expect("- &a [1]\n- *a\n- *a\n", "[[1], [1], [1]]");
 }
 
