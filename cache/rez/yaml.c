@@ -316,12 +316,12 @@ static int merge_sequence(struct composer *composer, struct mapping *mapping, st
 static int compose_merge(struct composer *composer, int depth, struct mapping *mapping)
 {
     struct json *value;
-    struct json *copy;
+    struct json *copy = NULL;
     yaml_mark_t mark = composer->event.start_mark;
     int result = compose(composer, depth, &value);
     if (result == 0)
         result = copy_value(composer, value, depth, &copy);
-    if (result < 0)
+    if (result < 0 || !copy)
         return result;
     if (copy->type == JSON_OBJECT) {
         merge_object(mapping, copy);
