@@ -7,9 +7,10 @@
 #include "cache/cache.h"
 #include "cache/rez/repository.h"
 
-#define SERVE_LOCK    "serving" /* held by the process that serves; in .sys */
-#define SERVE_CLEANED "served"  /* its mtime: when a process that serves last thought of cleaning \
-                                 */
+#define SERVE_LOCK "serving" /* held by the process that serves; in .sys */
+#define SERVE_CLEANED                                                          \
+    "served" /* its mtime: when a process that serves last thought of cleaning \
+              */
 
 /**
  * Becomes the process that serves a cache, until the descriptor is closed; children share it.
