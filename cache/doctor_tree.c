@@ -29,6 +29,7 @@ static const char *const private_names[] = {
     "staging",         "to_delete",      PENDING_DIRECTORY, "log",      "manifests",
     "leases",          "used",           "clean",           "counters", "counters.damaged",
     LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME, PENDING_ASIDE,     SERVE_LOCK, SERVE_CLEANED,
+    "daemon.lock",     "daemon.sock",
 };
 
 /* A walk through the tree. */

@@ -520,6 +520,75 @@ PKGCACHE_PUBLIC int pkgcache_doctor(const char *path, const struct pkgcache_opti
                                     const struct pkgcache_doctor *doctor,
                                     struct pkgcache_error *ret_error);
 
+/*
+ * Clients of the daemon of a cache (`pkgcache daemon`): the same work, done by a process that has
+ * the cache open already, and copies once what many ask for. A connection is for one thread at a
+ * time. After an error other than those that the daemon answers with, it can only be closed.
+ */
+struct pkgcache_client;
+
+/**
+ * Connects to the daemon of a cache. Only one that runs as this user, as root, or as the user whom
+ * the cache belongs to is believed.
+ *
+ * @param path        the cache's directory
+ * @param socket_path NULL: in the cache
+ * @param ret         the connection; the caller ends it with pkgcache_client_close
+ * @return            0; -ENOENT, -ECONNREFUSED: there is no daemon; -EPERM: it is somebody else's;
+ *                    or another -errno
+ */
+PKGCACHE_PUBLIC int pkgcache_client_open(const char *path, const char *socket_path,
+                                         struct pkgcache_client **ret,
+                                         struct pkgcache_error *ret_error);
+
+/** Ends a connection, and the leases that were taken with it. NULL is allowed. */
+PKGCACHE_PUBLIC void pkgcache_client_close(struct pkgcache_client *client);
+
+/**
+ * Asks for anything, as docs/daemon.md has it.
+ *
+ * @param params     a JSON object; NULL: none
+ * @param ret_result the result as JSON, for free(3); may be NULL
+ * @return           0; -EAGAIN: the daemon is busy; -EPERM: not for this user; -ETIMEDOUT: no
+ *                   answer for 30 s; -ECONNRESET: it has gone; -EBADMSG; or what it answered
+ */
+PKGCACHE_PUBLIC int pkgcache_client_call(struct pkgcache_client *client, const char *method,
+                                         const char *params, char **ret_result,
+                                         struct pkgcache_error *ret_error);
+
+/** As pkgcache_get. */
+PKGCACHE_PUBLIC int pkgcache_client_get(struct pkgcache_client *client,
+                                        const struct pkgcache_handle *handle, bool touch,
+                                        char **ret_root, struct pkgcache_error *ret_error);
+
+/** As pkgcache_get_many, in few messages. */
+PKGCACHE_PUBLIC int pkgcache_client_get_many(struct pkgcache_client *client,
+                                             const struct pkgcache_handle *const *handles,
+                                             size_t count, bool touch,
+                                             struct pkgcache_result *results,
+                                             struct pkgcache_error *ret_error);
+
+/**
+ * As pkgcache_warm, but that on_warning is not called, and `no_wait` means not to wait at all: then
+ * variants that are not known yet to be there are COPYING.
+ *
+ * @return as pkgcache_client_call, or -ECANCELED: what nobody else wants is rolled back
+ */
+PKGCACHE_PUBLIC int pkgcache_client_warm(struct pkgcache_client *client,
+                                         const struct pkgcache_warm *warm,
+                                         struct pkgcache_result *results,
+                                         struct pkgcache_error *ret_error);
+
+/** As pkgcache_lease for this process, until pkgcache_client_release or pkgcache_client_close. */
+PKGCACHE_PUBLIC int pkgcache_client_lease(struct pkgcache_client *client,
+                                          const struct pkgcache_handle *handle, char **ret_root,
+                                          struct pkgcache_error *ret_error);
+
+/** Ends a lease of this connection. @return 0, also when there was none */
+PKGCACHE_PUBLIC int pkgcache_client_release(struct pkgcache_client *client,
+                                            const struct pkgcache_handle *handle,
+                                            struct pkgcache_error *ret_error);
+
 #ifdef __cplusplus
 }
 #endif

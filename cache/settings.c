@@ -14,6 +14,7 @@ static const char *const durabilities[] = {"batch", "each", "none", NULL};
 static const char *const symlinks[] = {"keep", "preserve", "follow", NULL};
 static const char *const priorities[] = {"normal", "idle", NULL};
 static const char *const stalled[] = {"heal", "report", NULL};
+static const char *const daemon_uses[] = {"auto", "never", "require", NULL};
 static const char *const yes_no[] = {"no", "yes", NULL};
 
 /* The order of choices is that of the enumerations which settings_cache_options casts them to. */
@@ -68,6 +69,12 @@ const struct setting settings_table[SETTING_COUNT] = {
     [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", REZCONFIG_PACKAGE_CACHE_LOG_DAYS,
                           SETTING_NUMBER, NULL, 0, DAYS_MAX, "7",
                           "clean: logs that are older go (0: stay)"},
+    [SETTING_DAEMON] = {"daemon", "PKGCACHE_DAEMON", SETTING_OURS, SETTING_CHOICE, daemon_uses, 0,
+                        0, "auto", "have the daemon do it: if there is one, or else fail"},
+    [SETTING_SOCKET] = {"socket", "PKGCACHE_SOCKET", SETTING_OURS, SETTING_PATH, NULL, 0, 0, "",
+                        "the daemon's socket"},
+    [SETTING_CLIENTS] = {"clients", "PKGCACHE_CLIENTS", SETTING_OURS, SETTING_PATH, NULL, 0, 0,
+                         "owner", "daemon: serve its owner, everybody, or a group"},
 };
 
 static int refuse(const struct setting *setting, const char *text, const char *origin,
@@ -190,6 +197,15 @@ static int set_default_local_path(struct settings *settings, struct pkgcache_err
     return settings_set(settings, SETTING_LOCAL_PATH, path, SETTINGS_BUILT_IN, error);
 }
 
+/* In the cache: who finds that finds its daemon. */
+static int set_default_socket(struct settings *settings, struct pkgcache_error *error)
+{
+    char path[PATH_MAX + 32];
+    const char *cache = settings->values[SETTING_CACHE].text;
+    snprintf(path, sizeof(path), "%s/.sys/daemon.sock", cache ? cache : "");
+    return settings_set(settings, SETTING_SOCKET, path, SETTINGS_BUILT_IN, error);
+}
+
 int settings_rez(struct settings *settings, struct rezconfig **ret)
 {
     int result = settings->rez ? 0 : rezconfig_new(&settings->rez);
@@ -251,6 +267,8 @@ static int set_built_in(struct settings *settings, enum setting_id id, struct pk
         return set_default_cache(settings, error);
     if (id == SETTING_LOCAL_PATH)
         return set_default_local_path(settings, error);
+    if (id == SETTING_SOCKET)
+        return set_default_socket(settings, error);
     return settings_set(settings, id, settings_table[id].built_in, SETTINGS_BUILT_IN, error);
 }
 

@@ -30,11 +30,14 @@ enum setting_id {
     SETTING_MAX_SIZE,
     SETTING_MAX_VARIANT_DAYS,
     SETTING_LOG_DAYS,
+    SETTING_DAEMON,
+    SETTING_SOCKET,
+    SETTING_CLIENTS,
     SETTING_COUNT,
 };
 
 enum setting_type {
-    SETTING_PATH,
+    SETTING_PATH, /* or another text that is not empty */
     SETTING_CHOICE, /* the number is the place in `choices`, from 0 */
     SETTING_NUMBER,
     SETTING_BYTES, /* with K, M, G, T: powers of 1024 */

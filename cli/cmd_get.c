@@ -1,5 +1,6 @@
 /* pkgcache get: prints the cached root of each variant, an empty line for one that is missing. */
 #include "cli/commands.h"
+#include "cli/daemon.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -20,36 +21,92 @@ static void print_one(const struct options *options, struct text *document, cons
     text_append_byte(document, '}');
 }
 
-static int get_one(const struct options *options, struct each *each, size_t i, char **ret_root,
-                   struct pkgcache_error *error)
+/* Has the daemon look up all, if there is one. Returns an exit code, or -1: go on, with what it
+ * found or, when *ret_found is false, without it. */
+static int ask_daemon(const struct options *options, const struct each *each,
+                      struct pkgcache_result *results, bool *ret_found)
+{
+    struct pkgcache_client *client = NULL;
+    struct pkgcache_error error;
+    size_t count = each->sources.count;
+    int code = options->lease_pid ? -1 : daemon_connect(options, &client);
+    CLEANUP_FREE const struct pkgcache_handle **handles =
+        calloc(count, sizeof(struct pkgcache_handle *));
+    *ret_found = client && handles;
+    for (size_t i = 0; *ret_found && i < count; i++)
+        handles[i] = each->sources.items[i].handle;
+    int result = *ret_found ? pkgcache_client_get_many(client, handles, count, options->touch,
+                                                       results, &error)
+                            : 0;
+    pkgcache_client_close(client);
+    if (result == 0)
+        return code;
+    *ret_found = false;
+    pkgcache_results_free(results, count);
+    return daemon_is_passed_over(options, result)
+               ? -1
+               : output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+}
+
+static int get_one(const struct options *options, const struct each *each, size_t i,
+                   struct pkgcache_result *ret, struct pkgcache_error *error)
 {
     const struct pkgcache_handle *handle = each->sources.items[i].handle;
     if (options->lease_pid)
-        return pkgcache_lease(each->cache, handle, options->lease_pid, ret_root, error);
-    return pkgcache_get(each->cache, handle, options->touch, ret_root, error);
+        return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, error);
+    return pkgcache_get(each->cache, handle, options->touch, &ret->root, error);
+}
+
+/* Looks up all, one by one. Returns an exit code, or -1: go on. */
+static int look_up(struct options *options, struct each *each, struct pkgcache_result *results)
+{
+    struct pkgcache_error error;
+    int code = open_cache(options, &each->cache);
+    for (size_t i = 0; i < each->sources.count && code < 0; i++) {
+        int status = get_one(options, each, i, &results[i], &error);
+        if (status < 0)
+            code = output_error(options, output_exit_code(status), error.code, "%s", error.message);
+        else
+            results[i].status = (enum pkgcache_status)status;
+    }
+    return code;
+}
+
+static int print_all(const struct options *options, const struct pkgcache_result *results,
+                     size_t count)
+{
+    CLEANUP_TEXT struct text document = {0};
+    bool missing = false;
+    text_append_byte(&document, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (results[i].status == PKGCACHE_FAILED)
+            return output_error(options, EXIT_FAILED, 0, "%s", results[i].reason);
+        print_one(options, &document, options->arguments[i], (int)results[i].status,
+                  results[i].root);
+        missing = missing || !results[i].root;
+    }
+    text_append_byte(&document, ']');
+    int code = options->json ? output_document(options, &document) : output_end(options, EXIT_DONE);
+    return code == EXIT_DONE && missing ? EXIT_MISSING : code;
 }
 
 int cmd_get(struct options *options)
 {
     struct each each;
-    struct pkgcache_error error;
-    CLEANUP_TEXT struct text document = {0};
-    bool missing = false;
-    int code = each_open(options, &each);
-    text_append_byte(&document, '[');
-    for (size_t i = 0; i < each.sources.count && code < 0; i++) {
-        CLEANUP_FREE char *root = NULL;
-        int status = get_one(options, &each, i, &root, &error);
-        if (status < 0)
-            code = output_error(options, output_exit_code(status), error.code, "%s", error.message);
-        else
-            print_one(options, &document, options->arguments[i], status, root);
-        missing = missing || !root;
-    }
+    bool found = false;
+    int code = each_open_variants(options, &each);
+    size_t count = each.sources.count;
+    CLEANUP_FREE struct pkgcache_result *results = calloc(count + 1, sizeof(*results));
+    if (!results)
+        code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
+    if (code < 0)
+        code = ask_daemon(options, &each, results, &found);
+    if (code < 0 && !found)
+        code = look_up(options, &each, results);
+    if (code < 0)
+        code = print_all(options, results, count);
+    if (results)
+        pkgcache_results_free(results, count);
     each_close(&each);
-    if (code >= 0)
-        return code;
-    text_append_byte(&document, ']');
-    code = options->json ? output_document(options, &document) : output_end(options, EXIT_DONE);
-    return code == EXIT_DONE && missing ? EXIT_MISSING : code;
+    return code;
 }

@@ -15,6 +15,8 @@ enum {
     COMMAND_STATS = 1 << 10,
     COMMAND_LOGS = 1 << 11,
     COMMAND_DOCTOR = 1 << 12,
+    COMMAND_DAEMON = 1 << 13,
+    COMMAND_STATUS = 1 << 14,
 };
 
 int cmd_warm(struct options *options);
@@ -28,3 +30,5 @@ int cmd_stats(struct options *options);
 int cmd_logs(struct options *options);
 int cmd_copy(struct options *options);
 int cmd_doctor(struct options *options);
+int cmd_daemon(struct options *options);
+int cmd_status(struct options *options);

@@ -14,7 +14,7 @@ int open_cache(struct options *options, struct pkgcache **ret)
     return -1;
 }
 
-int each_open(struct options *options, struct each *ret)
+int each_open_variants(struct options *options, struct each *ret)
 {
     struct pkgcache_error error;
     *ret = (struct each){.sources = {.settings = &options->settings}};
@@ -25,7 +25,13 @@ int each_open(struct options *options, struct each *ret)
         if (!item->handle)
             return output_error(options, EXIT_FAILED, EINVAL, "%s: %s", item->text, item->reason);
     }
-    return open_cache(options, &ret->cache);
+    return -1;
+}
+
+int each_open(struct options *options, struct each *ret)
+{
+    int code = each_open_variants(options, ret);
+    return code < 0 ? open_cache(options, &ret->cache) : code;
 }
 
 void each_close(struct each *each)

@@ -5,9 +5,12 @@
 #include "cli/sources.h"
 
 struct each {
-    struct pkgcache *cache;
+    struct pkgcache *cache; /* NULL: each_open_variants was called */
     struct sources sources; /* one for each argument, in order */
 };
+
+/** Only reads the variants. @return as each_open */
+int each_open_variants(struct options *options, struct each *ret);
 
 /** @return an exit code to end with, or -1: go on; each_close in any case */
 int each_open(struct options *options, struct each *ret);

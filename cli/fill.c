@@ -2,6 +2,7 @@
 #include "cli/fill.h"
 
 #include "cache/pkgcache.h"
+#include "cli/daemon.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -224,30 +225,66 @@ static int conclude(struct filling *filling, int result, const struct pkgcache_e
     return output_end(options, code);
 }
 
-static int run(struct filling *filling, struct pkgcache *cache)
+static struct pkgcache_warm describe(struct filling *filling)
 {
-    struct options *options = filling->options;
-    struct pkgcache_error error = {0};
-    struct pkgcache_warm warm = {
-        .size = sizeof(warm),
+    return (struct pkgcache_warm){
+        .size = sizeof(struct pkgcache_warm),
         .variants = filling->variants,
         .count = filling->count,
-        .no_wait = options->no_wait,
+        .no_wait = filling->options->no_wait,
         .cancel_fd = signals_fd(),
         .on_progress = on_progress,
         .on_result = on_result,
         .on_warning = on_warning,
         .context = filling,
     };
-    uint64_t start_ns = clock_monotonic_ns();
-    progress_start(options);
-    int result = pkgcache_warm(cache, &warm, filling->results, &error);
+}
+
+/* Says what became of all. Returns an exit code. */
+static int end(struct filling *filling, int result, const struct pkgcache_error *error,
+               uint64_t start_ns)
+{
     double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
     for (size_t i = 0; i < filling->count; i++)
         filling->all[filling->places[i]] = filling->results[i];
+    return conclude(filling, result, error, seconds);
+}
+
+/*
+ * Has the daemon do it, if there is one. Variants that others copy are waited for by the daemon, so
+ * --no-wait is not its business. Returns an exit code, or -1: go on without it.
+ */
+static int ask_daemon(struct filling *filling)
+{
+    struct pkgcache_client *client = NULL;
+    struct pkgcache_error error = {0};
+    struct pkgcache_warm warm = describe(filling);
+    if (filling->options->no_wait)
+        return -1;
+    int code = daemon_connect(filling->options, &client);
+    if (code >= 0 || !client)
+        return code;
+    uint64_t start_ns = clock_monotonic_ns();
+    progress_start(filling->options);
+    int result = pkgcache_client_warm(client, &warm, filling->results, &error);
+    pkgcache_client_close(client);
+    if (!daemon_is_passed_over(filling->options, result))
+        return end(filling, result, &error, start_ns);
+    output_verbose(filling->options, "without the daemon: %s", error.message);
+    pkgcache_results_free(filling->results, filling->count);
+    return -1;
+}
+
+static int run(struct filling *filling, struct pkgcache *cache)
+{
+    struct pkgcache_error error = {0};
+    struct pkgcache_warm warm = describe(filling);
+    uint64_t start_ns = clock_monotonic_ns();
+    progress_start(filling->options);
+    int result = pkgcache_warm(cache, &warm, filling->results, &error);
     if (pkgcache_backend_description(cache))
-        output_verbose(options, "backend: %s", pkgcache_backend_description(cache));
-    return conclude(filling, result, &error, seconds);
+        output_verbose(filling->options, "backend: %s", pkgcache_backend_description(cache));
+    return end(filling, result, &error, start_ns);
 }
 
 /* Until now nothing was begun, and a signal ended the process at once. */
@@ -256,7 +293,8 @@ static int prepare_and_run(struct filling *filling, struct pkgcache *cache)
     signals_open();
     if (prepare(filling) < 0)
         return output_error(filling->options, EXIT_FAILED, ENOMEM, "out of memory");
-    return run(filling, cache);
+    int code = ask_daemon(filling);
+    return code < 0 ? run(filling, cache) : code;
 }
 
 /*

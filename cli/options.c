@@ -43,6 +43,10 @@ static const struct command commands[] = {
      0},
     {"doctor", "[SOURCE...]", "say what this machine can do, and what is wrong", COMMAND_DOCTOR, 0,
      -1, cmd_doctor, NEEDS_CACHE},
+    {"daemon", "", "serve look-ups and warming to other programs", COMMAND_DAEMON, 0, 0, cmd_daemon,
+     TO_FILL | TO_CLEAN},
+    {"status", "", "what the daemon does, and for whom", COMMAND_STATUS, 0, 0, cmd_status,
+     NEEDS_CACHE},
 };
 
 enum {
@@ -77,6 +81,9 @@ enum option_id {
     OPTION_SET_ID,
     OPTION_FORMAT,
     OPTION_ZERO,
+    OPTION_FOREGROUND,
+    OPTION_IDLE_EXIT,
+    OPTION_METRICS,
     OPTION_FOLLOW = 'f',
     OPTION_LINES = 'n',
 };
@@ -118,7 +125,12 @@ static const struct {
     {"set-id", OPTION_SET_ID, COMMAND_COPY, NULL, "keep set-user-ID and set-group-ID bits"},
     {"format", OPTION_FORMAT, COMMAND_STATS, "FORMAT", "text, json or prometheus"},
     {"zero", OPTION_ZERO, COMMAND_STATS, NULL, "print, and begin to count anew"},
-    {"follow", OPTION_FOLLOW, COMMAND_LOGS, NULL, "go on with what is added"},
+    {"foreground", OPTION_FOREGROUND, COMMAND_DAEMON, NULL,
+     "stay there, and log to standard error"},
+    {"idle-exit", OPTION_IDLE_EXIT, COMMAND_DAEMON, "S",
+     "end after so many seconds without clients"},
+    {"metrics", OPTION_METRICS, COMMAND_DAEMON, "FILE", "write metrics for Prometheus into FILE"},
+    {"follow", OPTION_FOLLOW, COMMAND_LOGS | COMMAND_STATUS, NULL, "go on with what is added"},
     {"lines", OPTION_LINES, COMMAND_LOGS, "N", "the last N lines (all; with -f: 10)"},
 };
 
@@ -261,6 +273,18 @@ static int read_lines(struct options *options, const char *text)
                         text);
 }
 
+static int read_idle_exit(struct options *options, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long seconds = strtoul(text, &end, 10);
+    options->idle_exit_s = (unsigned)seconds;
+    if (*text >= '0' && *text <= '9' && !*end && errno == 0 && seconds <= INT_MAX)
+        return -1;
+    return output_error(options, EXIT_USAGE, EINVAL,
+                        "--idle-exit: \"%s\" is not a number of seconds", text);
+}
+
 /* One option that is no setting. Returns an exit code, or -1: go on. */
 static int read_option(struct options *options, int id, const char *text)
 {
@@ -323,6 +347,14 @@ static int read_option(struct options *options, int id, const char *text)
         return read_format(options, text);
     case OPTION_ZERO:
         options->zero = true;
+        return -1;
+    case OPTION_FOREGROUND:
+        options->foreground = true;
+        return -1;
+    case OPTION_IDLE_EXIT:
+        return read_idle_exit(options, text);
+    case OPTION_METRICS:
+        options->metrics = text;
         return -1;
     case OPTION_FOLLOW:
         options->follow = true;

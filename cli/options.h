@@ -57,6 +57,9 @@ struct options {
     enum format format;
     bool zero;
     bool follow;
+    bool foreground;
+    unsigned idle_exit_s; /* 0: never */
+    const char *metrics;
     bool lines_given;
     size_t lines;
 };

@@ -1,0 +1,322 @@
+/* What programs ask the daemon for: the calls of pkgcache.h. */
+#include "cache/error.h"
+#include "cache/service/client.h"
+#include "cache/service/message.h"
+
+#include <string.h>
+
+enum {
+    TIMEOUT_MS = 30000,
+    AT_ONCE = 1000,            /* variants in one message */
+    MESSAGE_BYTES = 512 << 10, /* after which another is begun */
+    SEEN_JOBS_MAX = 64,
+};
+
+static const struct client_wait plain_wait = {.timeout_ms = TIMEOUT_MS, .cancel_fd = -1};
+
+int pkgcache_client_call(struct pkgcache_client *client, const char *method, const char *params,
+                         char **ret_result, struct pkgcache_error *ret_error)
+{
+    struct client_answer answer;
+    struct text text = {0};
+    int result = client_ask(client, method, params, &plain_wait, &answer, ret_error);
+    if (result < 0)
+        return result;
+    if (ret_result) {
+        json_write(&text, answer.result);
+        result = text_steal(&text, ret_result, NULL);
+    }
+    json_document_free(answer.document);
+    return result < 0 ? error_set(ret_error, -result, "out of memory") : 0;
+}
+
+/* A status by its name; "found" is what a warm calls what was there. */
+static int read_status(const struct json *value)
+{
+    if (json_is_string(value, "found"))
+        return PKGCACHE_FOUND;
+    for (int status = PKGCACHE_NOT_FOUND; status <= PKGCACHE_FAILED; status++)
+        if (json_is_string(value, pkgcache_status_name(status)))
+            return status;
+    return PKGCACHE_FAILED;
+}
+
+static char *copy_string(const struct json *value)
+{
+    return value && value->type == JSON_STRING ? strdup(value->text) : NULL;
+}
+
+static uint64_t read_count(const struct json *object, const char *key)
+{
+    int64_t number = 0;
+    const struct json *value = json_member(object, key);
+    if (value)
+        json_integer(value, 0, INT64_MAX, &number);
+    return (uint64_t)number;
+}
+
+static void read_result(const struct json *value, struct pkgcache_result *ret)
+{
+    const struct json *status = json_member(value, "status");
+    *ret = (struct pkgcache_result){
+        .status = status ? (enum pkgcache_status)read_status(status) : PKGCACHE_FAILED,
+        .reason = copy_string(json_member(value, "reason")),
+        .files = read_count(value, "files"),
+        .bytes = read_count(value, "bytes"),
+    };
+    message_path(json_member(value, "root"), &ret->root);
+}
+
+static int ask_about(struct pkgcache_client *client, const char *method,
+                     const struct pkgcache_handle *handle, const char *more, char **ret_root,
+                     struct pkgcache_error *error)
+{
+    CLEANUP_TEXT struct text params = {0};
+    struct client_answer answer;
+    struct pkgcache_result found;
+    text_append_string(&params, "{\"handle\": ");
+    handle_to_json(&params, handle);
+    text_append_string(&params, more);
+    if (params.error < 0)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = client_ask(client, method, params.bytes, &plain_wait, &answer, error);
+    if (result < 0)
+        return result;
+    read_result(answer.result, &found);
+    json_document_free(answer.document);
+    if (ret_root)
+        *ret_root = STEAL(found.root);
+    pkgcache_results_free(&found, 1);
+    return (int)found.status;
+}
+
+int pkgcache_client_get(struct pkgcache_client *client, const struct pkgcache_handle *handle,
+                        bool touch, char **ret_root, struct pkgcache_error *ret_error)
+{
+    *ret_root = NULL;
+    return ask_about(client, "get", handle, touch ? "}" : ", \"touch\": false}", ret_root,
+                     ret_error);
+}
+
+int pkgcache_client_lease(struct pkgcache_client *client, const struct pkgcache_handle *handle,
+                          char **ret_root, struct pkgcache_error *ret_error)
+{
+    *ret_root = NULL;
+    return ask_about(client, "lease", handle, "}", ret_root, ret_error);
+}
+
+int pkgcache_client_release(struct pkgcache_client *client, const struct pkgcache_handle *handle,
+                            struct pkgcache_error *ret_error)
+{
+    int result = ask_about(client, "release", handle, "}", NULL, ret_error);
+    return MIN(result, 0);
+}
+
+/* Takes as many results as there should be. */
+static int take_results(const struct json *array, struct pkgcache_result *results, size_t count,
+                        struct pkgcache_error *error)
+{
+    const struct json *value = array ? array->first : NULL;
+    size_t taken = 0;
+    for (; value && taken < count; value = value->next)
+        read_result(value, &results[taken++]);
+    return taken == count && !value
+               ? 0
+               : error_set(error, EBADMSG, "the daemon's answer has not as many variants");
+}
+
+int pkgcache_client_get_many(struct pkgcache_client *client,
+                             const struct pkgcache_handle *const *handles, size_t count, bool touch,
+                             struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    memset(results, 0, count * sizeof(*results));
+    for (size_t done = 0; done < count;) {
+        CLEANUP_TEXT struct text params = {0};
+        struct client_answer answer;
+        size_t begin = done;
+        text_append_string(&params,
+                           touch ? "{\"handles\": [" : "{\"touch\": false, \"handles\": [");
+        for (; done < count && done - begin < AT_ONCE && params.length < MESSAGE_BYTES; done++) {
+            text_append_string(&params, done > begin ? ", " : "");
+            handle_to_json(&params, handles[done]);
+        }
+        text_append_string(&params, "]}");
+        if (params.error < 0)
+            return error_set(ret_error, ENOMEM, "out of memory");
+        int result = client_ask(client, "get_many", params.bytes, &plain_wait, &answer, ret_error);
+        if (result < 0)
+            return result;
+        result = take_results(json_member(answer.result, "variants"), results + begin, done - begin,
+                              ret_error);
+        json_document_free(answer.document);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* --- Warming --------------------------------------------------------------------------------- */
+
+/* A message's part of the variants. */
+struct piece {
+    uint64_t number;
+    size_t begin;
+    size_t count;
+};
+
+/** A warm that the daemon does. */
+struct warming {
+    const struct pkgcache_warm *warm;
+    struct pkgcache_result *results;
+    struct piece *pieces;
+    size_t piece_count;
+    struct {
+        uint64_t job;
+        struct pkgcache_progress progress;
+    } seen[SEEN_JOBS_MAX];
+    size_t seen_count;
+};
+
+static void on_notification(void *context, const char *method, const struct json *params)
+{
+    struct warming *warming = context;
+    const struct pkgcache_warm *warm = warming->warm;
+    struct pkgcache_progress sum = {.variants = warm->count};
+    uint64_t job = read_count(params, "job");
+    size_t place = 0;
+    if (strcmp(method, "progress") != 0 || !warm->on_progress)
+        return;
+    while (place < warming->seen_count && warming->seen[place].job != job)
+        place++;
+    if (place == SEEN_JOBS_MAX)
+        return;
+    warming->seen_count = MAX(warming->seen_count, place + 1);
+    warming->seen[place].job = job;
+    warming->seen[place].progress =
+        (struct pkgcache_progress){.variants_done = read_count(params, "done"),
+                                   .files = read_count(params, "files"),
+                                   .bytes = read_count(params, "bytes")};
+    for (size_t i = 0; i < warming->seen_count; i++) {
+        sum.variants_done += warming->seen[i].progress.variants_done;
+        sum.files += warming->seen[i].progress.files;
+        sum.bytes += warming->seen[i].progress.bytes;
+    }
+    warm->on_progress(warm->context, &sum);
+}
+
+static bool are_alike(const struct pkgcache_variant *a, const struct pkgcache_variant *b)
+{
+    return a->force == b->force && a->priority == b->priority;
+}
+
+/* Writes the next request. Returns how many variants it has. */
+static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, size_t begin)
+{
+    static const char *const priorities[] = {"normal", "interactive", "bulk"};
+    const struct pkgcache_variant *first = &warm->variants[begin];
+    size_t at = begin;
+    text_printf(text,
+                "{\"priority\": \"%s\", \"force\": %s, \"progress\": %s, \"wait\": %s, "
+                "\"variants\": [",
+                priorities[first->priority], first->force ? "true" : "false",
+                warm->on_progress ? "true" : "false", warm->no_wait ? "false" : "true");
+    for (; at < warm->count && at - begin < AT_ONCE && text->length < MESSAGE_BYTES; at++) {
+        const struct pkgcache_variant *variant = &warm->variants[at];
+        if (!are_alike(first, variant))
+            break;
+        text_append_string(text, at > begin ? ", {\"handle\": " : "{\"handle\": ");
+        handle_to_json(text, variant->handle);
+        text_append_string(text, ", \"root\": ");
+        message_write_string(text, variant->root);
+        text_append_byte(text, '}');
+    }
+    text_append_string(text, "]}");
+    return at - begin;
+}
+
+static int send_pieces(struct pkgcache_client *client, struct warming *warming,
+                       const struct client_wait *wait, struct pkgcache_error *error)
+{
+    const struct pkgcache_warm *warm = warming->warm;
+    for (size_t begin = 0; begin < warm->count;) {
+        CLEANUP_TEXT struct text params = {0};
+        struct piece *piece = &warming->pieces[warming->piece_count++];
+        piece->begin = begin;
+        piece->count = write_piece(&params, warm, begin);
+        begin += piece->count;
+        if (params.error < 0)
+            return error_set(error, ENOMEM, "out of memory");
+        int result = client_send(client, "warm", params.bytes, wait, &piece->number, error);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* Takes an answer in, wherever it belongs. */
+static int take_answer(const struct warming *warming, uint64_t number,
+                       const struct client_answer *answer, struct pkgcache_error *error)
+{
+    const struct pkgcache_warm *warm = warming->warm;
+    const struct piece *piece = warming->pieces;
+    while (piece < warming->pieces + warming->piece_count && piece->number != number)
+        piece++;
+    if (piece == warming->pieces + warming->piece_count)
+        return error_set(error, EBADMSG, "the daemon answers what nobody asked");
+    struct pkgcache_result *results = warming->results + piece->begin;
+    int result = 0;
+    if (warm->no_wait)
+        for (size_t i = 0; i < piece->count; i++)
+            results[i].status = PKGCACHE_COPYING;
+    else
+        result = take_results(json_member(answer->result, "results"), results, piece->count, error);
+    for (size_t i = 0; result == 0 && warm->on_result && i < piece->count; i++)
+        warm->on_result(warm->context, piece->begin + i, &results[i]);
+    return result;
+}
+
+static void fail_rest(const struct warming *warming, const struct pkgcache_error *error)
+{
+    for (size_t i = 0; i < warming->warm->count; i++) {
+        struct pkgcache_result *result = &warming->results[i];
+        if (result->status != PKGCACHE_NOT_FOUND)
+            continue;
+        result->status = PKGCACHE_FAILED;
+        result->reason = strdup(error->message);
+    }
+}
+
+int pkgcache_client_warm(struct pkgcache_client *client, const struct pkgcache_warm *warm,
+                         struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_error error = {0};
+    struct pkgcache_warm known;
+    struct warming warming = {.warm = &known, .results = results};
+    if (take_struct(&known, sizeof(known), warm) < 0)
+        return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
+    const struct client_wait wait = {
+        .timeout_ms = -1,
+        .cancel_fd = known.cancel_fd > 0 ? known.cancel_fd : -1,
+        .on_notification = on_notification,
+        .context = &warming,
+    };
+    memset(results, 0, known.count * sizeof(*results));
+    warming.pieces = calloc(known.count + 1, sizeof(*warming.pieces));
+    int result = warming.pieces ? send_pieces(client, &warming, &wait, &error)
+                                : error_set(&error, ENOMEM, "out of memory");
+    for (size_t i = 0; result == 0 && i < warming.piece_count; i++) {
+        struct client_answer answer;
+        uint64_t number;
+        result = client_receive(client, &wait, &number, &answer, &error);
+        if (result < 0)
+            break;
+        result = take_answer(&warming, number, &answer, &error);
+        json_document_free(answer.document);
+    }
+    if (result < 0)
+        fail_rest(&warming, &error);
+    free(warming.pieces);
+    if (ret_error && result < 0)
+        *ret_error = error;
+    return result;
+}

@@ -1,0 +1,46 @@
+/*
+ * A thread that does one thing after the other with a cache of its own: what takes the lock, or
+ * time, and must not hold up those who look up.
+ */
+#pragma once
+
+#include "cache/pkgcache.h"
+
+struct errands;
+
+/** Something to do. Lives in what wants it done. */
+struct errand {
+    /* Called by the thread. `cache` is NULL when it cannot be opened; `error` then says why. */
+    void (*run)(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error);
+    /* Called by who takes what is done: answers, and frees it. */
+    void (*done)(struct errand *errand);
+    struct errand *next; /* private, or in a list of errands_take_done */
+};
+
+enum { ERRANDS_MAX = 256 }; /* that wait at once */
+
+/** As copier_start. */
+int errands_start(const char *path, const struct pkgcache_options *options, int wake_fd,
+                  struct errands **ret, struct pkgcache_error *ret_error);
+
+/** Has something done. @return 0; -EBUSY: too much waits already; -ECANCELED: it was stopped */
+int errands_add(struct errands *errands, struct errand *errand);
+
+/** @return what is done since the last time, in order, linked by `next`; NULL: nothing */
+struct errand *errands_take_done(struct errands *errands);
+
+/** As copier_reload. */
+void errands_reload(struct errands *errands, const struct pkgcache_options *options);
+
+/** Readable as soon as errands_stop is called, for those that take long. */
+int errands_stop_fd(const struct errands *errands);
+
+/**
+ * Ends the thread. What waits is run without a cache.
+ *
+ * @return whether it ended within a moment: then errands_free may be called
+ */
+bool errands_stop(struct errands *errands);
+
+/** Frees errands that were stopped. NULL is allowed. */
+void errands_free(struct errands *errands);

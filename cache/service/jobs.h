@@ -1,0 +1,70 @@
+/*
+ * What clients want cached: a job for each request of method warm, and one piece of work for each
+ * variant, however many jobs want it. The copying is the copier's.
+ */
+#pragma once
+
+#include "cache/service/connection.h"
+#include "cache/service/copier.h"
+
+struct job;
+struct work;
+
+enum {
+    JOBS_MAX = 4096,
+    JOBS_OF_CONNECTION_MAX = 256,
+    WANTS_MAX = 262144,         /* variants of all jobs */
+    WANTS_OF_USER_MAX = 131072, /* so that others get in */
+};
+
+struct jobs {
+    struct job *first;
+    struct job *last;
+    size_t count;
+    uint64_t numbers;   /* given so far */
+    size_t wants;       /* variants of all jobs that are not done */
+    struct work *works; /* all, also those that nobody wants any more */
+    size_t work_count;
+    void *by_handle;  /* tsearch(3): of those that somebody wants */
+    uint64_t told_ns; /* when subscribers were told of progress */
+    uint64_t files;   /* copied by those that are done */
+    uint64_t bytes;
+};
+
+/** How a job is to be done. */
+struct job_options {
+    enum copyengine_priority priority;
+    bool wait;     /* the call is answered when all are done */
+    bool progress; /* the connection wants to hear of it */
+    bool force;
+};
+
+/**
+ * Begins a job, and answers the call now or when it is done.
+ *
+ * @param variants an array of {"handle", "root"}
+ */
+void jobs_begin(struct server *server, const struct call *call, const struct json *variants,
+                const struct job_options *options);
+
+/** Cancels a job; what nobody else wants is rolled back. @return 0; -ENOENT; -EPERM: not the peer's
+ */
+int jobs_cancel(struct server *server, const struct peer *peer, uint64_t number);
+
+/** Takes what the copier has done, and tells those who want it. */
+void jobs_take_done(struct server *server);
+
+/** Tells subscribers how far jobs are, and of work that stalls. Now and then. */
+void jobs_tick(struct server *server);
+
+/** Whether there is a job. */
+bool jobs_have(const struct server *server, uint64_t number);
+
+/** A connection has ended: the jobs that it waits for are cancelled, others go on. */
+void jobs_forget(struct server *server, const struct connection *connection);
+
+/** Appends jobs and their work as JSON: the members "jobs" and "work". */
+void jobs_write(const struct server *server, struct text *text);
+
+/** Frees all. The copier has been stopped, and what it did was taken. */
+void jobs_free(struct server *server);

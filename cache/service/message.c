@@ -1,0 +1,137 @@
+/* Messages of the daemon. */
+#include "cache/service/message.h"
+
+#include <string.h>
+
+/* An id is a string or a number, and goes back as it came. */
+static bool read_id(const struct json *id, char ret[static MESSAGE_ID_MAX])
+{
+    struct text text = text_over(ret, MESSAGE_ID_MAX);
+    bool allowed = id->type == JSON_STRING || id->type == JSON_INTEGER || id->type == JSON_NULL;
+    if (allowed && id->text_length < MESSAGE_ID_MAX)
+        json_write(&text, id);
+    if (allowed && text.length > 0 && !text.truncated)
+        return true;
+    strcpy(ret, "null");
+    return false;
+}
+
+int message_read(const struct json *value, struct message *ret, const char **ret_why)
+{
+    *ret = (struct message){.id = "null"};
+    *ret_why = "a request is an object";
+    if (value->type != JSON_OBJECT)
+        return MESSAGE_NO_REQUEST;
+    const struct json *id = json_member(value, "id");
+    *ret_why = "\"id\" is no string and no whole number, or longer than 255 bytes";
+    if (id && !read_id(id, ret->id))
+        return MESSAGE_NO_REQUEST;
+    ret->silent = !id;
+    ret->method = json_member(value, "method");
+    ret->params = json_member(value, "params");
+    *ret_why = "it has no \"jsonrpc\": \"2.0\"";
+    if (!json_is_string(json_member(value, "jsonrpc"), "2.0"))
+        return MESSAGE_NO_REQUEST;
+    *ret_why = "\"method\" is no string";
+    if (!ret->method || ret->method->type != JSON_STRING)
+        return MESSAGE_NO_REQUEST;
+    *ret_why = "\"params\" is no object";
+    return ret->params && ret->params->type != JSON_OBJECT ? MESSAGE_BAD_PARAMS : 0;
+}
+
+void message_begin_result(struct text *text, const char *id)
+{
+    text_append_string(text, "{\"jsonrpc\": \"2.0\", \"id\": ");
+    text_append_string(text, id);
+    text_append_string(text, ", \"result\": ");
+}
+
+void message_write_error(struct text *text, const char *id, enum message_error code, int code_errno,
+                         const char *why)
+{
+    text_printf(text,
+                "{\"jsonrpc\": \"2.0\", \"id\": %s, \"error\": {\"code\": %d, \"message\": ", id,
+                code);
+    message_write_string(text, why);
+    if (code_errno)
+        text_printf(text, ", \"data\": {\"errno\": %d}", code_errno);
+    text_append_string(text, "}}");
+}
+
+void message_begin_notification(struct text *text, const char *method)
+{
+    text_printf(text, "{\"jsonrpc\": \"2.0\", \"method\": \"%s\", \"params\": ", method);
+}
+
+void message_write_string(struct text *text, const char *string)
+{
+    if (string)
+        json_write_string(text, string, strlen(string));
+    else
+        text_append_string(text, "null");
+}
+
+bool message_has_only(const struct json *object, const char *const *names)
+{
+    for (const struct json *member = object ? object->first : NULL; member; member = member->next) {
+        const char *const *name = names;
+        while (*name && !json_has_key(member, *name))
+            name++;
+        if (!*name)
+            return false;
+    }
+    return true;
+}
+
+/* A member; one that is null is missing. */
+static const struct json *find(const struct json *object, const char *key)
+{
+    const struct json *value = object ? json_member(object, key) : NULL;
+    return value && value->type != JSON_NULL ? value : NULL;
+}
+
+bool message_boolean(const struct json *object, const char *key, bool missing, bool *ret)
+{
+    const struct json *value = find(object, key);
+    *ret = value ? value->boolean : missing;
+    return !value || value->type == JSON_BOOLEAN;
+}
+
+bool message_number(const struct json *object, const char *key, int64_t minimum, int64_t maximum,
+                    int64_t missing, int64_t *ret)
+{
+    const struct json *value = find(object, key);
+    *ret = missing;
+    return !value || json_integer(value, minimum, maximum, ret) == 0;
+}
+
+bool message_word(const struct json *object, const char *key, const char *const *words,
+                  unsigned *ret)
+{
+    const struct json *value = find(object, key);
+    if (!value)
+        return true;
+    for (unsigned i = 0; words[i]; i++)
+        if (json_is_string(value, words[i])) {
+            *ret = i;
+            return true;
+        }
+    return false;
+}
+
+int message_path(const struct json *value, char **ret)
+{
+    *ret = NULL;
+    if (!value || value->type == JSON_NULL)
+        return 0;
+    if (value->type != JSON_STRING || value->text_length == 0 || *value->text != '/' ||
+        memchr(value->text, '\0', value->text_length))
+        return -EINVAL;
+    CLEANUP_FREE char *path = malloc(value->text_length + 1);
+    if (!path)
+        return -ENOMEM;
+    if (utf8_to_path(value->text, value->text_length, path) < 0)
+        return -EINVAL;
+    *ret = STEAL(path);
+    return 0;
+}

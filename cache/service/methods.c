@@ -1,0 +1,362 @@
+/* Methods. Each reads its parameters and answers, or hands the call to what will. */
+#include "cache/service/methods.h"
+
+#include "cache/service/report.h"
+#include "cache/service/upkeep.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct method {
+    const char *name;
+    const char *params[6]; /* that it knows; ends with NULL */
+    bool owner;            /* only for the daemon's own user, and root */
+    unsigned (*run)(struct server *server, const struct call *call, const struct json *params);
+};
+
+static unsigned refuse(const struct call *call, const char *why)
+{
+    call_fail(call, MESSAGE_BAD_PARAMS, 0, "%s", why);
+    return 1;
+}
+
+/* Reads the handle in a request. Fails the call, and returns NULL, when there is none. */
+static struct pkgcache_handle *take_handle(const struct call *call, const struct json *params)
+{
+    struct pkgcache_error error;
+    struct pkgcache_handle *handle = NULL;
+    const struct json *value = params ? json_member(params, "handle") : NULL;
+    if (!value)
+        refuse(call, "\"handle\" is missing");
+    else if (handle_from_json(value, &handle, &error) < 0)
+        refuse(call, error.message);
+    return handle;
+}
+
+static unsigned run_ping(struct server *server, const struct call *call, const struct json *params)
+{
+    (void)params;
+    struct text *text = call_begin(call);
+    text_printf(text, "{\"protocol\": %d, \"version\": ", MESSAGE_PROTOCOL);
+    message_write_string(text, server->options->version);
+    text_printf(text, ", \"pid\": %d, \"cache\": ", (int)getpid());
+    message_write_string(text, pkgcache_path(server->cache));
+    text_append_byte(text, '}');
+    call_end(call);
+    return 1;
+}
+
+/* --- Looking up ------------------------------------------------------------------------------ */
+
+/* Looks one up. *path: "" when it is not found. */
+static int look_up(struct server *server, const struct pkgcache_handle *handle, bool touch,
+                   char path[static PATH_MAX], struct pkgcache_error *error)
+{
+    *path = '\0';
+    int status = pkgcache_get_into(server->cache, handle, touch, path, PATH_MAX, error);
+    server->counters.look_ups++;
+    server->counters.hits += status == PKGCACHE_FOUND;
+    return status;
+}
+
+static void write_found(struct text *text, int status, const char *path, const char *reason)
+{
+    text_printf(text, "{\"status\": \"%s\", \"root\": ", pkgcache_status_name(status));
+    message_write_string(text, *path ? path : NULL);
+    if (reason) {
+        text_append_string(text, ", \"reason\": ");
+        message_write_string(text, reason);
+    }
+    text_append_byte(text, '}');
+}
+
+int method_look_up(struct server *server, const struct json *value, bool touch, struct text *text)
+{
+    char path[PATH_MAX] = "";
+    struct pkgcache_error error;
+    CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
+    int status = handle_from_json(value, &handle, &error);
+    if (status == 0)
+        status = look_up(server, handle, touch, path, &error);
+    write_found(text, status, path, status < 0 ? error.message : NULL);
+    return status;
+}
+
+static unsigned run_get(struct server *server, const struct call *call, const struct json *params)
+{
+    bool touch;
+    char path[PATH_MAX];
+    struct pkgcache_error error;
+    CLEANUP_HANDLE struct pkgcache_handle *handle = take_handle(call, params);
+    if (!handle)
+        return 1;
+    if (!message_boolean(params, "touch", true, &touch))
+        return refuse(call, "\"touch\" is not true or false");
+    int status = look_up(server, handle, touch, path, &error);
+    if (status < 0) {
+        call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
+        return 1;
+    }
+    write_found(call_begin(call), status, path, NULL);
+    call_end(call);
+    return 1;
+}
+
+/* Reads an array of at most MESSAGE_HANDLES_MAX. Fails the call, and returns NULL, otherwise. */
+static const struct json *take_array(const struct call *call, const struct json *params,
+                                     const char *key)
+{
+    size_t count = 0;
+    const struct json *array = params ? json_member(params, key) : NULL;
+    if (!array || array->type != JSON_ARRAY) {
+        call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" is no array", key);
+        return NULL;
+    }
+    for (const struct json *value = array->first; value; value = value->next)
+        count++;
+    if (count <= MESSAGE_HANDLES_MAX)
+        return array;
+    call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" has more than %d", key, MESSAGE_HANDLES_MAX);
+    return NULL;
+}
+
+static unsigned run_get_many(struct server *server, const struct call *call,
+                             const struct json *params)
+{
+    bool touch;
+    (void)server;
+    const struct json *handles = take_array(call, params, "handles");
+    if (!handles)
+        return 1;
+    if (!message_boolean(params, "touch", true, &touch))
+        return refuse(call, "\"touch\" is not true or false");
+    connection_look_up_many(call->connection, call, handles, touch);
+    return 1;
+}
+
+/* --- Warming --------------------------------------------------------------------------------- */
+
+static unsigned run_warm(struct server *server, const struct call *call, const struct json *params)
+{
+    static const char *const priorities[] = {"normal", "interactive", "bulk", NULL};
+    _Static_assert(COPYENGINE_INTERACTIVE == 1 && COPYENGINE_BULK == 2, "see priorities");
+    struct job_options options;
+    unsigned priority = COPYENGINE_NORMAL;
+    const struct json *variants = take_array(call, params, "variants");
+    if (!variants)
+        return 1;
+    if (!message_word(params, "priority", priorities, &priority))
+        return refuse(call, "\"priority\" is not normal, interactive or bulk");
+    if (!message_boolean(params, "wait", true, &options.wait))
+        return refuse(call, "\"wait\" is not true or false");
+    if (!message_boolean(params, "progress", false, &options.progress))
+        return refuse(call, "\"progress\" is not true or false");
+    if (!message_boolean(params, "force", false, &options.force))
+        return refuse(call, "\"force\" is not true or false");
+    const struct peer *peer = connection_peer(call->connection);
+    if (geteuid() == 0 && peer->uid != 0) {
+        /* what root can read, the peer may not; and whoever checks that first, checks too early */
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "a daemon of root copies for root only");
+        return 1;
+    }
+    if (options.force && !peer_is_owner(peer)) {
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "\"force\" is for the daemon's own user");
+        return 1;
+    }
+    options.priority = (enum copyengine_priority)priority;
+    jobs_begin(server, call, variants, &options);
+    return 1;
+}
+
+/* Answers {"KEY": true}. */
+static unsigned answer_true(const struct call *call, const char *key)
+{
+    text_printf(call_begin(call), "{\"%s\": true}", key);
+    call_end(call);
+    return 1;
+}
+
+static bool read_job(const struct json *params, int64_t *ret)
+{
+    return message_number(params, "job", 1, INT64_MAX, 0, ret);
+}
+
+static unsigned fail_no_job(const struct call *call, int64_t job)
+{
+    call_fail(call, MESSAGE_NOT_FOUND, 0, "there is no job %" PRId64 ", or it is done", job);
+    return 1;
+}
+
+static unsigned run_cancel(struct server *server, const struct call *call,
+                           const struct json *params)
+{
+    int64_t job;
+    if (!read_job(params, &job) || job == 0)
+        return refuse(call, "\"job\" is not the number of a job");
+    int result = jobs_cancel(server, connection_peer(call->connection), (uint64_t)job);
+    if (result == -ENOENT)
+        return fail_no_job(call, job);
+    if (result < 0) {
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "job %" PRId64 " is another user's", job);
+        return 1;
+    }
+    return answer_true(call, "cancelled");
+}
+
+static unsigned run_subscribe(struct server *server, const struct call *call,
+                              const struct json *params)
+{
+    int64_t job;
+    if (!read_job(params, &job))
+        return refuse(call, "\"job\" is not the number of a job");
+    if (job != 0 && !jobs_have(server, (uint64_t)job))
+        return fail_no_job(call, job);
+    if (connection_subscribe(call->connection, (uint64_t)job) < 0) {
+        call_fail(call, MESSAGE_BUSY, 0, "too many subscriptions; leave out \"job\" for all");
+        return 1;
+    }
+    return answer_true(call, "subscribed");
+}
+
+static unsigned run_status(struct server *server, const struct call *call,
+                           const struct json *params)
+{
+    (void)params;
+    report_status(server, call_begin(call));
+    call_end(call);
+    return 1;
+}
+
+/* --- Leases ---------------------------------------------------------------------------------- */
+
+/* Whether a process is the peer's to speak for. */
+static bool may_lease_for(const struct peer *peer, pid_t pid)
+{
+    char path[32];
+    struct stat status;
+    if (pid == peer->pid || peer_is_owner(peer))
+        return true;
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    return stat(path, &status) == 0 && status.st_uid == peer->uid;
+}
+
+/* Reads whose lease it is. Fails the call, and returns 0, when that cannot be. */
+static pid_t take_process(const struct call *call, const struct json *params)
+{
+    int64_t pid;
+    const struct peer *peer = connection_peer(call->connection);
+    if (!message_number(params, "pid", 1, INT_MAX, peer->pid, &pid)) {
+        refuse(call, "\"pid\" is not the number of a process");
+        return 0;
+    }
+    if (pid == 0)
+        refuse(call, "your process cannot be seen from here, so \"pid\" is needed");
+    else if (!may_lease_for(peer, (pid_t)pid))
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "process %d is another user's", (int)pid);
+    else
+        return (pid_t)pid;
+    return 0;
+}
+
+static unsigned run_lease(struct server *server, const struct call *call, const struct json *params)
+{
+    pid_t pid = take_process(call, params);
+    struct pkgcache_handle *handle = pid ? take_handle(call, params) : NULL;
+    if (handle)
+        holds_take(server, call, handle, pid);
+    return 1;
+}
+
+static unsigned run_release(struct server *server, const struct call *call,
+                            const struct json *params)
+{
+    pid_t pid = take_process(call, params);
+    struct pkgcache_handle *handle = pid ? take_handle(call, params) : NULL;
+    if (handle)
+        holds_give_back(server, call, handle, pid);
+    return 1;
+}
+
+/* --- The rest -------------------------------------------------------------------------------- */
+
+static unsigned run_clean(struct server *server, const struct call *call, const struct json *params)
+{
+    bool dry_run;
+    int64_t time_limit_s;
+    if (!message_boolean(params, "dry_run", false, &dry_run))
+        return refuse(call, "\"dry_run\" is not true or false");
+    if (!message_number(params, "time_limit", 1, 1000000000, 0, &time_limit_s))
+        return refuse(call, "\"time_limit\" is not a number of seconds");
+    upkeep_clean(server, call, dry_run, (unsigned)time_limit_s);
+    return 1;
+}
+
+static unsigned run_stats(struct server *server, const struct call *call, const struct json *params)
+{
+    static const char *const formats[] = {"json", "prometheus", NULL};
+    unsigned format = 0;
+    if (!message_word(params, "format", formats, &format))
+        return refuse(call, "\"format\" is not json or prometheus");
+    upkeep_stats(server, call, format == 1);
+    return 1;
+}
+
+static unsigned run_shutdown(struct server *server, const struct call *call,
+                             const struct json *params)
+{
+    (void)params;
+    server_stop(server, 0);
+    return answer_true(call, "stopping");
+}
+
+static const struct method methods[] = {
+    {"get", {"handle", "touch"}, false, run_get},
+    {"get_many", {"handles", "touch"}, false, run_get_many},
+    {"warm", {"variants", "priority", "wait", "progress", "force"}, false, run_warm},
+    {"cancel", {"job"}, false, run_cancel},
+    {"status", {NULL}, false, run_status},
+    {"subscribe", {"job"}, false, run_subscribe},
+    {"lease", {"handle", "pid"}, false, run_lease},
+    {"release", {"handle", "pid"}, false, run_release},
+    {"stats", {"format"}, false, run_stats},
+    {"clean", {"dry_run", "time_limit"}, true, run_clean},
+    {"ping", {NULL}, false, run_ping},
+    {"shutdown", {NULL}, true, run_shutdown},
+};
+
+static const struct method *find(const struct json *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(methods); i++)
+        if (json_is_string(name, methods[i].name))
+            return &methods[i];
+    return NULL;
+}
+
+unsigned method_dispatch(struct connection *connection, struct server *server, struct batch *batch,
+                         const struct json *value)
+{
+    char quoted[JSON_QUOTE_SIZE];
+    struct message message;
+    const char *why;
+    struct call call = {.connection = connection, .batch = batch};
+    int code = message_read(value, &message, &why);
+    memcpy(call.id, message.id, sizeof(call.id));
+    call.silent = code != MESSAGE_NO_REQUEST && message.silent;
+    const struct method *method = code == 0 ? find(message.method) : NULL;
+    if (code != 0)
+        call_fail(&call, (enum message_error)code, 0, "no request: %s", why);
+    else if (!method)
+        call_fail(&call, MESSAGE_NO_METHOD, 0, "there is no method %s",
+                  json_quote(message.method, quoted));
+    else if (!message_has_only(message.params, method->params))
+        call_fail(&call, MESSAGE_BAD_PARAMS, 0, "%s has no such parameter", method->name);
+    else if (method->owner && !peer_is_owner(connection_peer(connection)))
+        call_fail(&call, MESSAGE_FORBIDDEN, 0, "%s is for the daemon's own user", method->name);
+    else if (server->stopping)
+        call_fail(&call, MESSAGE_STOPPING, 0, "the daemon is stopping");
+    else
+        return method->run(server, &call, message.params);
+    return 1;
+}

@@ -1,0 +1,83 @@
+/* What a daemon tells of itself. */
+#include "cache/service/report.h"
+
+#include "engine/clock.h"
+
+#include <inttypes.h>
+
+/** A number, and what it is called in JSON and in Prometheus. */
+struct figure {
+    const char *key;
+    const char *metric;
+    const char *help;
+    uint64_t value;
+};
+
+enum { FIGURES = 16 };
+
+static void list_figures(const struct server *server, struct figure ret[static FIGURES])
+{
+    const struct server_counters *counters = &server->counters;
+    const struct jobs *jobs = &server->jobs;
+    const struct figure figures[FIGURES] = {
+        {"requests", "requests_total", "Messages that were read.", counters->requests},
+        {"errors", "errors_total", "Answers that were errors.", counters->errors},
+        {"look_ups", "look_ups_total", "Variants that were looked up.", counters->look_ups},
+        {"hits", "look_up_hits_total", "Of those, variants that were cached.", counters->hits},
+        {"connections", "connections", "Connections that are open.", server->connections.count},
+        {"accepted", "connections_total", "Connections that were taken in.", counters->accepted},
+        {"refused", "refused_connections_total", "Connections that were not.", counters->refused},
+        {"dropped", "dropped_connections_total", "Connections that were let go.",
+         counters->dropped},
+        {"jobs", "jobs", "Jobs under way.", jobs->count},
+        {"jobs_ever", "jobs_total", "Jobs that were begun.", counters->jobs},
+        {"waiting", "variants", "Variants under way, or waiting.", jobs->work_count},
+        {"variants_done", "variants_total", "Variants that are done.", counters->variants_done},
+        {"variants_failed", "failed_variants_total", "Of those, variants that failed.",
+         counters->variants_failed},
+        {"copied_files", "files_total", "Files that were copied.", jobs->files},
+        {"copied_bytes", "bytes_total", "Bytes that were copied.", jobs->bytes},
+        {"leases", "leases", "Leases of clients.", holds_count(server)},
+    };
+    for (size_t i = 0; i < FIGURES; i++)
+        ret[i] = figures[i];
+}
+
+void report_counters(const struct server *server, struct text *text)
+{
+    struct figure figures[FIGURES];
+    list_figures(server, figures);
+    for (size_t i = 0; i < FIGURES; i++)
+        text_printf(text, "%s\"%s\": %" PRIu64, i ? ", " : "{", figures[i].key, figures[i].value);
+    text_append_byte(text, '}');
+}
+
+void report_metrics(const struct server *server, struct text *text)
+{
+    static const char suffix[] = "_total";
+    struct figure figures[FIGURES];
+    list_figures(server, figures);
+    for (size_t i = 0; i < FIGURES; i++) {
+        const struct figure *figure = &figures[i];
+        size_t length = strlen(figure->metric);
+        bool counter = length > strlen(suffix) &&
+                       strcmp(figure->metric + length - strlen(suffix), suffix) == 0;
+        text_printf(text,
+                    "# HELP pkgcache_daemon_%s %s\n# TYPE pkgcache_daemon_%s %s\n"
+                    "pkgcache_daemon_%s %" PRIu64 "\n",
+                    figure->metric, figure->help, figure->metric, counter ? "counter" : "gauge",
+                    figure->metric, figure->value);
+    }
+}
+
+void report_status(const struct server *server, struct text *text)
+{
+    text_printf(text, "{\"pid\": %d, \"cache\": ", (int)getpid());
+    message_write_string(text, pkgcache_path(server->cache));
+    text_printf(text, ", \"seconds\": %.3f, \"counters\": ",
+                (double)(clock_monotonic_ns() - server->started_ns) / (double)NS_PER_S);
+    report_counters(server, text);
+    text_append_string(text, ", ");
+    jobs_write(server, text);
+    text_append_byte(text, '}');
+}

@@ -1,0 +1,217 @@
+/* Cleaning and counting, as errands. */
+#include "cache/service/upkeep.h"
+
+#include "cache/error.h"
+#include "cache/figures.h"
+#include "cache/service/report.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+/** A clean under way. */
+struct cleaning_errand {
+    struct errand errand;
+    struct call *call;
+    struct pkgcache_clean clean;
+    int result;
+    struct pkgcache_error error;
+    uint64_t removed;
+    uint64_t bytes;
+    uint64_t kept;
+    uint64_t failed;
+};
+
+/** Counting under way. */
+struct counting_errand {
+    struct errand errand;
+    struct server *server;
+    struct call *call; /* NULL: for the file */
+    bool prometheus;
+    int result;
+    struct pkgcache_error error;
+    struct pkgcache_stats stats;
+};
+
+/* Has something done; or fails the call, and frees what wanted it. */
+static void add(struct server *server, struct call *call, struct errand *errand, void *memory)
+{
+    if (call && errands_add(server->upkeep, errand) == 0)
+        return;
+    if (call)
+        call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
+    call_free(call);
+    free(memory);
+}
+
+static void on_removed(void *context, const struct pkgcache_cleaned *cleaned)
+{
+    struct cleaning_errand *cleaning = context;
+    cleaning->removed++;
+    cleaning->bytes += cleaned->bytes == PKGCACHE_NOT_COUNTED ? 0 : cleaned->bytes;
+}
+
+static void on_kept(void *context, const struct pkgcache_cleaned *cleaned)
+{
+    (void)cleaned;
+    ((struct cleaning_errand *)context)->kept++;
+}
+
+static void on_failed(void *context, const char *path, const char *why)
+{
+    (void)path;
+    (void)why;
+    ((struct cleaning_errand *)context)->failed++;
+}
+
+static void run_clean(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+{
+    struct cleaning_errand *cleaning = CONTAINER_OF(errand, struct cleaning_errand, errand);
+    cleaning->result = cache ? pkgcache_clean(cache, &cleaning->clean, error) : -error->code;
+    cleaning->error = *error;
+}
+
+static void answer_clean(struct errand *errand)
+{
+    struct cleaning_errand *cleaning = CONTAINER_OF(errand, struct cleaning_errand, errand);
+    struct call *call = cleaning->call;
+    if (cleaning->result < 0) {
+        call_fail(call, cleaning->result == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
+                  cleaning->error.code, "%s", cleaning->error.message);
+    } else {
+        text_printf(call_begin(call),
+                    "{\"dry_run\": %s, \"deleted\": %" PRIu64 ", \"kept\": %" PRIu64
+                    ", \"failed\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
+                    cleaning->clean.dry_run ? "true" : "false", cleaning->removed, cleaning->kept,
+                    cleaning->failed, cleaning->bytes);
+        call_end(call);
+    }
+    call_free(call);
+    free(cleaning);
+}
+
+void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
+                  unsigned time_limit_s)
+{
+    struct cleaning_errand *cleaning = calloc(1, sizeof(*cleaning));
+    if (!cleaning) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        return;
+    }
+    *cleaning = (struct cleaning_errand){
+        .errand = {.run = run_clean, .done = answer_clean},
+        .call = call_keep(call),
+        .clean = server->clean,
+    };
+    cleaning->clean.size = sizeof(cleaning->clean);
+    cleaning->clean.dry_run = dry_run;
+    cleaning->clean.time_limit_s = time_limit_s;
+    cleaning->clean.cancel_fd = errands_stop_fd(server->upkeep);
+    cleaning->clean.on_removed = on_removed;
+    cleaning->clean.on_kept = on_kept;
+    cleaning->clean.on_failed = on_failed;
+    cleaning->clean.context = cleaning;
+    add(server, cleaning->call, &cleaning->errand, cleaning);
+}
+
+static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+{
+    struct counting_errand *counting = CONTAINER_OF(errand, struct counting_errand, errand);
+    counting->stats.size = sizeof(counting->stats);
+    counting->result = cache ? pkgcache_stats(cache, &counting->stats, error) : -error->code;
+    counting->error = *error;
+}
+
+static void write_metrics(const struct server *server, const struct pkgcache_stats *stats,
+                          struct text *text)
+{
+    struct figure figures[FIGURES_MAX];
+    size_t count = figures_of_stats(stats, figures);
+    figures_append_prometheus(text, pkgcache_path(server->cache), figures, count);
+    report_metrics(server, text);
+}
+
+static void answer_stats(const struct counting_errand *counting)
+{
+    struct call *call = counting->call;
+    CLEANUP_TEXT struct text metrics = {0};
+    if (counting->result < 0) {
+        call_fail(call, MESSAGE_FAILED, counting->error.code, "%s", counting->error.message);
+        return;
+    }
+    struct text *text = call_begin(call);
+    if (counting->prometheus) {
+        write_metrics(counting->server, &counting->stats, &metrics);
+        text_append_string(text, "{\"text\": ");
+        message_write_string(text, metrics.bytes ? metrics.bytes : "");
+    } else {
+        text_append_string(text, "{\"cache\": ");
+        figures_append_stats(text, &counting->stats);
+        text_append_string(text, ", \"daemon\": ");
+        report_counters(counting->server, text);
+    }
+    text_append_byte(text, '}');
+    call_end(call);
+}
+
+/* Aside, and renamed: node_exporter reads it at any moment. */
+static void replace_file(const char *path, const struct text *text)
+{
+    CLEANUP_FREE char *aside = NULL;
+    if (text->error < 0 || asprintf(&aside, "%s.%d", path, (int)getpid()) < 0)
+        return;
+    CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd >= 0 &&
+        (write(fd, text->bytes, text->length) != (ssize_t)text->length || rename(aside, path) < 0))
+        unlink(aside);
+}
+
+static void done_counting(struct errand *errand)
+{
+    struct counting_errand *counting = CONTAINER_OF(errand, struct counting_errand, errand);
+    struct server *server = counting->server;
+    if (counting->call) {
+        answer_stats(counting);
+    } else {
+        CLEANUP_TEXT struct text text = {0};
+        server->writes_metrics = false;
+        if (counting->result == 0)
+            write_metrics(server, &counting->stats, &text);
+        if (text.length > 0)
+            replace_file(server->options->metrics_path, &text);
+    }
+    call_free(counting->call);
+    free(counting);
+}
+
+static struct counting_errand *make_counting(struct server *server, struct call *call)
+{
+    struct counting_errand *counting = calloc(1, sizeof(*counting));
+    if (counting)
+        *counting = (struct counting_errand){
+            .errand = {.run = run_count, .done = done_counting}, .server = server, .call = call};
+    return counting;
+}
+
+void upkeep_stats(struct server *server, const struct call *call, bool prometheus)
+{
+    struct call *kept = call_keep(call);
+    struct counting_errand *counting = kept ? make_counting(server, kept) : NULL;
+    if (!counting) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        call_free(kept);
+        return;
+    }
+    counting->prometheus = prometheus;
+    add(server, kept, &counting->errand, counting);
+}
+
+void upkeep_write_metrics(struct server *server)
+{
+    struct counting_errand *counting = server->writes_metrics ? NULL : make_counting(server, NULL);
+    if (!counting)
+        return;
+    server->writes_metrics = errands_add(server->upkeep, &counting->errand) == 0;
+    if (!server->writes_metrics)
+        free(counting);
+}

@@ -1,0 +1,14 @@
+/* Cleaning and counting, for clients: what takes its time, and is done aside. */
+#pragma once
+
+#include "cache/service/connection.h"
+
+/** Cleans, and answers the call. @param time_limit_s 0: none */
+void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
+                  unsigned time_limit_s);
+
+/** Counts, and answers the call. */
+void upkeep_stats(struct server *server, const struct call *call, bool prometheus);
+
+/** Counts, and writes the file for Prometheus anew, unless that is under way. */
+void upkeep_write_metrics(struct server *server);

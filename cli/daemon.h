@@ -1,0 +1,21 @@
+/* How commands use the daemon: --daemon=auto, never or require. */
+#pragma once
+
+#include "cache/pkgcache.h"
+#include "cli/options.h"
+
+/**
+ * Connects to the daemon of the settings' cache, if it is to be used.
+ *
+ * @param ret NULL: the command does its work itself; else ended with pkgcache_client_close
+ * @return    an exit code to end with, or -1: go on
+ */
+int daemon_connect(const struct options *options, struct pkgcache_client **ret);
+
+/**
+ * Whether a command does itself what the daemon could not be asked for: it was busy, has gone, or
+ * does not do that for this user. Not with --daemon=require.
+ *
+ * @param result what a call of the client returned
+ */
+bool daemon_is_passed_over(const struct options *options, int result);
