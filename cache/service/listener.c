@@ -109,6 +109,26 @@ static int take_passed(void)
     return FIRST_PASSED_FD;
 }
 
+/* Where a socket that was passed is, for those who look for it in the cache. */
+static void link_passed(int fd, const char *path)
+{
+    const char *name;
+    char aside[64];
+    struct stat status;
+    struct sockaddr_un address = {0};
+    socklen_t length = sizeof(address) - 1;
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 || address.sun_path[0] != '/' ||
+        strcmp(address.sun_path, path) == 0 ||
+        (lstat(path, &status) == 0 && S_ISREG(status.st_mode)))
+        return;
+    CLEANUP_CLOSE int parent_fd = open_parent(path, &name);
+    snprintf(aside, sizeof(aside), ".daemon-%d.sock", getpid());
+    if (parent_fd < 0 || symlinkat(address.sun_path, parent_fd, aside) < 0)
+        return;
+    if (renameat(parent_fd, aside, parent_fd, name) < 0)
+        unlinkat(parent_fd, aside, 0);
+}
+
 /* Makes a socket aside, and gives it the name. Returns a descriptor that listens, or -errno. */
 static int make_socket(struct listener *listener)
 {
@@ -150,7 +170,7 @@ static int refuse_occupied(const char *path)
     struct stat status;
     if (lstat(path, &status) < 0)
         return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(status.st_mode))
+    if (!S_ISSOCK(status.st_mode) && !S_ISLNK(status.st_mode))
         return -EEXIST;
     CLEANUP_CLOSE int fd = listener_connect(path);
     return fd >= 0 ? -EADDRINUSE : 0;
@@ -162,8 +182,10 @@ int listener_open(struct listener *listener, const char *path, const struct peer
     listener->mode = rule->everybody ? 0666 : rule->group ? 0660 : 0600;
     listener->gid = rule->group ? rule->gid : (gid_t)-1;
     listener->fd = take_passed();
-    if (listener->fd >= 0)
+    if (listener->fd >= 0) {
+        link_passed(listener->fd, path);
         return 0;
+    }
     listener->path = strdup(path);
     int result = listener->path ? refuse_occupied(path) : -ENOMEM;
     if (result == 0)
