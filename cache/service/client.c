@@ -51,8 +51,9 @@ int pkgcache_client_open(const char *path, const char *socket_path, struct pkgca
         return error_set(ret_error, ENOMEM, "out of memory");
     CLEANUP_CLOSE int fd = listener_connect(address);
     if (fd < 0)
-        return error_set(ret_error, -fd, "no daemon at %s: %s; pkgcache daemon starts one", address,
-                         strerror(-fd));
+        return error_set(ret_error, -fd, "no daemon at %s: %s%s", address, strerror(-fd),
+                         fd == -ENOENT || fd == -ECONNREFUSED ? "; pkgcache daemon starts one"
+                                                              : "");
     int result = check_daemon(fd, path, address, ret_error);
     if (result < 0)
         return result;
@@ -92,7 +93,7 @@ static int await(const struct pkgcache_client *client, short events, const struc
 
 static int is_gone(struct pkgcache_error *error)
 {
-    return error_set(error, ECONNRESET, "the daemon has gone");
+    return error_set(error, ECONNRESET, "daemon: it has gone");
 }
 
 static int send_all(struct pkgcache_client *client, const struct text *text,
@@ -105,7 +106,7 @@ static int send_all(struct pkgcache_client *client, const struct text *text,
         ssize_t bytes =
             send(client->fd, text->bytes + sent, text->length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (bytes < 0 && errno != EAGAIN && errno != EINTR)
-            return is_gone(error);
+            return 0; /* it may have said why, before it went: that is to be read */
         sent += (size_t)MAX(bytes, (ssize_t)0);
     }
     return 0;
@@ -200,7 +201,7 @@ static int errno_of(const struct json *answer)
 static int take_error(const struct json *answer, struct pkgcache_error *error)
 {
     const struct json *message = json_member(answer, "message");
-    return error_set(error, errno_of(answer), "%s",
+    return error_set(error, errno_of(answer), "daemon: %s",
                      message && message->type == JSON_STRING ? message->text : "the daemon failed");
 }
 

@@ -175,10 +175,10 @@ static void on_process_ended(struct source *source, uint32_t events)
     free_holder(source->server, CONTAINER_OF(source, struct holder, source));
 }
 
-void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *handle,
+void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *given,
                      pid_t pid)
 {
-    CLEANUP_HANDLE struct pkgcache_handle *ours = handle;
+    CLEANUP_HANDLE struct pkgcache_handle *handle = given;
     struct holder *holder = find(server, connection_number(call->connection), pid);
     struct hold **link = holder ? find_hold(holder, handle) : NULL;
     struct hold *hold = link ? *link : NULL;

@@ -6,8 +6,8 @@ import socket
 import subprocess
 import unittest
 
+import daemons
 import support
-import test_daemon
 from support import DONE, PATIENCE_S, PROGRAM
 
 UNITS = os.path.join(support.TOP, 'data', 'systemd')
@@ -42,7 +42,7 @@ class Units(support.ProgramTest):
         self.verify('user', '--user')
 
 
-class Passed(test_daemon.DaemonTest):
+class Passed(daemons.DaemonTest):
     """What a service manager does, done by hand."""
 
     def listen(self, name, kind):
@@ -68,7 +68,7 @@ class Passed(test_daemon.DaemonTest):
         listening = self.listen('passed.sock', socket.SOCK_STREAM)
         listening.listen()
         process = self.start_with(listening)
-        with test_daemon.Daemon(path=self.path('passed.sock'), timeout=PATIENCE_S) as daemon:
+        with daemons.Daemon(path=self.path('passed.sock'), timeout=PATIENCE_S) as daemon:
             self.assertEqual(daemon.call('ping')['pid'], process.pid)
         variant = self.make_variant()
         self.assert_code(self.warm([variant], '--daemon=require'), DONE)  # found in the cache

@@ -1,0 +1,394 @@
+"""The daemon when many come, when they send what no client would, and when things go wrong."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+import unittest
+
+import daemons
+import mounts
+import support
+import trees
+from daemons import BUSY, Daemon, DaemonError, entry
+from support import DONE, FAILED, LOCKED, PATIENCE_S, wait_until
+
+ANN, BOB, EVE = 60001, 60002, 60004  # users without an entry anywhere
+GROUP = 60003                        # Ann and Bob are in it
+
+
+class Crowds(daemons.DaemonTest):
+    """Many at once."""
+
+    def test_a_variant_for_all_is_copied_once(self):
+        self.start_daemon()
+        variants = [self.make_variant(f'p{number}') for number in range(10)]
+        clients = [self.connect() for _ in range(support.scaled(100, 10))]
+        for client in clients:
+            client.send('warm', variants=list(map(entry, variants)))
+            client.file.flush()
+        answers = [client.receive()['result'] for client in clients]
+        for answer in answers:
+            self.assertEqual(answer['created'] + answer['found'], 10, answer)
+        stats = self.connect().call('stats')
+        self.assertEqual(stats['cache']['copies'], 10)
+
+    def test_more_connections_than_it_takes(self):
+        self.start_daemon()
+        clients = []
+        self.addCleanup(lambda: [client.close() for client in clients])
+        refused = 0
+        for _ in range(1500):
+            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            clients.append(plain)
+            plain.settimeout(PATIENCE_S)
+            plain.connect(os.path.join(self.cache, '.sys', 'daemon.sock'))
+            if len(clients) > 768:
+                answer = json.loads(plain.makefile('rb').readline())
+                self.assertEqual(answer['error']['code'], BUSY)
+                refused += 1
+        self.assertEqual(refused, 1500 - 768)
+        clients.pop(0).close()
+        wait_until(lambda: self.serves(), 'room for one more')
+
+    def serves(self):
+        """Whether one more client is served."""
+        with contextlib.suppress(OSError, DaemonError):
+            with Daemon(self.cache, timeout=PATIENCE_S) as daemon:
+                return daemon.call('ping')
+        return False
+
+    def test_who_does_not_read_holds_nobody_up(self):
+        self.start_daemon()
+        slow = self.connect_plain()
+        slow.setblocking(False)
+        line = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'ping'}).encode() + b'\n'
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(1000):
+                slow.send(line * 1000)  # until the daemon does not read either
+        other = self.connect()
+        for _ in range(100):
+            other.call('ping')
+
+    def test_many_requests_leave_nothing(self):
+        variant = self.make_variant()
+        process = self.start_daemon()
+        with Daemon(self.cache, timeout=PATIENCE_S) as daemon:
+            daemon.warm([entry(variant)])
+            self.ask(daemon, variant, 2000)
+            before = self.measure(process)
+            self.ask(daemon, variant, support.scaled(50000))
+        for _ in range(support.scaled(300)):
+            with Daemon(self.cache, timeout=PATIENCE_S) as daemon:
+                daemon.get(variant.handle)
+        wait_until(lambda: self.measure(process)[1] <= before[1], 'descriptors to be closed')
+        self.assertLess(self.measure(process)[0], before[0] + (4 << 20))
+
+    @staticmethod
+    def ask(daemon, variant, count):
+        """Sends so many requests, and reads as many answers."""
+        for _ in range(count // 100):
+            for _ in range(100):
+                daemon.send('get', handle=variant.handle)
+            for _ in range(100):
+                assert daemon.receive()['result']['status'] == 'cached'
+
+    @staticmethod
+    def measure(process):
+        """Resident bytes, and descriptors."""
+        with open(f'/proc/{process.pid}/statm', encoding='ascii') as file:
+            resident = int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+        return resident, len(os.listdir(f'/proc/{process.pid}/fd'))
+
+
+class BadInput(daemons.DaemonTest):
+    """What no client would send."""
+
+    def setUp(self):
+        super().setUp()
+        self.start_daemon()
+
+    def answer(self, text):
+        """What is answered to these bytes."""
+        plain = self.connect_plain()
+        plain.sendall(text + b'\n')
+        return json.loads(plain.makefile('rb').readline())
+
+    def test_messages(self):
+        cases = [
+            (b'{', -32700), (b'\xff', -32700), (b'[' * 100000, -32700), (b'nothing', -32700),
+            (b'{"a": "\xed\xa0\x80"}', -32700), (b'[]', -32600), (b'7', -32600), (b'{}', -32600),
+            (b'{"jsonrpc": "1.0", "id": 1, "method": "ping"}', -32600),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": 7}', -32600),
+            (b'{"jsonrpc": "2.0", "id": {}, "method": "ping"}', -32600),
+            (b'{"jsonrpc": "2.0", "id": "' + b'x' * 300 + b'", "method": "ping"}', -32600),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "pong"}', -32601),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"a": 1}}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "get", "params": {"handle": 7}}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "get"}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "get_many", "params": {"handles": 1}}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "warm", "params": {"variants": {}}}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "warm", "params": {"variants": [], '
+             b'"priority": "no"}}', -32602),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "cancel", "params": {"job": 99}}', -32003),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"job": 99}}', -32003),
+            (b'{"jsonrpc": "2.0", "id": 1, "method": "lease", "params": {"pid": 0}}', -32602),
+        ]
+        for text, code in cases:
+            answer = self.answer(text)
+            self.assertEqual(answer.get('error', {}).get('code'), code, (text[:100], answer))
+
+    def test_a_message_that_is_too_long(self):
+        plain = self.connect_plain()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            plain.sendall(b' ' * (3 << 20))
+        with contextlib.suppress(ConnectionResetError):
+            self.assertIn(b'1 MiB', plain.makefile('rb').readline())
+        self.connect().call('ping')
+
+    def test_clients_that_vanish(self):
+        variant = self.make_variant()
+        for end in (b'', b'\n'):
+            for text in (b'', b'{"jsonrpc', json.dumps(
+                    {'jsonrpc': '2.0', 'id': 1, 'method': 'warm',
+                     'params': {'variants': [entry(variant)]}}).encode()):
+                plain = self.connect_plain()
+                plain.sendall(text + end)
+                plain.close()
+        daemon = self.connect()
+        wait_until(lambda: daemon.call('status')['counters']['connections'] == 1,
+                   'connections to be closed')
+        wait_until(lambda: not daemon.call('status')['jobs'], 'jobs to end')
+
+    def test_who_stops_to_send_gets_all_answers(self):
+        plain = self.connect_plain()
+        line = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'ping'}).encode() + b'\n'
+        plain.sendall(line * 100)
+        plain.shutdown(socket.SHUT_WR)
+        self.assertEqual(len(plain.makefile('rb').readlines()), 100)
+
+
+class Faults(daemons.DaemonTest):
+    """When things go wrong around it."""
+
+    def test_a_second_one_says_who_has_it(self):
+        process = self.start_daemon()
+        result = self.run_program('--cache', self.cache, 'daemon', '--foreground')
+        self.assert_refused(result, LOCKED, about=[process.pid])
+
+    def test_killed_and_started_again(self):
+        variants = self.make_variants(20)
+        self.start_daemon()
+        daemon = self.connect()
+        daemon.send('warm', variants=list(map(entry, variants)))
+        daemon.file.flush()
+        time.sleep(0.02)
+        self.process.kill()
+        self.process.wait()
+        self.start_daemon()  # the socket file is stale
+        answer = self.connect().warm(map(entry, variants))
+        self.assertEqual(answer['created'] + answer['found'], 20, answer)
+        self.assert_cached(*variants)
+
+    def test_socket_taken_away(self):
+        self.start_daemon()
+        os.unlink(os.path.join(self.cache, '.sys', 'daemon.sock'))
+        wait_until(lambda: os.path.exists(os.path.join(self.cache, '.sys', 'daemon.sock')),
+                   'the socket to come back')
+        self.connect().call('ping')
+
+    def test_cache_removed(self):
+        process = self.start_daemon()
+        trees.remove_tree(self.cache)
+        self.assert_refused(support.finish(process), FAILED, about=['gone'])
+
+    def test_something_else_in_the_sockets_place(self):
+        path = self.path('file')
+        with open(path, 'wb'):
+            pass
+        result = self.run_program('--cache', self.cache, 'daemon', '--foreground', '--socket', path)
+        self.assert_refused(result, FAILED, about=[path])
+        self.assertTrue(os.path.isfile(path))
+
+    def test_background_and_idle_exit(self):
+        result = self.run_program('--cache', self.cache, 'daemon', '--idle-exit=1')
+        self.assert_code(result, DONE)
+        with Daemon(self.cache) as daemon:
+            pid = daemon.call('ping')['pid']
+        wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 'the daemon to end')
+
+    def test_reload(self):
+        process = self.start_daemon()
+        process.send_signal(signal.SIGHUP)
+        variant = self.make_variant()
+        self.assertEqual(self.connect().warm([entry(variant)])['created'], 1)
+        self.stop(process)
+
+    def test_waiting_clients_are_told_of_the_end(self):
+        variants = self.make_variants(30)
+        process = self.start_daemon('--bwlimit=100K')
+        daemon = self.connect()
+        daemon.send('warm', variants=list(map(entry, variants)))
+        daemon.file.flush()
+        wait_until(lambda: self.connect().call('status')['jobs'], 'the job to begin')
+        since = time.monotonic()
+        self.stop(process)
+        self.assertLess(time.monotonic() - since, 5 / min(1, support.SCALE))
+        self.assertGreater(daemon.receive()['result']['failed'], 0)
+        self.assert_sound(variants, partial=True)
+
+    def test_cancel(self):
+        variants = self.make_variants(30)
+        self.start_daemon('--bwlimit=100K')
+        daemon = self.connect()
+        job = daemon.warm(map(entry, variants), wait=False)['job']
+        other = self.connect()
+        self.assertTrue(other.call('cancel', job=job)['cancelled'])
+        wait_until(lambda: other.call('status')['counters']['waiting'] == 0, 'all to be rolled back')
+        self.assertEqual(os.listdir(os.path.join(self.cache, '.sys', 'staging')), [])
+        self.assert_sound(variants, partial=True)
+
+
+class Sources(daemons.DaemonTest):
+    """Slow ones, and those that hang."""
+
+    def test_each_is_read_once(self):
+        variants = [self.make_variant(f'p{number}') for number in range(5)]
+        self.start_daemon()
+        with mounts.slow_mount(self.path('roots'), '--delay-ms', '1') as slow:
+            behind = [{'handle': variant.handle, 'root': self.behind(slow, variant)}
+                      for variant in variants]
+            clients = [self.connect() for _ in range(support.scaled(100, 10))]
+            for client in clients:
+                client.send('warm', variants=behind)
+                client.file.flush()
+            for client in clients:
+                answer = client.receive()['result']
+                self.assertEqual(answer['created'] + answer['found'], 5, answer)
+            slow.close()
+            self.assertEqual({opens for opens, _ in slow.counts().values()}, {1})
+            self.assertEqual(len(slow.counts()), 100)
+
+    def test_one_that_hangs(self):
+        hanging, other = self.make_variant('hanging'), self.make_variant('other')
+        trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
+        with mounts.slow_mount(self.path('roots'), '--hang-file', '/hangs') as slow:
+            process = self.start_daemon('--stall-grace=5')
+            daemon = self.connect()
+            told = self.connect()
+            told.call('subscribe')
+            daemon.warm([{'handle': hanging.handle, 'root': self.behind(slow, hanging)}], wait=False)
+            self.assertEqual(self.connect().warm([entry(other)])['created'], 1)
+            message = told.receive()
+            while message['params'].get('status') != 'stalled':
+                message = told.receive()
+            self.assertEqual(message['params']['variant'], 'hanging-1.0')
+            self.assertTrue(daemon.call('status')['work'][0]['stalled'])
+            since = time.monotonic()
+            self.stop(process)
+            self.assertLess(time.monotonic() - since, 5 / min(1, support.SCALE))
+        self.assert_sound([hanging, other], partial=True)
+
+
+@unittest.skipUnless(os.geteuid() == 0, 'becoming other users needs root')
+@unittest.skipUnless(shutil.which('setpriv'), 'needs setpriv(1)')
+class Users(daemons.DaemonTest):
+    """Who may do what."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.program_for_anybody()
+
+    def as_user(self, user, *arguments, groups=GROUP):
+        """Starts the program as a user."""
+        return self.start(f'--reuid={user}', f'--regid={user}', f'--groups={groups}', '--',
+                          self.program, '--cache', self.cache, *arguments, program='setpriv')
+
+    def serve_as(self, user, *arguments):
+        """Starts a daemon as a user, to whom the cache belongs."""
+        os.mkdir(self.cache)
+        os.chown(self.cache, user, GROUP)
+        os.chmod(self.cache, 0o2775)
+        self.process = self.as_user(user, 'daemon', '--foreground', *arguments)
+        wait_until(lambda: os.path.exists(os.path.join(self.cache, '.sys', 'daemon.sock')),
+                   'the daemon to serve')
+
+    def get_as(self, user, variant, **how):
+        """Looks a variant up with the daemon, as a user."""
+        return support.finish(self.as_user(user, 'get', '--daemon=require', variant.argument, **how))
+
+    def test_a_group(self):
+        variant = self.make_variant()
+        self.serve_as(ANN, f'--clients={GROUP}')
+        manifest = support.write_manifest(self.path('manifest'), [variant])
+        result = support.finish(self.as_user(BOB, 'warm', '--daemon=require', manifest))
+        self.assert_code(result, DONE)
+        self.assert_code(self.get_as(BOB, variant), DONE)
+        self.assert_refused(self.get_as(EVE, variant, groups=EVE), FAILED, about=['Permission denied'])
+        os.chmod(os.path.join(self.cache, '.sys', 'daemon.sock'), 0o666)
+        self.assert_refused(self.get_as(EVE, variant, groups=EVE), FAILED, about=['serve you'])
+
+    def test_only_its_owner(self):
+        variant = self.make_variant()
+        self.serve_as(ANN)
+        self.assert_refused(self.get_as(BOB, variant), FAILED, about=['Permission denied'])
+        self.assert_code(self.get_as(0, variant), support.MISSING)
+        self.assert_code(self.get_as(ANN, variant), support.MISSING)
+
+    def test_what_is_not_for_guests(self):
+        self.serve_as(ANN, '--clients=everybody')
+        script = ('import sys; sys.path.insert(0, sys.argv[1])\n'
+                  'from daemon_client import Daemon, DaemonError\n'
+                  'for method in ("shutdown", "clean", "warm", "lease", "cancel"):\n'
+                  '    params = {"warm": {"variants": [], "force": True}, "lease": {"pid": 1},\n'
+                  '              "cancel": {"job": int(sys.argv[3])}}.get(method, {})\n'
+                  '    try:\n'
+                  '        Daemon(sys.argv[2]).call(method, **params)\n'
+                  '    except DaemonError as error:\n'
+                  '        print(error.code)\n')
+        slow = self.make_variant()
+        with mounts.slow_mount(self.path('roots'), '--delay-ms', '10000') as mount:
+            job = self.connect().warm([{'handle': slow.handle, 'root': self.behind(mount, slow)}],
+                                      wait=False)['job']
+            examples = self.path('examples')
+            shutil.copytree(os.path.join(support.TOP, 'docs', 'examples'), examples)
+            guest = self.start(f'--reuid={EVE}', f'--regid={EVE}', '--clear-groups', '--',
+                               'python3', '-c', script, examples, self.cache, job,
+                               program='setpriv')
+            result = support.finish(guest)
+            self.assertEqual(result.out, '-32002\n' * 5, result)
+            self.stop(self.process)
+
+    def test_root_copies_for_root_only(self):
+        variant = self.make_variant()
+        os.mkdir(self.cache)
+        os.chmod(self.cache, 0o1777)
+        self.start_daemon('--clients=everybody')
+        manifest = support.write_manifest(self.path('manifest'), [variant])
+        result = support.finish(self.as_user(EVE, 'warm', '--daemon=require', manifest))
+        self.assert_refused(result, FAILED, about=['root only'])
+        result = support.finish(self.as_user(EVE, 'warm', manifest))  # does it itself
+        self.assert_code(result, DONE)
+        self.assert_code(self.get_as(EVE, variant), DONE)
+        self.assertEqual(os.stat(self.get(variant)[0]).st_uid, EVE)
+
+    def test_a_socket_of_somebody_else(self):
+        self.serve_as(ANN)
+        self.stop(self.process)
+        other = self.path('other')
+        variant = self.make_variant()
+        os.mkdir(other)
+        os.chown(other, EVE, EVE)
+        eve = self.start(f'--reuid={EVE}', f'--regid={EVE}', '--clear-groups', '--', self.program,
+                         '--cache', other, 'daemon', '--foreground', '--clients=everybody',
+                         program='setpriv')
+        wait_until(lambda: os.path.exists(os.path.join(other, '.sys', 'daemon.sock')),
+                   'the daemon to serve')
+        os.symlink(os.path.join(other, '.sys', 'daemon.sock'),
+                   os.path.join(self.cache, '.sys', 'daemon.sock'))
+        self.assert_refused(self.get_as(BOB, variant), FAILED, about=[f'user {EVE}'])
+        self.assert_code(support.finish(self.as_user(BOB, 'get', variant.argument)), support.MISSING)
+        self.stop(eve)
