@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""What the daemon can do, on this machine: look-ups a second, how long they take, and what it costs.
+
+usage: daemon.py [--requests N]
+
+PKGCACHE_PROGRAM and PKGCACHE_SLOWFS name the programs (build-release/). Works in a temporary directory
+(TMPDIR), which should be in memory. Prints one line for each figure.
+"""
+import argparse
+import contextlib
+import json
+import os
+import random
+import selectors
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, 'docs', 'examples'))
+from daemon_client import Daemon  # noqa: E402 pylint: disable=wrong-import-position
+
+PROGRAM = os.environ.get('PKGCACHE_PROGRAM') or os.path.join(TOP, 'build-release', 'pkgcache')
+SLOWFS = os.environ.get('PKGCACHE_SLOWFS') or os.path.join(TOP, 'build-release', 'tests', 'slowfs')
+VARIANTS = 100
+
+
+def handle(name):
+    """A handle of a package without variants."""
+    return {'key': 'filesystem.variant',
+            'variables': {'location': '/svr/packages', 'name': name, 'version': '1.0', 'index': None,
+                          'repository_type': 'filesystem'}}
+
+
+def request(number, method, **params):
+    """A message."""
+    return json.dumps({'jsonrpc': '2.0', 'id': number, 'method': method,
+                       'params': params}).encode() + b'\n'
+
+
+def make_trees(directory, count, files, size):
+    """Payloads, and how a warm names them."""
+    entries = []
+    for number in range(count):
+        root = os.path.join(directory, f'tree{number}')
+        os.makedirs(root)
+        for name in range(files):
+            with open(os.path.join(root, str(name)), 'wb') as file:
+                file.write(os.urandom(64) * (size // 64))
+        entries.append({'handle': handle(f'{os.path.basename(directory)}{number}'), 'root': root})
+    return entries
+
+
+@contextlib.contextmanager
+def served(cache):
+    """A daemon of its own."""
+    process = subprocess.Popen([PROGRAM, '--cache', cache, 'daemon', '--foreground'],
+                               env={**os.environ, 'PKGCACHE_SPACE_BUFFER': '0'})
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                Daemon(cache).close()
+                break
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(process):
+    """Resident KiB, descriptors, and seconds of processor time."""
+    with open(f'/proc/{process.pid}/statm', encoding='ascii') as file:
+        resident = int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') >> 10
+    with open(f'/proc/{process.pid}/stat', encoding='ascii') as file:
+        ticks = sum(map(int, file.read().rsplit(')', 1)[1].split()[11:13]))
+    descriptors = len(os.listdir(f'/proc/{process.pid}/fd'))
+    return resident, descriptors, ticks / os.sysconf('SC_CLK_TCK')
+
+
+def pipelined(cache, entries, count):
+    """Sends so many look-ups without waiting. Returns seconds."""
+    daemon = Daemon(cache)
+    piece = b''.join(request(number, 'get', handle=entries[number % len(entries)]['handle'])
+                     for number in range(1000))
+
+    def send():
+        for _ in range(count // 1000):
+            daemon.socket.sendall(piece)
+    since = time.monotonic()
+    sender = threading.Thread(target=send)
+    sender.start()
+    left = count // 1000 * 1000
+    while left > 0:
+        left -= daemon.socket.recv(1 << 18).count(b'\n')
+    sender.join()
+    seconds = time.monotonic() - since
+    daemon.close()
+    return seconds
+
+
+class Client:
+    """One of many, each with one request under way."""
+
+    def __init__(self, cache):
+        self.daemon = Daemon(cache)
+        self.daemon.socket.setblocking(False)
+        self.due = time.monotonic() + random.random()
+        self.sent = None
+
+
+def mixed(cache, entries, clients, seconds, pause):
+    """Latencies of clients that ask now and then: mostly get, some get_many of 50, some ping."""
+    selector = selectors.DefaultSelector()
+    crowd = [Client(cache) for _ in range(clients)]
+    for client in crowd:
+        selector.register(client.daemon.socket, selectors.EVENT_READ, client)
+    messages = [request(1, 'get', handle=entry['handle']) for entry in entries] * 8
+    messages += [request(1, 'get_many', handles=[entry['handle'] for entry in entries[:50]])] * 50
+    messages += [request(1, 'ping')] * 50
+    latencies = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        now = time.monotonic()
+        for client in crowd:
+            if client.sent is None and client.due <= now:
+                client.sent = time.monotonic()
+                client.daemon.socket.send(random.choice(messages))
+        for key, _ in selector.select(0.0005):
+            client = key.data
+            if client.daemon.socket.recv(1 << 20)[-1:] == b'\n':
+                latencies.append(time.monotonic() - client.sent)
+                client.sent = None
+                client.due = time.monotonic() + random.expovariate(1 / pause)
+    for client in crowd:
+        client.daemon.close()
+    return sorted(latencies)
+
+
+def crowd_warms(cache, directory, clients):
+    """Many want the same at once: what is read from the source, and how long it takes."""
+    source = os.path.join(directory, 'shared')
+    entries = make_trees(source, 20, 20, 4096)
+    mount = os.path.join(directory, 'mount')
+    counts = os.path.join(directory, 'counts')
+    os.mkdir(mount)
+    slowfs = subprocess.Popen([SLOWFS, '--delay-ms', '1', '--count-file', counts, source, mount])
+    while not os.path.ismount(mount):
+        time.sleep(0.01)
+    try:
+        for entry in entries:
+            entry['root'] = entry['root'].replace(source, mount)
+        line = request(1, 'warm', variants=entries)
+        since = time.monotonic()
+        crowd = [Daemon(cache) for _ in range(clients)]
+        for daemon in crowd:
+            daemon.socket.sendall(line)
+        told = [json.loads(daemon.file.readline())['result'] for daemon in crowd]
+        seconds = time.monotonic() - since
+        for daemon in crowd:
+            daemon.close()
+    finally:
+        slowfs.terminate()
+        slowfs.wait()
+        subprocess.run(['umount', mount], check=False, capture_output=True)
+    with open(counts, 'rb') as file:
+        opens = [int(record.split(b' ')[0]) for record in file.read().split(b'\0')[:-1]]
+    done = sum(answer['created'] + answer['found'] == len(entries) for answer in told)
+    return seconds, done, len(opens), max(opens)
+
+
+def main():
+    """Measures one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--requests', type=int, default=1000000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        cache = os.path.join(directory, 'cache')
+        with served(cache) as process:
+            entries = make_trees(os.path.join(directory, 'small'), VARIANTS, 2, 64)
+            with Daemon(cache) as daemon:
+                daemon.warm(entries)
+            pipelined(cache, entries, 10000)
+            count = 100000
+            before = measure(process)
+            seconds = pipelined(cache, entries, count)
+            cpu = measure(process)[2] - before[2]
+            print(f'one client, pipelined: {count / seconds:,.0f} gets a second; '
+                  f'{cpu / count * 1e6:.1f} us of processor time each')
+            large = make_trees(os.path.join(directory, 'large'), 30, 200, 65536)
+            with Daemon(cache) as daemon:
+                daemon.warm(large, wait=False, priority='bulk')
+                latencies = mixed(cache, entries, 64, 5, 0.05)
+            print(f'64 clients, a warm beside them: {len(latencies)} requests, '
+                  f'median {latencies[len(latencies) // 2] * 1e6:.0f} us, '
+                  f'p99 {latencies[len(latencies) * 99 // 100] * 1e6:.0f} us')
+            seconds, done, files, most = crowd_warms(cache, directory, 200)
+            print(f'200 clients warm the same 20 variants: {done} told in {seconds:.2f} s; '
+                  f'{files} files of the source were opened, at most {most} times')
+            before = measure(process)
+            pipelined(cache, entries, options.requests)
+            after = measure(process)
+            print(f'{options.requests:,} requests: resident {before[0]} to {after[0]} KiB, '
+                  f'descriptors {before[1]} to {after[1]}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
