@@ -1,6 +1,7 @@
 /* Looking at roots. Threads are started while all are busy, and own what they work with. */
 #include "cache/roots.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/thread.h"
 
@@ -11,7 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { THREADS_MAX = 16 };
+enum {
+    THREADS_MAX = 16,
+    STUCK_MS = 1000,         /* nothing was found for so long: all of them may hang */
+    STUCK_THREADS_MAX = 256, /* then there may be more */
+};
 
 struct roots {
     pthread_mutex_t lock;
@@ -22,6 +27,7 @@ struct roots {
     unsigned references; /* the caller's, and each thread's */
     unsigned threads;
     unsigned idle;
+    uint64_t found_ns; /* CLOCK_MONOTONIC_COARSE; when something was found last */
     struct root_check *waiting;
     struct root_check *done;
 };
@@ -90,6 +96,7 @@ static void *roots_main(void *argument)
         pthread_mutex_lock(&roots->lock);
         check->next = roots->done;
         roots->done = check;
+        roots->found_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
         if (!roots->stopping)
             roots->on_done(roots->context);
     }
@@ -102,11 +109,21 @@ int roots_start(void (*on_done)(void *context), void *context, struct roots **re
     struct roots *roots = calloc(1, sizeof(*roots));
     if (!roots)
         return -ENOMEM;
-    *roots = (struct roots){.on_done = on_done, .context = context, .references = 1};
+    *roots = (struct roots){.on_done = on_done,
+                            .context = context,
+                            .references = 1,
+                            .found_ns = clock_ns(CLOCK_MONOTONIC_COARSE)};
     pthread_mutex_init(&roots->lock, NULL);
     pthread_cond_init(&roots->wake, NULL);
     *ret = roots;
     return 0;
+}
+
+/* With the lock held: how many threads there may be. A server that hangs must not have them all. */
+static unsigned threads_max(const struct roots *roots)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+    return now_ns - roots->found_ns > STUCK_MS * NS_PER_MS ? STUCK_THREADS_MAX : THREADS_MAX;
 }
 
 /* With the lock held. */
@@ -129,7 +146,7 @@ int roots_add(struct roots *roots, const char *root, void *context, struct root_
     *check = (struct root_check){.context = context};
     memcpy(check->root, root, bytes);
     pthread_mutex_lock(&roots->lock);
-    if (roots->idle == 0 && roots->threads < THREADS_MAX)
+    if (roots->idle == 0 && roots->threads < threads_max(roots))
         start_thread(roots);
     bool taken = roots->threads > 0;
     if (taken) {

@@ -16,6 +16,7 @@
 
 enum {
     BACKLOG = 512,
+    CONNECT_WAIT_S = 2,
     FIRST_PASSED_FD = 3, /* SD_LISTEN_FDS_START */
 };
 
@@ -57,6 +58,9 @@ int listener_connect(const char *path)
     if (result < 0)
         return result;
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct timeval patience = {.tv_sec = CONNECT_WAIT_S}; /* where the backlog is full */
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return -errno;
     return steal_fd(&fd);

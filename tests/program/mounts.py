@@ -116,7 +116,7 @@ class SlowMount:
         os.mkdir(self.path)
         self._process = spawn([SLOWFS, *options, '--count-file', self._count_file, source,
                                self.path], stderr=subprocess.PIPE)
-        wait_until(lambda: os.path.ismount(self.path) or self._process.poll() is not None,
+        wait_until(lambda: is_mounted(self.path) or self._process.poll() is not None,
                    'the slow file system to be mounted')
         if self._process.poll() is not None:
             why = self._process.stderr.read().decode(errors='replace').strip()
