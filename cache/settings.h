@@ -37,7 +37,7 @@ enum setting_id {
 };
 
 enum setting_type {
-    SETTING_PATH, /* or another text that is not empty */
+    SETTING_PATH,   /* or another text that is not empty */
     SETTING_CHOICE, /* the number is the place in `choices`, from 0 */
     SETTING_NUMBER,
     SETTING_BYTES, /* with K, M, G, T: powers of 1024 */
