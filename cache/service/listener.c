@@ -149,11 +149,9 @@ static int make_socket(struct listener *listener)
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (result < 0 || fd < 0)
         return result < 0 ? result : -errno;
-    mode_t mask = umask(0777); /* nobody connects before the mode is set */
-    result = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-    umask(mask);
-    if (result < 0)
-        return result;
+    /* the mode comes later: a umask would be that of all threads, and who may ask is looked at */
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
     if (fstatat(parent_fd, aside, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
         (listener->gid != (gid_t)-1 &&
          fchownat(parent_fd, aside, (uid_t)-1, listener->gid, AT_SYMLINK_NOFOLLOW) < 0) ||
