@@ -7,8 +7,8 @@
  * Asks rez, once for all.
  *
  * @param directories  of definitions
- * @param ret_first    the first of as many answers: an object with `attributes`, an object; or `error`, a
- * string
+ * @param ret_first    the first of as many answers: an object with `attributes`, an object; or
+ * `error`, a string
  * @param ret_document owns the answers; the caller frees it with json_document_free
  * @return             as of rezpython_run
  */
