@@ -171,9 +171,8 @@ static int conclude(const struct batch *batch)
         enum pkgcache_status status = batch->results[i].status;
         if (status == PKGCACHE_COPYING)
             result = keep_all(batch, handle);
-        else if (status == PKGCACHE_COPY_STALLED)
-            remove_all(batch, handle);
-        else if ((status == PKGCACHE_SKIPPED || status == PKGCACHE_FAILED) && !full)
+        else if (status == PKGCACHE_COPY_STALLED ||
+                 ((status == PKGCACHE_SKIPPED || status == PKGCACHE_FAILED) && !full))
             remove_all(batch, handle); /* refused, or too large, or its source cannot be read */
     }
     return result;

@@ -553,7 +553,7 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
     memset(results, 0, known.count * sizeof(*results));
     int result = run_start(cache, &known, &run, &error);
-    if (result < 0) {
+    if (!run) {
         fail_from(0, &known, results, &error);
     } else {
         result = run_all(run, replaced, results);

@@ -5,6 +5,7 @@
 #include "cli/exit.h"
 #include "cli/output.h"
 
+#include <assert.h>
 #include <string.h>
 
 static void print_one(const struct options *options, struct text *document, const char *variant,
@@ -51,6 +52,7 @@ static int ask_daemon(const struct options *options, const struct each *each,
 static int get_one(const struct options *options, const struct each *each, size_t i,
                    struct pkgcache_result *ret, struct pkgcache_error *error)
 {
+    assert(each->sources.items); /* at least one is named */
     const struct pkgcache_handle *handle = each->sources.items[i].handle;
     if (options->lease_pid)
         return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, error);

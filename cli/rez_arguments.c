@@ -320,7 +320,7 @@ static int take(struct parser *parser, enum option_id id, const char *const *val
     case OPTION_COLUMNS:
         return take_columns(parser->result, values, count);
     case OPTION_MODE:
-        return take_mode(parser->result, *values);
+        return count > 0 ? take_mode(parser->result, values[0]) : -1;
     case OPTION_FORCE:
         parser->result->force = true;
         return -1;

@@ -100,11 +100,11 @@ static int read_file(struct sources *sources, const char *path, struct pkgcache_
         return read_directory(sources, path, error);
     int result = file_read(fd, SOURCE_BYTES_MAX, &text, &why);
     if (result == 0) {
-        size_t space = text.bytes ? strspn(text.bytes, " \t\r\n") : 0;
-        if (space == text.length || text.bytes[space] != '{')
+        const char *bytes = text.bytes ? text.bytes : "";
+        size_t space = strspn(bytes, " \t\r\n");
+        if (space == text.length || bytes[space] != '{')
             space = 0; /* it matters in YAML */
-        result = context_parse(text.bytes ? text.bytes + space : "", text.length - space, &document,
-                               &why);
+        result = context_parse(bytes + space, text.length - space, &document, &why);
     }
     if (result < 0)
         return error_set(error, -result, "%s: neither a manifest nor a context: %.900s", path,

@@ -47,7 +47,7 @@ static bool append_based(struct text *text, const char *digits, int base, bool n
 bool pynumber_append(struct text *text, const struct token *token, bool negative,
                      enum json_type *ret_type)
 {
-    char digits[MAX_NUMBER_BYTES + 1];
+    char digits[MAX_NUMBER_BYTES + 1] = {0};
     size_t length = 0;
     if (token->length > MAX_NUMBER_BYTES)
         return false;

@@ -115,7 +115,10 @@ static int normalise_lines(struct pysource *source)
     for (const char *at = source->text, *end = at + source->length; at < end; at++) {
         if (*at == '\r' && at + 1 < end && at[1] == '\n')
             continue;
-        *to++ = *at == '\r' ? '\n' : *at;
+        *to = *at;
+        if (*at == '\r')
+            *to = '\n';
+        to++;
     }
     source->text = source->copy;
     source->length = (size_t)(to - source->copy);

@@ -30,7 +30,9 @@ void tokenizer_start(struct tokenizer *tokenizer, const char *text, size_t lengt
 
 static char peek(const struct tokenizer *tokenizer, size_t ahead)
 {
-    return (size_t)(tokenizer->end - tokenizer->at) > ahead ? tokenizer->at[ahead] : '\0';
+    if ((size_t)(tokenizer->end - tokenizer->at) <= ahead)
+        return '\0';
+    return tokenizer->at[ahead];
 }
 
 static bool is_letter(char byte)
@@ -260,7 +262,11 @@ static int open_bracket(struct tokenizer *tokenizer, struct pkgcache_error *ret_
 
 static int close_bracket(struct tokenizer *tokenizer, struct pkgcache_error *ret_error)
 {
-    char opening = *tokenizer->at == ')' ? '(' : *tokenizer->at == ']' ? '[' : '{';
+    char opening = '{';
+    if (*tokenizer->at == ')')
+        opening = '(';
+    else if (*tokenizer->at == ']')
+        opening = '[';
     if (tokenizer->depth == 0 || tokenizer->brackets[tokenizer->depth - 1] != opening)
         return fail(tokenizer, ret_error, "a bracket closes none");
     tokenizer->token.depth = --tokenizer->depth;

@@ -310,7 +310,7 @@ static int read_operands(struct literals *literals, bool disjunction, struct jso
 {
     int result = read_operand(literals, disjunction, ret_value);
     while (result == LITERAL && present_is(literals, disjunction ? "or" : "and")) {
-        struct json *next;
+        struct json *next = NULL;
         result = advance(literals);
         if (result == 0)
             result = read_operand(literals, disjunction, &next);
@@ -324,7 +324,7 @@ static int read_operands(struct literals *literals, bool disjunction, struct jso
 static int read_condition(struct literals *literals, struct json **ret_value)
 {
     struct json *condition;
-    struct json *other;
+    struct json *other = NULL;
     int result = read_operands(literals, true, &condition);
     if (result != LITERAL)
         return result;

@@ -241,7 +241,7 @@ int client_receive(struct pkgcache_client *client, const struct client_wait *wai
         int result = receive_line(client, wait, &line, &length, ret_error);
         if (result == 0)
             result = json_parse(line, length, &document, ret_error);
-        if (result < 0)
+        if (!document)
             return result;
         result = take_message(document->root, wait, ret_number, &ret->result, ret_error);
         ret->document = document;

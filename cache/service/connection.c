@@ -455,7 +455,7 @@ static void count_buffers(struct connection *connection)
         connection->in.capacity + connection->out.capacity + connection->many.text.capacity;
     server->connections.buffered += bytes - connection->counted;
     connection->counted = bytes;
-    if (server->connections.buffered > SERVER_BUFFERS_MAX && bytes > 2 * KEPT_BYTES)
+    if (server->connections.buffered > SERVER_BUFFERS_MAX && bytes / 2 > KEPT_BYTES)
         connection->failed = true;
 }
 

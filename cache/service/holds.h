@@ -15,7 +15,7 @@ void holds_take(struct server *server, const struct call *call, struct pkgcache_
                 pid_t pid);
 
 /** Gives a lease back, and answers the call. Takes over the handle. */
-void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *handle,
+void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *given,
                      pid_t pid);
 
 /** A connection has ended, and its leases with it. */

@@ -101,7 +101,7 @@ static int take_passed(void)
     const char *count = getenv("LISTEN_FDS");
     int listening = 0;
     socklen_t length = sizeof(listening);
-    bool ours = pid && count && atoi(pid) == getpid() && atoi(count) >= 1;
+    bool ours = pid && count && strtol(pid, NULL, 10) == getpid() && strtol(count, NULL, 10) >= 1;
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

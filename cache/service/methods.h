@@ -13,5 +13,6 @@
 unsigned method_dispatch(struct connection *connection, struct server *server, struct batch *batch,
                          const struct json *value);
 
-/** Looks a handle up, and appends what the answer says of it. @return the status, or -errno */
-int method_look_up(struct server *server, const struct json *handle, bool touch, struct text *text);
+/** Looks up the handle that a value is, and appends what the answer says of it. @return the status,
+ * or -errno */
+int method_look_up(struct server *server, const struct json *value, bool touch, struct text *text);

@@ -30,7 +30,7 @@ uint64_t notify_watchdog_ns(void)
 {
     const char *usec = getenv("WATCHDOG_USEC");
     const char *pid = getenv("WATCHDOG_PID");
-    if (!usec || (pid && atoi(pid) != getpid()))
+    if (!usec || (pid && strtol(pid, NULL, 10) != getpid()))
         return 0;
     return strtoull(usec, NULL, 10) * 1000 / 2;
 }

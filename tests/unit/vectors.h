@@ -30,5 +30,6 @@ static inline const struct json *vectors_member(const struct json *object, const
 /** Whether a text is these bytes. */
 static inline bool text_is(const struct text *text, const char *bytes, size_t length)
 {
-    return !text->error && text->length == length && memcmp(text->bytes, bytes, length) == 0;
+    return !text->error && text->length == length &&
+           (length == 0 || memcmp(text->bytes, bytes, length) == 0);
 }
