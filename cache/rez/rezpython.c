@@ -17,7 +17,7 @@
 #include <time.h>
 
 enum {
-    MAX_OUTPUT_BYTES = 64 << 20,
+    MAX_OUTPUT_BYTES = 16 << 20,
     COMPLAINT_BYTES = 4096, /* the end of standard error is kept */
     CHUNK_BYTES = 65536,
     REAP_MS = 5,

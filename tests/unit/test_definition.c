@@ -319,7 +319,7 @@ Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .t
                "failed: \"last words\"");
     expect_run("import os; os.kill(os.getpid(), 9)", -EBADMSG, "failed");
     expect_run("import sys; sys.stderr.write('x' * 1000000); print([0] * 1000000)", 0, "");
-    expect_run("print('x' * (65 << 20))", -EBADMSG, "more than 64 MiB");
+    expect_run("print('x' * (17 << 20))", -EBADMSG, "more than 16 MiB");
     cr_expect(count_descriptors() == before);
 }
 

@@ -113,7 +113,8 @@ static void expect_variant(const struct json *package, const struct json *varian
             cr_expect(query->result == -ENOTSUP, "%s: %d", uri, query->result);
             cr_expect(strstr(query->error.message, "combined"), "%s", query->error.message);
         } else if (query->result == -EBADMSG && needs_rez(package)) {
-            cr_log_warn("%s", query->error.message);
+            cr_expect(strstr(query->error.message, "rez cannot be asked"), "%s",
+                      query->error.message);
         } else {
             cr_assert(query->result == 0, "%s: %s", uri, query->error.message);
             expect_answer(variant, query);
