@@ -15,3 +15,10 @@ class Package:
         function = self.data[name].function
         function.__globals__['this'] = types.SimpleNamespace(**self.data)
         return function()
+
+
+def get_package_from_handle(handle):
+    """As rez has it: a handle as a dict, with all that identifies a package."""
+    assert handle['key'] == 'filesystem.package'
+    assert handle['variables'].pop('repository_type') == 'filesystem'
+    return Package(handle['variables'])
