@@ -101,9 +101,9 @@ int cmd_get(struct options *options)
     CLEANUP_FREE struct pkgcache_result *results = calloc(count + 1, sizeof(*results));
     if (!results)
         code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
-    if (code < 0)
+    if (results && code < 0)
         code = ask_daemon(options, &each, results, &found);
-    if (code < 0 && !found)
+    if (results && code < 0 && !found)
         code = look_up(options, &each, results);
     if (code < 0)
         code = print_all(options, results, count);

@@ -109,7 +109,7 @@ static int normalise_lines(struct pysource *source)
 {
     if (source->length == 0 || !memchr(source->text, '\r', source->length))
         return 0;
-    char *to = source->copy = malloc(source->length);
+    char *to = source->copy = calloc(source->length, 1);
     if (!to)
         return -ENOMEM;
     for (const char *at = source->text, *end = at + source->length; at < end; at++) {

@@ -25,7 +25,8 @@ static bool present_is(const struct literals *literals, const char *text)
 
 static int advance(struct literals *literals)
 {
-    return tokenizer_next(literals->tokenizer, literals->error);
+    int result = tokenizer_next(literals->tokenizer, literals->error);
+    return MIN(result, 0);
 }
 
 static int make(struct literals *literals, enum json_type type, struct json **ret_value)
