@@ -99,16 +99,17 @@ int cmd_get(struct options *options)
     int code = each_open_variants(options, &each);
     size_t count = each.sources.count;
     CLEANUP_FREE struct pkgcache_result *results = calloc(count + 1, sizeof(*results));
-    if (!results)
-        code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
-    if (results && code < 0)
+    if (!results) {
+        each_close(&each);
+        return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
+    }
+    if (code < 0)
         code = ask_daemon(options, &each, results, &found);
-    if (results && code < 0 && !found)
+    if (code < 0 && !found)
         code = look_up(options, &each, results);
     if (code < 0)
         code = print_all(options, results, count);
-    if (results)
-        pkgcache_results_free(results, count);
+    pkgcache_results_free(results, count);
     each_close(&each);
     return code;
 }

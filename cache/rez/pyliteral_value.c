@@ -25,8 +25,7 @@ static bool present_is(const struct literals *literals, const char *text)
 
 static int advance(struct literals *literals)
 {
-    int result = tokenizer_next(literals->tokenizer, literals->error);
-    return MIN(result, 0);
+    return tokenizer_next(literals->tokenizer, literals->error);
 }
 
 static int make(struct literals *literals, enum json_type type, struct json **ret_value)
@@ -195,8 +194,9 @@ static int read_member(struct literals *literals, struct json **ret_member)
     if (!present_is(literals, ":") || key->type != JSON_STRING)
         return NOT_LITERAL;
     result = advance(literals);
-    if (result == 0)
-        result = read_expression(literals, ret_member);
+    if (result < 0)
+        return result;
+    result = read_expression(literals, ret_member);
     if (result != LITERAL)
         return result;
     (*ret_member)->key = key->text;
@@ -311,10 +311,11 @@ static int read_operands(struct literals *literals, bool disjunction, struct jso
 {
     int result = read_operand(literals, disjunction, ret_value);
     while (result == LITERAL && present_is(literals, disjunction ? "or" : "and")) {
-        struct json *next = NULL;
+        struct json *next;
         result = advance(literals);
-        if (result == 0)
-            result = read_operand(literals, disjunction, &next);
+        if (result < 0)
+            return result;
+        result = read_operand(literals, disjunction, &next);
         if (result == LITERAL && is_true(*ret_value) != disjunction)
             *ret_value = next;
     }
@@ -325,15 +326,16 @@ static int read_operands(struct literals *literals, bool disjunction, struct jso
 static int read_condition(struct literals *literals, struct json **ret_value)
 {
     struct json *condition;
-    struct json *other = NULL;
+    struct json *other;
     int result = read_operands(literals, true, &condition);
     if (result != LITERAL)
         return result;
     if (!present_is(literals, "else"))
         return NOT_LITERAL;
     result = advance(literals);
-    if (result == 0)
-        result = read_expression(literals, &other);
+    if (result < 0)
+        return result;
+    result = read_expression(literals, &other);
     if (result == LITERAL && !is_true(condition))
         *ret_value = other;
     return result;
@@ -347,8 +349,9 @@ static int read_expression(struct literals *literals, struct json **ret_value)
     int result = read_operands(literals, true, ret_value);
     if (result == LITERAL && present_is(literals, "if")) {
         result = advance(literals);
-        if (result == 0)
-            result = read_condition(literals, ret_value);
+        if (result < 0)
+            return result;
+        result = read_condition(literals, ret_value);
     }
     literals->depth--;
     return result;
@@ -377,8 +380,9 @@ static int read_argument(struct literals *literals, struct json **ret_member)
     if (result < 0 || !present_is(literals, "="))
         return MIN(result, NOT_LITERAL);
     result = advance(literals);
-    if (result == 0)
-        result = read_expression(literals, ret_member);
+    if (result < 0)
+        return result;
+    result = read_expression(literals, ret_member);
     if (result != LITERAL)
         return result;
     (*ret_member)->key = values_copy(literals->values, name.text, name.length);
