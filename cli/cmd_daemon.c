@@ -13,8 +13,10 @@
 
 struct serving {
     struct options *options;
-    struct settings reloaded; /* by the last SIGHUP */
-    int ready_fd;             /* who started us waits for a byte; -1: nobody */
+    struct settings reloaded;       /* by the last SIGHUP */
+    struct settings queue_settings; /* as rez-pkg-cache reads them: it is rez's queue */
+    char *temporary_path;
+    int ready_fd; /* who started us waits for a byte; -1: nobody */
 };
 
 static struct pkgcache_clean clean_limits(const struct settings *settings)
@@ -47,27 +49,62 @@ static void on_ready(void *context, const char *socket_path)
         close(null_fd);
 }
 
-/* What the command line says stays; the rest is read again. */
-static int on_reload(void *context, struct pkgcache_options *ret_cache,
-                     struct pkgcache_clean *ret_clean, struct pkgcache_error *ret_error)
+/* What the command line says stays; the rest is read. They are replaced if that succeeds. */
+static int read_settings(const struct options *options, bool rez_defaults, struct settings *ret,
+                         struct pkgcache_error *error)
 {
-    struct serving *serving = context;
-    struct settings settings = {.rez_defaults = serving->options->settings.rez_defaults};
+    struct settings settings = {.rez_defaults = rez_defaults};
     int result = 0;
     for (int i = 0; i < SETTING_COUNT && result == 0; i++) {
-        const struct setting_value *value = &serving->options->settings.values[i];
+        const struct setting_value *value = &options->settings.values[i];
         if (strcmp(value->origin, "the command line") == 0)
-            result =
-                settings_set(&settings, (enum setting_id)i, value->text, value->origin, ret_error);
+            result = settings_set(&settings, (enum setting_id)i, value->text, value->origin, error);
     }
     if (result == 0)
-        result = settings_complete(&settings, serving->options->command->settings, ret_error);
+        result = settings_complete(&settings, options->command->settings, error);
     if (result < 0) {
         settings_free(&settings);
         return result;
     }
-    settings_free(&serving->reloaded);
-    serving->reloaded = settings;
+    settings_free(ret);
+    *ret = settings;
+    return 0;
+}
+
+/* How rez's queue is served: what rez has built in counts, too, and all others come first. */
+static int read_queue_options(struct serving *serving, struct pkgcache_options *ret,
+                              struct pkgcache_error *error)
+{
+    struct rezconfig *rez;
+    const struct json *temporary;
+    int result = read_settings(serving->options, true, &serving->queue_settings, error);
+    if (result < 0)
+        return result;
+    if (settings_rez(&serving->queue_settings, &rez) < 0)
+        return error_set(error, ENOMEM, "out of memory");
+    result = rezconfig_get(rez, REZCONFIG_TMPDIR, &temporary, NULL, error);
+    if (result < 0)
+        return result;
+    free(serving->temporary_path);
+    serving->temporary_path = rezconfig_path(temporary);
+    *ret = settings_cache_options(&serving->queue_settings);
+    ret->temporary_path = serving->temporary_path;
+    ret->idle_priority = true;
+    return 0;
+}
+
+static int on_reload(void *context, struct pkgcache_options *ret_cache,
+                     struct pkgcache_options *ret_queue, struct pkgcache_clean *ret_clean,
+                     struct pkgcache_error *ret_error)
+{
+    struct serving *serving = context;
+    const struct options *options = serving->options;
+    int result = read_queue_options(serving, ret_queue, ret_error);
+    if (result == 0)
+        result =
+            read_settings(options, options->settings.rez_defaults, &serving->reloaded, ret_error);
+    if (result < 0)
+        return result;
     *ret_cache = settings_cache_options(&serving->reloaded);
     *ret_clean = clean_limits(&serving->reloaded);
     return 0;
@@ -91,7 +128,7 @@ static int serve(struct serving *serving)
 {
     struct options *options = serving->options;
     struct pkgcache_error error;
-    const struct service_options service = {
+    struct service_options service = {
         .cache_path = options->settings.values[SETTING_CACHE].text,
         .cache = settings_cache_options(&options->settings),
         .clean = clean_limits(&options->settings),
@@ -107,8 +144,12 @@ static int serve(struct serving *serving)
     };
     if (service.signal_fd < 0)
         return output_error(options, EXIT_FAILED, errno, "signalfd: %s", strerror(errno));
-    int result = service_run(&service, &error);
+    int result = read_queue_options(serving, &service.queue, &error);
+    if (result == 0)
+        result = service_run(&service, &error);
     settings_free(&serving->reloaded);
+    settings_free(&serving->queue_settings);
+    free(serving->temporary_path);
     if (result < 0)
         return output_error(options, result == -EBUSY ? EXIT_LOCKED : EXIT_FAILED, error.code, "%s",
                             error.message);

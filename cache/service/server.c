@@ -6,6 +6,7 @@
 
 #include "cache/log.h"
 #include "cache/service/notify.h"
+#include "cache/service/queue.h"
 #include "cache/service/upkeep.h"
 
 #include "engine/clock.h"
@@ -98,6 +99,7 @@ static void on_woken(struct source *source, uint32_t events)
     jobs_take_done(server);
     conclude(server->leasing);
     conclude(server->upkeep);
+    conclude(server->queue.errands);
 }
 
 static void reload(struct server *server)
@@ -110,13 +112,15 @@ static void reload(struct server *server)
     snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
              (unsigned long long)(clock_monotonic_ns() / 1000));
     notify_send(state);
-    if (options->on_reload(options->context, &server->cache_options, &server->clean, &error) < 0) {
+    if (options->on_reload(options->context, &server->cache_options, &server->queue_options,
+                           &server->clean, &error) < 0) {
         log_write(server->cache, LOGGED_ERROR, "Daemon: settings stay as they are: %s",
                   error.message);
     } else {
         copier_reload(server->copier, &server->cache_options);
         errands_reload(server->leasing, &server->cache_options);
         errands_reload(server->upkeep, &server->cache_options);
+        errands_reload(server->queue.errands, &server->queue_options);
         log_write(server->cache, LOGGED_INFO, "Daemon: settings were read again");
     }
     notify_send("READY=1");
@@ -151,7 +155,7 @@ static void look_at_cache(struct server *server)
 static bool is_idle(const struct server *server)
 {
     return server->connections.count == 0 && server->jobs.count == 0 &&
-           server->jobs.work_count == 0;
+           server->jobs.work_count == 0 && !server->queue.busy;
 }
 
 static void tick(struct server *server)
@@ -169,6 +173,8 @@ static void tick(struct server *server)
         look_at_cache(server);
         if (!server->stopping && listener_keep(&server->listener))
             server_watch(server, server->listener.fd, EPOLLIN, &server->listening);
+        if (!server->stopping)
+            queue_look(server);
     }
     if (options->metrics_path && now_ns - server->metrics_ns > METRICS_MS * NS_PER_MS) {
         server->metrics_ns = now_ns;
@@ -254,6 +260,8 @@ static int start(struct server *server, struct pkgcache_error *error)
     }
     if (result == 0)
         result = watch_all(server, error);
+    if (result == 0)
+        result = queue_start(server, error);
     if (result == 0) {
         path = options->socket_path ? strdup(options->socket_path)
                                     : listener_default_path(server->cache->path);
@@ -270,7 +278,7 @@ static int start(struct server *server, struct pkgcache_error *error)
     return 0;
 }
 
-/* Rolls back what is under way, and says so to whoever waits for it. */
+/* Rolls back what is under way, and says so to whoever waits for it. The server is freed. */
 static void stop(struct server *server)
 {
     bool ended = true;
@@ -279,7 +287,7 @@ static void stop(struct server *server)
         copier_stop(server->copier);
         jobs_take_done(server);
     }
-    struct errands *all[] = {server->leasing, server->upkeep};
+    struct errands *all[] = {server->queue.errands, server->leasing, server->upkeep};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
         if (!all[i])
             continue;
@@ -298,9 +306,12 @@ static void stop(struct server *server)
         copier_free(server->copier);
         cleanup_close_fd(&server->wake_fd);
     }
+    cleanup_close_fd(&server->queue.inotify_fd);
     cleanup_close_fd(&server->epoll_fd);
     text_free(&server->unwanted);
     pkgcache_close(server->cache);
+    if (ended)
+        free(server);
 }
 
 int service_run(const struct service_options *options, struct pkgcache_error *ret_error)
@@ -310,8 +321,10 @@ int service_run(const struct service_options *options, struct pkgcache_error *re
         return error_set(ret_error, ENOMEM, "out of memory");
     server->options = options;
     server->cache_options = options->cache;
+    server->queue_options = options->queue;
     server->clean = options->clean;
     server->epoll_fd = server->wake_fd = -1;
+    server->queue.inotify_fd = server->queue.watched = -1;
     server->listener = (struct listener){.fd = -1, .lock_fd = -1};
     server->started_ns = server->busy_ns = clock_monotonic_ns();
     server->watchdog_ns = notify_watchdog_ns();
@@ -328,6 +341,5 @@ int service_run(const struct service_options *options, struct pkgcache_error *re
                       server->cache->path);
     }
     stop(server);
-    free(server);
     return result;
 }

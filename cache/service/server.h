@@ -22,6 +22,18 @@ struct source {
     struct server *server;
 };
 
+/** rez's queue; see queue.h. */
+struct queue {
+    struct errands *errands;
+    struct errand errand;
+    struct source told;
+    int inotify_fd; /* -1: nothing is told of */
+    int watched;    /* the directory, for inotify; -1: not */
+    bool busy;
+    bool again; /* something was told of meanwhile */
+    uint64_t began_ns;
+};
+
 struct server_counters {
     uint64_t requests;
     uint64_t errors; /* answers that are */
@@ -38,6 +50,7 @@ struct server_counters {
 struct server {
     const struct service_options *options;
     struct pkgcache_options cache_options;
+    struct pkgcache_options queue_options;
     struct pkgcache_clean clean;
     struct pkgcache *cache; /* for looking; the threads have their own */
     struct peer_rule rule;
@@ -50,6 +63,7 @@ struct server {
     struct copier *copier;
     struct errands *leasing; /* takes the lock */
     struct errands *upkeep;  /* takes time */
+    struct queue queue;
     struct connections connections;
     struct jobs jobs;
     struct holder *holders; /* of leases */
