@@ -263,7 +263,7 @@ class Copies(RezBug):
         disk = self.enter(mounts.mounted('tmpfs', 8 * mounts.MIB))
         self.cache = os.path.join(disk, 'cache')
         os.mkdir(self.cache)
-        result = self.warm_without_reserve([self.variant, small])
+        result = self.warm_without_reserve([self.variant, small], PKGCACHE_BWLIMIT='2M')  # by and by
         self.assert_code(result, PARTLY)
         self.assert_sound([self.variant, small], partial=True)
         self.assert_cached(small)
@@ -272,10 +272,10 @@ class Copies(RezBug):
         self.assert_code(self.warm_without_reserve([self.variant]), DONE)
         self.assert_cached(self.variant)
 
-    def warm_without_reserve(self, variants):
+    def warm_without_reserve(self, variants, **environment):
         """`warm`, though the disk is small."""
         return self.warm(variants, REZ_PACKAGE_CACHE_SPACE_BUFFER='0',
-                         REZ_PACKAGE_CACHE_USED_THRESHOLD='100')
+                         REZ_PACKAGE_CACHE_USED_THRESHOLD='100', **environment)
 
     def test_14_nothing_is_flushed(self):
         """After a power cut a payload that rez found holds empty files. Until the flush is over, nobody
