@@ -93,9 +93,12 @@ class Queue(DaemonTest):
 
     @staticmethod
     def state(pid):
-        """The letter that /proc has for a process."""
-        with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
-            return file.read().rsplit(')', 1)[1].split()[0]
+        """The letter that /proc has for a process; '' when it is gone."""
+        try:
+            with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+                return file.read().rsplit(')', 1)[1].split()[0]
+        except OSError:
+            return ''
 
     def test_relative(self):
         """The cache may be named by a relative path."""
@@ -315,8 +318,37 @@ class OneServes(DaemonTest):
         self.assert_cached(first, later)
 
     def test_no_wake_up_is_lost(self):
-        """Whatever is queued when one leaves is served by somebody."""
-        count = support.scaled(60, 10)
+        """What is queued is served whatever it has seen last, also that nothing is left to serve."""
+        for number in range(1, 51):
+            first, = self.make_package(f'first{number}', files=1)
+            later, = self.make_package(f'later{number}', files=1)
+            self.queue(first)
+            self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='getdents64',
+                         STEPS_AT=str(number), STEPS_SIGNAL=str(int(signal.SIGSTOP)),
+                         STEPS_THREADS='main', REZ_PACKAGE_CACHE_CLEAN_LIMIT='0',
+                         ASAN_OPTIONS='verify_asan_link_order=0')
+            stopped = self.wait_stopped()
+            self.queue(later)
+            self.daemon()
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+            self.wait_served()
+            self.wait_idle()
+            self.assert_cached(first, later)
+            if not stopped:
+                break
+        self.assertTrue(3 < number < 50, number)
+
+    def wait_stopped(self):
+        """Returns when every daemon has stopped, or ended: those that have stopped."""
+        def stopped():
+            daemons = self.daemons()
+            return [daemons] if all(Queue.state(pid) == 'T' for pid in daemons) else []
+        return support.wait_until(stopped, 'daemons to stop')[0]
+
+    def test_many_at_once(self):
+        """Several resolves at the same time: all that they queue is served."""
+        count = support.scaled(20, 10)
         variants = [self.make_package(f'package{number}', files=1)[0] for number in range(3 * count)]
 
         def resolve(numbers):
