@@ -14,15 +14,12 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define CANCELLED "cancelled"
 
 enum {
-    PROGRESS_MS = 10, /* of a job: how often room is looked at when it is short */
-    WAKE_MS = 100,    /* how often that wakes the run when it is not */
-    LOOK_MS = 1000,   /* how often one looks where nothing tells of a change */
-    LOSSES_MAX = 5,   /* a slot lost that often: somebody else's clock, or a bug, takes it */
+    LOOK_MS = 1000, /* how often one looks where nothing tells of a change */
+    LOSSES_MAX = 5, /* a slot lost that often: somebody else's clock, or a bug, takes it */
 };
 
 static const char *name_of(const struct addition *addition)
@@ -309,82 +306,6 @@ bool addition_announce(struct addition *addition, const struct lock *lock)
     return end_step(addition, lock, "claim a place for it", result == -ESTALE ? -EAGAIN : result);
 }
 
-/* Whether the run wants to hear of progress: always when room is about to be short. */
-static bool is_time_to_wake(struct run *run)
-{
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    if (!atomic_load_explicit(&run->space_is_near, memory_order_relaxed) &&
-        now_ns < atomic_load_explicit(&run->woken_ns, memory_order_relaxed) + WAKE_MS * NS_PER_MS)
-        return false;
-    atomic_store_explicit(&run->woken_ns, now_ns, memory_order_relaxed);
-    return true;
-}
-
-static void on_progress(void *context, const struct copyengine_progress *progress)
-{
-    struct addition *addition = context;
-    (void)progress;
-    heartbeat_beat(&addition->run->heartbeat);
-    if (is_time_to_wake(addition->run))
-        eventfd_write(addition->run->event_fd, 1);
-}
-
-static void on_warning(void *context, const char *path, const char *text)
-{
-    struct addition *addition = context;
-    const struct pkgcache_warm *warm = &addition->run->warm;
-    if (warm->on_warning)
-        warm->on_warning(warm->context, path, text);
-}
-
-static void on_done(void *context)
-{
-    struct addition *addition = context;
-    struct run *run = addition->run;
-    heartbeat_beat(&run->heartbeat);
-    pthread_mutex_lock(&run->lock);
-    addition->next = run->copied;
-    run->copied = addition;
-    pthread_mutex_unlock(&run->lock);
-    eventfd_write(run->event_fd, 1);
-}
-
-static int start_copy(struct addition *addition)
-{
-    struct run *run = addition->run;
-    CLEANUP_FREE char *destination = NULL; /* in full, for messages */
-    if (asprintf(&destination, "%s/.sys/staging/%s/%s", run->cache->path, run->staging.id,
-                 addition->tree_name) < 0)
-        return -ENOMEM;
-    if (!run->cache->options.no_digests) /* if there is no room for it, the copy will say so */
-        addition->manifest_fd = slot_manifest_create(
-            run->cache, run->staging.fd, addition->manifest_name, addition->variant->handle, NULL);
-    struct copyengine_copy copy = {
-        .size = sizeof(copy),
-        .source = addition->variant->root,
-        .destination_dirfd = AT_FDCWD,
-        .destination = destination,
-        .symlinks = run->cache->options.symlinks,
-        .root_stays_writable = true,
-        .on_progress = on_progress,
-        .progress_interval_ms = PROGRESS_MS,
-        .on_warning = on_warning,
-        .on_done = on_done,
-        .context = addition,
-        .digest = addition->manifest_fd >= 0,
-        .manifest = addition->manifest_fd >= 0,
-        .manifest_fd = addition->manifest_fd,
-        .priority = addition->variant->priority,
-    };
-    addition->stage = STAGE_COPYING;
-    if (run->copying_since_ns == 0)
-        run->copying_since_ns = clock_monotonic_ns();
-    int result = copyengine_submit(run->cache->engine, &copy, &addition->job);
-    if (result == 0)
-        run_add_job(run, addition);
-    return result;
-}
-
 /* Waits until the slot that another process fills changes, or its grace time is over. */
 static void wait_for_other(struct addition *addition, const struct slot_view *view,
                            const struct owner *owner)
@@ -490,7 +411,7 @@ bool addition_copy(struct addition *addition, const struct lock *lock)
 {
     if (addition->tree_staged)
         return true;
-    end_step(addition, lock, "start its copy", start_copy(addition));
+    end_step(addition, lock, "start its copy", addition_submit(addition));
     return false;
 }
 

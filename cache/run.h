@@ -255,8 +255,11 @@ bool addition_sync_reservation(struct addition *addition);
 /** Announces the slot, if nobody was faster. */
 bool addition_announce(struct addition *addition, const struct lock *lock);
 
-/** Hands the copy to the engine, unless the tree is staged already, and can be placed. */
+/** Has it copied, unless the tree is staged already, and can be placed. */
 bool addition_copy(struct addition *addition, const struct lock *lock);
+
+/** Hands the copy to the engine. @return 0 or -errno */
+int addition_submit(struct addition *addition);
 
 /** Takes what the engine made. The lock is for giving the slot up if that failed. */
 bool addition_copied(struct addition *addition, const struct lock *lock);

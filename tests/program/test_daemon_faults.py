@@ -248,7 +248,8 @@ class Faults(daemons.DaemonTest):
         other = self.connect()
         self.assertTrue(other.call('cancel', job=job)['cancelled'])
         wait_until(lambda: other.call('status')['counters']['waiting'] == 0, 'all to be rolled back')
-        self.assertEqual(os.listdir(os.path.join(self.cache, '.sys', 'staging')), [])
+        wait_until(lambda: not os.listdir(os.path.join(self.cache, '.sys', 'staging')),
+                   'what was copied to be rolled back')
         self.assert_sound(variants, partial=True)
 
 
