@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "cache/json.h"
 #include "cache/pkgcache.h"
 #include "cache/text.h"
 
@@ -31,6 +32,9 @@ void figure_append(struct text *text, const struct figure *figure);
 
 /** Appends statistics as a JSON object. */
 void figures_append_stats(struct text *text, const struct pkgcache_stats *stats);
+
+/** Reads what that wrote. @return 0 or -EBADMSG */
+int figures_read_stats(const struct json *value, struct pkgcache_stats *ret);
 
 /** Appends figures as Prometheus reads them. @param cache_path the value of their label "cache" */
 void figures_append_prometheus(struct text *text, const char *cache_path,

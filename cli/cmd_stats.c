@@ -1,9 +1,11 @@
 /* pkgcache stats: what the counters say and what is in the cache; text, JSON or Prometheus. */
 #include "cli/commands.h"
+#include "cli/daemon.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 
+#include "cache/error.h"
 #include "cache/figures.h"
 
 #include <string.h>
@@ -60,30 +62,83 @@ static void append_text(struct text *text, const struct pkgcache_stats *stats,
     text_append_byte(text, '\n');
 }
 
-static int print(const struct options *options, const struct pkgcache *cache,
+static enum format format_of(const struct options *options)
+{
+    if (options->format == FORMAT_DEFAULT)
+        return options->json ? FORMAT_JSON : FORMAT_TEXT;
+    return options->format;
+}
+
+static int print_text(const struct options *options, const struct text *text)
+{
+    if (text->error < 0)
+        return output_error(options, EXIT_FAILED, -text->error, "out of memory");
+    fwrite(text->bytes, 1, text->length, stdout);
+    return output_end(options, EXIT_DONE);
+}
+
+/* @param cache_path for Prometheus */
+static int print(const struct options *options, const char *cache_path,
                  const struct pkgcache_stats *stats)
 {
     CLEANUP_TEXT struct text text = {0};
     struct figure figures[FIGURES_MAX];
     size_t count = figures_of_stats(stats, figures);
-    enum format format = options->format;
-    if (format == FORMAT_DEFAULT)
-        format = options->json ? FORMAT_JSON : FORMAT_TEXT;
+    enum format format = format_of(options);
     if (format == FORMAT_JSON) {
         figures_append_stats(&text, stats);
         text_append_byte(&text, '\n');
     } else if (format == FORMAT_PROMETHEUS) {
-        figures_append_prometheus(&text, pkgcache_path(cache), figures, count);
+        figures_append_prometheus(&text, cache_path, figures, count);
     } else {
         append_text(&text, stats, figures, count);
     }
-    if (text.error < 0)
-        return output_error(options, EXIT_FAILED, -text.error, "out of memory");
-    fwrite(text.bytes, 1, text.length, stdout);
-    return output_end(options, EXIT_DONE);
+    return print_text(options, &text);
 }
 
-int cmd_stats(struct options *options)
+/* Prints what the daemon answered. Returns an exit code, or -1: it makes no sense. */
+static int print_answer(const struct options *options, const char *answer)
+{
+    CLEANUP_JSON struct json_document *document = NULL;
+    struct pkgcache_stats stats;
+    if (json_parse(answer, strlen(answer), &document, NULL) < 0)
+        return -1;
+    if (format_of(options) == FORMAT_PROMETHEUS) {
+        CLEANUP_TEXT struct text text = {0};
+        const struct json *value = json_member(document->root, "text");
+        if (!value || value->type != JSON_STRING)
+            return -1;
+        text_append(&text, value->text, value->text_length);
+        return print_text(options, &text);
+    }
+    const struct json *value = json_member(document->root, "cache");
+    return value && figures_read_stats(value, &stats) == 0 ? print(options, NULL, &stats) : -1;
+}
+
+/* Asks the daemon, if there is one, and prints that. Returns an exit code, or -1: go on. */
+static int ask_daemon(const struct options *options)
+{
+    struct pkgcache_client *client = NULL;
+    struct pkgcache_error error;
+    CLEANUP_FREE char *answer = NULL;
+    int code = daemon_connect(options, &client);
+    if (!client)
+        return code;
+    int result = pkgcache_client_call(client, "stats",
+                                      format_of(options) == FORMAT_PROMETHEUS
+                                          ? "{\"format\": \"prometheus\"}"
+                                          : "{\"format\": \"json\"}",
+                                      &answer, &error);
+    pkgcache_client_close(client);
+    code = result == 0 ? print_answer(options, answer) : -1;
+    if (result == 0 && code < 0)
+        result = error_set(&error, EBADMSG, "the daemon's answer is not understood");
+    if (code >= 0 || daemon_is_passed_over(options, result))
+        return code;
+    return output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+}
+
+static int count(struct options *options)
 {
     struct pkgcache *cache = NULL;
     struct pkgcache_error error;
@@ -93,7 +148,13 @@ int cmd_stats(struct options *options)
                      (options->zero && pkgcache_stats_zero(cache, &error) < 0)))
         code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     if (code < 0)
-        code = print(options, cache, &stats);
+        code = print(options, pkgcache_path(cache), &stats);
     pkgcache_close(cache);
     return code;
+}
+
+int cmd_stats(struct options *options)
+{
+    int code = options->zero ? -1 : ask_daemon(options);
+    return code < 0 ? count(options) : code;
 }

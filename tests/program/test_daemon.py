@@ -171,6 +171,34 @@ class CommandLine(daemons.DaemonTest):
         with Daemon(self.cache) as daemon:
             self.assertEqual(daemon.call('status')['counters']['jobs_ever'], 0)
 
+    def test_stats(self):
+        """The daemon's answer says what the command itself would."""
+        stats = ('--cache', self.cache, 'stats')
+        self.assert_refused(self.run_program(*stats, '--daemon=require'), FAILED, about=['daemon'])
+        self.start_daemon()
+        self.assert_code(self.warm([self.make_variant()]), DONE)
+        found = {}
+        for way in ('require', 'never'):
+            def counts(way=way):
+                found[way] = self.run_program(*stats, '--json', f'--daemon={way}').json()
+                return found[way]['copies'] == 1
+            wait_until(counts, 'the copy to be counted')  # that takes a second
+            found[way].pop('room')
+        self.assertEqual(found['require'], found['never'])
+        self.assertEqual(found['require']['variants'], 1)
+        self.assertEqual(found['require']['largest'], 'foo-1.0')
+        with Daemon(self.cache) as daemon:
+            before = daemon.call('status')['counters']['requests']
+            text = self.run_program(*stats, '--daemon=require').out
+            self.assertIn('largest         foo-1.0, ', text)
+            self.assertIn('pkgcache_daemon_jobs_total 1\n',
+                          self.run_program(*stats, '--format=prometheus').out)
+            self.assertNotIn('pkgcache_daemon',
+                             self.run_program(*stats, '--format=prometheus', '--daemon=never').out)
+            self.assert_code(self.run_program(*stats, '--zero'), DONE)  # never the daemon's
+            after = daemon.call('status')['counters']['requests']
+        self.assertEqual(after - before, 2 + 1)
+
     def test_missing_is_missing(self):
         self.start_daemon()
         self.assertEqual(self.get(self.make_variant()), [None])
