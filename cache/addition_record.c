@@ -16,7 +16,7 @@ static void log_result(const struct addition *addition)
         log_write(cache, LOGGED_ERROR, "Failed to add variant to the cache: %s: %s",
                   addition->variant->handle->qualified_name, reason);
     else if (result->status == PKGCACHE_SKIPPED)
-        log_write(cache, LOGGED_WARNING, "Not caching %s. Variant %s",
+        log_write(cache, LOGGED_WARNING, "Not caching %s: %s",
                   addition->variant->handle->qualified_name, reason);
     else if (addition->began_ns == 0)
         return;
