@@ -161,6 +161,16 @@ static bool is_full(const struct pkgcache *cache)
            space_is_short(&space, &cache->options, false, reason);
 }
 
+/*
+ * Whether a variant that was refused, or could not be copied, is to stay until there is more room.
+ * Not one that was begun: it is too large for what is left, and would be copied again and again.
+ * The room that it took may take a moment to come back, so that alone says nothing.
+ */
+static bool waits_for_room(const struct pkgcache_result *result, bool full)
+{
+    return full && result->files == 0 && result->bytes == 0;
+}
+
 /* Takes those off the queue, or leaves them to others, that were neither copied nor found. */
 static int conclude(const struct batch *batch)
 {
@@ -171,9 +181,11 @@ static int conclude(const struct batch *batch)
         enum pkgcache_status status = batch->results[i].status;
         if (status == PKGCACHE_COPYING)
             result = keep_all(batch, handle);
-        else if (status == PKGCACHE_COPY_STALLED ||
-                 ((status == PKGCACHE_SKIPPED || status == PKGCACHE_FAILED) && !full))
-            remove_all(batch, handle); /* refused, or too large, or its source cannot be read */
+        else if (status == PKGCACHE_COPY_STALLED)
+            remove_all(batch, handle);
+        else if ((status == PKGCACHE_SKIPPED || status == PKGCACHE_FAILED) &&
+                 !waits_for_room(&batch->results[i], full))
+            remove_all(batch, handle);
     }
     return result;
 }

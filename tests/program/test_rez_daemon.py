@@ -2,11 +2,14 @@
 import fcntl
 import json
 import os
+import random
 import signal
+import subprocess
 import threading
 import time
 import unittest
 
+import mounts
 import rezlike
 import rezprogram
 import support
@@ -56,6 +59,13 @@ class DaemonTest(RezProgramTest):
         os.makedirs(self.pending, exist_ok=True)
         with open(os.path.join(self.cache, '.sys', 'served'), 'w', encoding='utf-8'):
             pass
+
+    @staticmethod
+    def behind(slow, variant):
+        """The variant as it is found through a mount of its repository."""
+        variables = {**variant.handle['variables'], 'location': slow.path}
+        root = slow.path + variant.root.removeprefix(variant.handle['variables']['location'])
+        return support.Variant({**variant.handle, 'variables': variables}, root)
 
 
 class Queue(DaemonTest):
@@ -125,13 +135,15 @@ class Queue(DaemonTest):
 
     def test_oldest_first(self):
         """What waits for longest is begun with, in batches."""
-        variants = [self.make_package(f'package{number}')[0] for number in range(70)]
-        for number, (variant, name) in enumerate(zip(variants, self.queue(*variants))):
+        variants = [self.make_package(f'package{number}', files=1)[0] for number in range(70)]
+        random.Random(trees.random_seed()).shuffle(variants)  # else names would tell, or directories
+        for number, name in enumerate(self.queue(*variants)):
             os.utime(os.path.join(self.pending, name), (1000 + number,) * 2)
         self.serve(PKGCACHE_DIGEST='no')
-        done = [text for _, text in self.log() if text.startswith('Started caching')]
-        for variant in variants[-6:]:
-            self.assertIn(f'Started caching of variant {self.uri(variant)}...', done[-6:])
+        begun = [text for _, text in self.log() if text.startswith('Started caching')]
+        lines = [f'Started caching of variant {self.uri(variant)}...' for variant in variants]
+        self.assertEqual(sorted(begun[:64]), sorted(lines[:64]))
+        self.assertEqual(sorted(begun[64:]), sorted(lines[64:]))
 
     def test_not_cachable(self):
         """What cannot be cached leaves the queue, and the log says why; the rest is cached."""
@@ -174,6 +186,22 @@ class Queue(DaemonTest):
                        '1048576000.00MB, caching will now stop.'), self.log())
         self.serve()
         self.assertEqual(self.queued(), [])
+
+    def test_too_big(self):
+        """One that would not leave room enough leaves the queue, and the log says so; others stay."""
+        big, = self.make_package('big')
+        small, = self.make_package('small')
+        trees.make_plain_tree(big.root, {'data': os.urandom(24 * mounts.MIB)})
+        with mounts.mounted('tmpfs', 16 * mounts.MIB) as self.cache, \
+                mounts.slow_mount(self.repository, '--bandwidth', str(4 * mounts.MIB)) as slow:
+            self.pending = os.path.join(self.cache, '.sys', 'pending')
+            self.queue(self.behind(slow, big), small)
+            self.serve(PKGCACHE_SPACE_BUFFER='8M', REZ_PACKAGE_CACHE_USED_THRESHOLD='0')
+            self.assertEqual(self.queued(), [])
+            self.assert_cached(small)
+            self.assertEqual([entry['package'] for entry in self.listing()], ['small-1.0'])
+            said = ' '.join(text for level, text in self.log() if level != 'INFO')
+            self.assertRegex(said, "big-1.0: .*( MB left| No space left )")
 
     def test_settings_cannot_be_read(self):
         """The queue stays, and the log says so."""
@@ -388,7 +416,7 @@ class OneServes(DaemonTest):
                 self.run_program('--cache', self.cache, 'remove', variant.argument)
 
     def test_terminated(self):
-        """What is unfinished stays queued."""
+        """It ends before the next variant, which stays queued, and nobody is told of an error."""
         variant, = self.make_package()
         names = self.queue(variant)
         self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='mkdirat', STEPS_AT='1',
@@ -398,9 +426,51 @@ class OneServes(DaemonTest):
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGCONT)
         self.wait_idle()
-        self.assertIn(self.queued(), ([], names))
+        self.assertEqual(self.queued(), names)
+        self.assertEqual([entry['status'] for entry in self.listing()], ['pending'])
+        self.assertEqual(self.log(), [])
         self.serve()
         self.assert_cached(variant)
+
+    def test_terminated_while_copying(self):
+        """What is unfinished stays queued, and what is done is done."""
+        done, = self.make_package('done')
+        hanging, = self.make_package('hanging')
+        trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
+        with mounts.slow_mount(self.repository, '--hang-file', '/hangs') as slow:
+            names = self.queue(*(self.behind(slow, variant) for variant in (hanging, done)))
+            self.daemon()
+            support.wait_until(lambda: self.queued() == names[:1], 'one variant to be cached')
+            pid, = self.daemons()
+            os.kill(pid, signal.SIGTERM)
+            self.wait_idle()
+            self.assertEqual(self.queued(), names[:1])
+            self.assert_cached(self.behind(slow, done))
+
+    def test_hanging(self):
+        """A source that hangs holds up what is queued later, until who serves is ended."""
+        hanging, = self.make_package('hanging')
+        later, = self.make_package('later')
+        trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
+        with mounts.slow_mount(self.repository, '--hang-file', '/hangs') as slow:
+            names = self.queue(self.behind(slow, hanging))
+            self.daemon()
+            support.wait_until(self.listing_copying, 'it to be copied')
+            names += self.queue(later)
+            pid, = self.daemons()
+            self.daemon()
+            self.assertEqual(self.daemons(), [pid])
+            self.assertEqual(self.queued(), sorted(names))
+            os.kill(pid, signal.SIGKILL)
+            self.wait_idle()
+            os.unlink(os.path.join(self.pending, names[0]))
+            self.serve()
+        self.assertEqual(self.queued(), [])
+        self.assert_cached(later)
+
+    def listing_copying(self):
+        """Whether something is being copied."""
+        return 'copying' in [entry['status'] for entry in self.listing()]
 
 
 class Cleaning(DaemonTest):
@@ -470,6 +540,26 @@ class Faults(DaemonTest):
         self.assert_code(result, FAILED)
         self.assertIn('Permission denied', result.err)
         self.assertEqual(self.queued(), names)
+
+    def test_read_only(self):
+        """A cache on a disk that cannot be written to: it is left as it is, and that is said."""
+        variant, = self.make_package()
+        other, = self.make_package('other')
+        with mounts.mounted('tmpfs', mounts.MIB) as self.cache:
+            self.pending = os.path.join(self.cache, '.sys', 'pending')
+            self.assert_code(self.run_rez(self.cache, '-a', self.uri(variant)), DONE)
+            names = self.queue(other)
+            subprocess.run(['mount', '-o', 'remount,ro', self.cache], check=True)
+            for arguments in (['--daemon', self.cache], [self.cache, '-a', self.uri(other)]):
+                result = self.run_rez(*arguments)
+                self.assert_code(result, FAILED)
+                self.assertIn('Read-only file system', result.err)
+            self.assertEqual(self.daemons(), [])
+            result = self.run_rez(self.cache)
+            self.assert_code(result, DONE)
+            self.assertIn('foo-1.0', result.out)
+            self.assertIn('other-1.0', result.out)
+            self.assertEqual(self.queued(), names)
 
     def test_gone_meanwhile(self):
         """A cache that is taken away ends the daemon."""
