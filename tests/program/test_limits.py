@@ -245,11 +245,11 @@ class OfAUser(LimitsTest):
         other = self.make_variant('other')
         with self.no_inotify(LONELY):
             self.assert_code(self.warm([self.variant], **how), DONE)
-            with mounts.slow_mount(other.root, '--delay-ms', '50') as slow:
+            with mounts.slow_mount(other.root, '--delay-ms', '300') as slow:
                 first = self.start('--cache', self.cache, 'warm',
                                    self.manifest([Variant(other.handle, slow.path)]))
-                support.wait_until(lambda: self.listing()[-1]['status'] == 'copying'
-                                   if self.listing() else False, 'a copy')
+                support.wait_until(
+                    lambda: any(entry['status'] == 'copying' for entry in self.listing()), 'a copy')
                 self.assert_code(self.warm([other]), DONE)
                 self.assert_code(support.finish(first), DONE)
         self.assert_sound([self.variant, other])
