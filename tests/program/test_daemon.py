@@ -1,7 +1,10 @@
 """The daemon as its clients see it: the real program, a real socket."""
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import daemons
 import support
@@ -143,6 +146,49 @@ class Methods(daemons.DaemonTest):
         self.assertTrue(self.daemon.call('shutdown')['stopping'])
         self.assert_code(support.finish(self.process), DONE)
         self.assertFalse(os.path.exists(os.path.join(self.cache, '.sys', 'daemon.sock')))
+
+
+class PlainPython(daemons.DaemonTest):
+    """A process with nothing but Python's own library and the example, copied beside a script."""
+
+    SCRIPT = """
+import json, sys
+from daemon_client import Daemon
+variants = json.load(open('variants.json'))
+with Daemon(sys.argv[1]) as daemon:
+    before = daemon.get_many(variant['handle'] for variant in variants)
+    created = daemon.warm(variants)['created']
+    found = [daemon.get(variants[number % len(variants)]['handle']) for number in range(100)]
+    leased = daemon.lease(variants[0]['handle'])
+    print(json.dumps([before, created, found, leased]), flush=True)
+    sys.stdin.read()  # the lease lasts until somebody says so
+"""
+
+    def test_hundred_look_ups_a_warm_and_a_lease(self):
+        variants = self.make_variants(10, files=3)
+        self.start_daemon()
+        shutil.copy(os.path.join(support.TOP, 'docs', 'examples', 'daemon_client.py'),
+                    self.directory)
+        for name, text in (('script.py', self.SCRIPT),
+                           ('variants.json', json.dumps(list(map(entry, variants))))):
+            with open(self.path(name), 'w', encoding='utf-8') as file:
+                file.write(text)
+        process = support.spawn([sys.executable, '-S', '-E', 'script.py', self.cache],
+                                cwd=self.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env={})
+        support.at_the_end(self.addCleanup, support.kill_process, process)
+        line = process.stdout.readline()
+        self.assertTrue(line, support.finish(process) if not line else '')
+        before, created, found, leased = json.loads(line)
+        roots = self.get(*variants)
+        self.assertEqual((before, created), ([None] * 10, 10))
+        self.assertEqual(found, roots * 10)
+        self.assertEqual(leased, roots[0])
+        self.assert_code(self.run_program('--cache', self.cache, 'clean', '--max-size=1'), DONE)
+        self.assertEqual(self.get(*variants), [leased] + [None] * 9)
+        self.assert_code(support.finish(process), DONE)
+        leases = os.path.join(self.cache, '.sys', 'leases')
+        wait_until(lambda: not os.listdir(leases), 'the lease to end')
 
 
 class CommandLine(daemons.DaemonTest):

@@ -1,5 +1,6 @@
-/* What only callers of the library can ask of a warm: priorities, temporary repositories. */
-#include "cache/pkgcache.h"
+/* What only callers of the library can ask of a warm: priorities, temporary repositories; and runs
+ * that are fed and cancelled while they are driven, as the daemon does. */
+#include "cache/run.h"
 #include "engine/compiler.h"
 
 #include <criterion/criterion.h>
@@ -181,5 +182,151 @@ Test(warm, a_relative_root_is_refused)
     warm_all(&world);
     cr_expect_eq(world.results[0].status, PKGCACHE_FAILED);
     cr_expect_not_null(strstr(world.results[0].reason, "absolute"));
+    close_world(&world);
+}
+
+/* --- Runs ------------------------------------------------------------------------------------ */
+
+enum { LARGE_FILES = 64, SLOW_BYTES_PER_S = 256 << 10 }; /* 16 seconds: there is time to act */
+
+static struct run *start_run(struct world *world)
+{
+    struct pkgcache_error error = {0};
+    struct run *run;
+    const struct pkgcache_warm warm = {
+        .size = sizeof(warm), .cancel_fd = -1, .on_result = on_result, .context = world};
+    cr_assert(run_start(world->cache, &warm, &run, &error) == 0, "%s", error.message);
+    return run;
+}
+
+/* Makes a variant and adds it to the run. */
+static struct addition *feed(struct run *run, struct world *world, unsigned files)
+{
+    const struct pkgcache_variant *variant = add_variant(world, files);
+    struct addition *addition = run_add(run, variant, NULL, &world->results[world->count - 1]);
+    cr_assert_not_null(addition);
+    return addition;
+}
+
+static void drive_until(struct run *run, const struct addition *addition, enum stage stage)
+{
+    while (addition->stage != stage) {
+        cr_assert_gt(run->unfinished, 0);
+        cr_assert_eq(run_drive(run), 0);
+    }
+}
+
+static void drive_to_the_end(struct run *run)
+{
+    while (run->unfinished > 0)
+        cr_assert_eq(run_drive(run), 0);
+}
+
+static void expect_cancelled(const struct world *world, size_t index)
+{
+    cr_expect_eq(world->results[index].status, PKGCACHE_FAILED);
+    cr_expect_str_eq(world->results[index].reason, "cancelled");
+}
+
+/* Nothing is left of what was not committed. */
+static void expect_nothing_cached(const struct world *world, size_t index)
+{
+    char *root = NULL;
+    cr_expect_eq(pkgcache_get(world->cache, world->variants[index].handle, false, &root, NULL),
+                 PKGCACHE_NOT_FOUND);
+    cr_expect_null(root);
+}
+
+Test(run, is_fed_while_it_is_driven)
+{
+    static struct world world;
+    struct pkgcache_options options = {.bytes_per_s = 8 << 20};
+    open_world(&world, &options);
+    struct run *run = start_run(&world);
+    drive_until(run, feed(run, &world, LARGE_FILES), STAGE_COPYING);
+    for (size_t i = 0; i < 10; i++) {
+        feed(run, &world, 1);
+        cr_assert_eq(run_drive(run), 0);
+    }
+    drive_to_the_end(run);
+    cr_expect_eq(world.done, 11);
+    feed(run, &world, 1); /* and after it had nothing to do */
+    drive_to_the_end(run);
+    cr_expect_eq(world.done, 12);
+    expect_all_created(&world);
+    run_end(run);
+    close_world(&world);
+}
+
+Test(run, what_was_not_looked_at_is_cancelled)
+{
+    static struct world world;
+    struct pkgcache_options options = {0};
+    open_world(&world, &options);
+    struct run *run = start_run(&world);
+    feed(run, &world, 1);
+    struct addition *unwanted = feed(run, &world, 1);
+    feed(run, &world, 1);
+    run_cancel(run, unwanted);
+    cr_expect_eq(world.done, 1);
+    expect_cancelled(&world, 1);
+    drive_to_the_end(run);
+    cr_expect_eq(world.results[0].status, PKGCACHE_CREATED);
+    cr_expect_eq(world.results[2].status, PKGCACHE_CREATED);
+    expect_nothing_cached(&world, 1);
+    pkgcache_results_free(&world.results[1], 1);
+    cr_assert_not_null(run_add(run, &world.variants[1], NULL, &world.results[1])); /* after all */
+    drive_to_the_end(run);
+    expect_all_created(&world);
+    run_end(run);
+    close_world(&world);
+}
+
+Test(run, what_is_being_copied_is_cancelled)
+{
+    static struct world world;
+    struct pkgcache_options options = {.bytes_per_s = SLOW_BYTES_PER_S};
+    open_world(&world, &options);
+    struct run *run = start_run(&world);
+    struct addition *unwanted = feed(run, &world, LARGE_FILES);
+    drive_until(run, unwanted, STAGE_COPYING);
+    feed(run, &world, 1);
+    run_cancel(run, unwanted);
+    drive_to_the_end(run);
+    expect_cancelled(&world, 0);
+    cr_expect_eq(world.results[1].status, PKGCACHE_CREATED);
+    expect_nothing_cached(&world, 0);
+    run_end(run);
+    close_world(&world);
+}
+
+/* A variant that waits, as another run copies it, is given up; the other run does not notice. */
+Test(run, what_waits_for_another_is_cancelled)
+{
+    static struct world world;
+    struct pkgcache_options options = {.bytes_per_s = SLOW_BYTES_PER_S};
+    open_world(&world, &options);
+    struct run *first = start_run(&world);
+    struct pkgcache *cache;
+    CLEANUP_FREE char *path = path_in(&world, "cache");
+    cr_assert_eq(pkgcache_open(path, &options, false, &cache, NULL), 0);
+    struct pkgcache_result result = {0};
+    struct run *second;
+    const struct pkgcache_warm warm = {.size = sizeof(warm), .cancel_fd = -1};
+    cr_assert_eq(run_start(cache, &warm, &second, NULL), 0);
+    struct addition *copying = feed(first, &world, LARGE_FILES);
+    drive_until(first, copying, STAGE_COPYING);
+    struct addition *waiting = run_add(second, &world.variants[0], NULL, &result);
+    drive_until(second, waiting, STAGE_WAITING);
+    run_cancel(second, waiting);
+    cr_expect_eq(second->unfinished, 0);
+    cr_expect_eq(result.status, PKGCACHE_FAILED);
+    run_end(second);
+    cr_expect_eq(copying->stage, STAGE_COPYING);
+    run_cancel(first, copying);
+    drive_to_the_end(first);
+    run_end(first);
+    pkgcache_results_free(&result, 1);
+    pkgcache_close(cache);
     close_world(&world);
 }
