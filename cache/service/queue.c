@@ -124,8 +124,8 @@ int queue_start(struct server *server, struct pkgcache_error *ret_error)
 {
     struct queue *queue = &server->queue;
     int result = cache_make_directories(server->cache, ret_error);
-    CLEANUP_CLOSE int pending_fd =
-        result == 0 ? cache_open_private(server->cache, PENDING_DIRECTORY, true) : -1;
+    int pending_fd = result == 0 ? cache_open_private(server->cache, PENDING_DIRECTORY, true) : -1;
+    cleanup_close_fd(&pending_fd); /* it is there now, to be watched; or it is looked for later */
     if (result == 0)
         result = errands_start(server->cache->path, &server->queue_options, server->wake_fd,
                                &queue->errands, ret_error);
