@@ -162,13 +162,17 @@ static bool is_full(const struct pkgcache *cache)
 }
 
 /*
- * Whether a variant that was refused, or could not be copied, is to stay until there is more room.
- * Not one that was begun: it is too large for what is left, and would be copied again and again.
- * The room that it took may take a moment to come back, so that alone says nothing.
+ * Whether a variant leaves the queue that was neither copied nor found. Not if it is to wait until
+ * there is more room. But one that was begun is too large for what is left, and would be copied
+ * again and again: the room that it took may take a moment to come back, so `full` says nothing.
  */
-static bool waits_for_room(const struct pkgcache_result *result, bool full)
+static bool is_dropped(const struct pkgcache_result *result, bool full)
 {
-    return full && result->files == 0 && result->bytes == 0;
+    if (result->status == PKGCACHE_COPY_STALLED)
+        return true;
+    bool begun = result->files > 0 || result->bytes > 0;
+    bool refused = result->status == PKGCACHE_SKIPPED || result->status == PKGCACHE_FAILED;
+    return refused && (begun || !full);
 }
 
 /* Takes those off the queue, or leaves them to others, that were neither copied nor found. */
@@ -178,13 +182,9 @@ static int conclude(const struct batch *batch)
     bool full = is_full(batch->cache);
     for (size_t i = 0; i < batch->variant_count && result == 0; i++) {
         const struct pkgcache_handle *handle = batch->variants[i].handle;
-        enum pkgcache_status status = batch->results[i].status;
-        if (status == PKGCACHE_COPYING)
+        if (batch->results[i].status == PKGCACHE_COPYING)
             result = keep_all(batch, handle);
-        else if (status == PKGCACHE_COPY_STALLED)
-            remove_all(batch, handle);
-        else if ((status == PKGCACHE_SKIPPED || status == PKGCACHE_FAILED) &&
-                 !waits_for_room(&batch->results[i], full))
+        else if (is_dropped(&batch->results[i], full))
             remove_all(batch, handle);
     }
     return result;
