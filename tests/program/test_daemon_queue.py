@@ -95,6 +95,7 @@ class Queue(rezprogram.RezProgramTest, daemons.DaemonTest):
         self.start_daemon()
         self.wait_served()
         self.assert_cached(*variants)
+        self.assert_code(self.run_program('--cache', self.cache, 'clean'), DONE)  # what it reserved
         self.assert_sound(variants)
 
     def test_a_source_that_hangs(self):

@@ -151,7 +151,7 @@ class Variants(RezProgramTest):
     def test_modes(self):
         """Another process copies it: async says so, sync waits. async is the default."""
         variant, = self.make_package(files=8)
-        copier = self.slow_copier(variant, 0.4)
+        copier = self.slow_copier(variant, 1.5)
         for arguments, environment in ((['--pkg-cache-mode', 'async'], {}), ([], {}),
                                        (['--pkg-cache-mode=async'],
                                         {'REZ_PACKAGE_CACHE_ASYNC': 'no'})):
