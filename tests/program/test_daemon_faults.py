@@ -277,7 +277,7 @@ class Sources(daemons.DaemonTest):
         hanging = [self.make_variant(f'p{number}') for number in range(20)]
         others = [self.make_variant(f'q{number}') for number in range(2)]
         with mounts.slow_mount(self.path('roots'), '--delay-ms', '1000000') as slow:
-            process = self.start_daemon()
+            process = self.start_daemon(**daemons.HANGS)
             daemon = self.connect()
             daemon.warm([{'handle': variant.handle, 'root': self.behind(slow, variant)}
                          for variant in hanging], wait=False)
@@ -294,7 +294,7 @@ class Sources(daemons.DaemonTest):
         hanging, other = self.make_variant('hanging'), self.make_variant('other')
         trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
         with mounts.slow_mount(self.path('roots'), '--hang-file', '/hangs') as slow:
-            process = self.start_daemon('--stall-grace=5')
+            process = self.start_daemon('--stall-grace=5', **daemons.HANGS)
             daemon = self.connect()
             told = self.connect()
             told.call('subscribe')
