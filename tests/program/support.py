@@ -221,6 +221,13 @@ class ProgramTest(unittest.TestCase):
         at_the_end(self.addCleanup, kill_process, process)
         return process
 
+    def skip_with_sanitizers(self, why):
+        """They need things of their own."""
+        with open(PROGRAM, 'rb') as program:
+            binary = program.read()
+        if b'__asan_init' in binary or b'__tsan_init' in binary:
+            self.skipTest(why)
+
     def run_program(self, *arguments, timeout=None, **options):
         """Runs the program to its end and returns its Result."""
         since = time.monotonic()

@@ -51,13 +51,6 @@ class LimitsTest(support.ProgramTest):
         support.wait_until(lambda: os.path.isdir(os.path.join(self.cache, '.sys', 'to_delete')),
                            'the cache to be made')
 
-    def skip_with_sanitizers(self, why):
-        """They need things of their own."""
-        with open(support.PROGRAM, 'rb') as program:
-            binary = program.read()
-        if b'__asan_init' in binary or b'__tsan_init' in binary:
-            self.skipTest(why)
-
     def preloaded(self, **variables):
         """Environment variables that change the disk or the kernel (tests/slowsync.c)."""
         self.skip_with_sanitizers('a sanitizer wants to be loaded first')

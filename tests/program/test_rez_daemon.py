@@ -347,14 +347,14 @@ class OneServes(DaemonTest):
 
     def test_no_wake_up_is_lost(self):
         """What is queued is served whatever it has seen last, also that nothing is left to serve."""
+        self.skip_with_sanitizers('a sanitizer wants to be loaded first')
         for number in range(1, 51):
             first, = self.make_package(f'first{number}', files=1)
             later, = self.make_package(f'later{number}', files=1)
             self.queue(first)
             self.run_rez('--daemon', self.cache, LD_PRELOAD=STEPS, STEPS_CALL='getdents64',
                          STEPS_AT=str(number), STEPS_SIGNAL=str(int(signal.SIGSTOP)),
-                         STEPS_THREADS='main', REZ_PACKAGE_CACHE_CLEAN_LIMIT='0',
-                         ASAN_OPTIONS='verify_asan_link_order=0')
+                         STEPS_THREADS='main', REZ_PACKAGE_CACHE_CLEAN_LIMIT='0')
             stopped = self.wait_stopped()
             self.queue(later)
             self.daemon()
