@@ -8,6 +8,7 @@
 #include "cache/file.h"
 #include "cache/rez/definition_rez.h"
 #include "cache/rez/definition_text.h"
+#include "cache/spread.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -149,15 +150,30 @@ static void ask_rez(const char *const *directories, size_t count, size_t questio
     }
 }
 
+/* What is read side by side. */
+struct reading {
+    const char *const *directories;
+    struct definition **rets;
+    int *results;
+    struct pkgcache_error *errors;
+};
+
+static void read_one(void *context, size_t index)
+{
+    const struct reading *reading = context;
+    reading->errors[index] = (struct pkgcache_error){0};
+    reading->results[index] =
+        read_here(reading->directories[index], &reading->rets[index], &reading->errors[index]);
+}
+
 void definition_read_many(const char *const *directories, size_t count, struct definition **rets,
                           int *results, struct pkgcache_error *errors)
 {
+    struct reading reading = {directories, rets, results, errors};
     size_t questions = 0;
-    for (size_t i = 0; i < count; i++) {
-        errors[i] = (struct pkgcache_error){0};
-        results[i] = read_here(directories[i], &rets[i], &errors[i]);
+    spread(count, read_one, &reading);
+    for (size_t i = 0; i < count; i++)
         questions += results[i] == -EAGAIN;
-    }
     if (questions > 0)
         ask_rez(directories, count, questions, rets, results, errors);
 }

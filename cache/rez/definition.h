@@ -34,7 +34,7 @@ int definition_read(const char *directory, struct definition **ret,
                     struct pkgcache_error *ret_error);
 
 /**
- * The same for many at once: rez is started at most once.
+ * The same for many at once: files are read side by side, and rez is started at most once.
  *
  * @param rets    one for each directory; NULL where results[i] is not 0
  * @param results as of definition_read

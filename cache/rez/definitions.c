@@ -1,11 +1,7 @@
-/* Definitions by directory. rez is asked for many at a time, so each thread reads a share. */
+/* Definitions by directory. */
 #include "cache/rez/definitions.h"
 
-#include "cache/spread.h"
-
 #include <string.h>
-
-enum { SHARES_MAX = 16 };
 
 struct definitions_entry {
     char *directory;
@@ -21,7 +17,6 @@ struct reading {
     int *results;
     struct pkgcache_error *errors;
     size_t count;
-    size_t shares;
 };
 
 static int compare_strings(const void *a, const void *b)
@@ -55,16 +50,6 @@ static void select_new(const struct definitions *definitions, const char *const 
     for (size_t i = 0; i < kept; i++)
         if (i == 0 || strcmp(reading->directories[i], reading->directories[i - 1]) != 0)
             reading->directories[reading->count++] = reading->directories[i];
-    reading->shares = MIN(reading->count, (size_t)SHARES_MAX);
-}
-
-static void read_share(void *context, size_t index)
-{
-    struct reading *reading = context;
-    size_t first = reading->count * index / reading->shares;
-    size_t end = reading->count * (index + 1) / reading->shares;
-    definition_read_many(reading->directories + first, end - first, reading->read + first,
-                         reading->results + first, reading->errors + first);
 }
 
 static int keep(struct definitions *definitions, const struct reading *reading)
@@ -95,7 +80,7 @@ int definitions_read(struct definitions *definitions, const char *const *directo
     struct reading reading = {
         .directories = selected, .read = read, .results = results, .errors = errors};
     select_new(definitions, directories, count, &reading);
-    spread(reading.shares, read_share, &reading);
+    definition_read_many(selected, reading.count, read, results, errors);
     int result = keep(definitions, &reading);
     for (size_t i = 0; i < reading.count; i++)
         definition_free(read[i]);
