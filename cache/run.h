@@ -111,6 +111,7 @@ struct run {
     struct watch watch;
     int event_fd; /* readable: the engine or the flusher has something to say */
     uint64_t reported_ns;
+    bool report_withheld;  /* since the last one was just before */
     uint64_t copied_files; /* by jobs that have ended */
     uint64_t copied_bytes;
     uint64_t space_looked_ns;

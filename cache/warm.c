@@ -253,6 +253,8 @@ static int wait_timeout_ms(struct run *run)
         nearest_ns = MIN(nearest_ns, run->checking_until_ns);
     if (run->flushing > 0)
         nearest_ns = MIN(nearest_ns, now_ns + BEAT_LOOK_MS * NS_PER_MS);
+    if (run->report_withheld)
+        nearest_ns = MIN(nearest_ns, run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS);
     if (nearest_ns == UINT64_MAX)
         return -1;
     return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
@@ -286,11 +288,15 @@ static int wait_for_events(struct run *run, int timeout_ms)
     return 0;
 }
 
+/* Tells of progress now and then; also of the last before nothing happens for long. */
 static void report(struct run *run)
 {
     const struct pkgcache_warm *warm = &run->warm;
+    if (!warm->on_progress)
+        return;
     uint64_t now_ns = clock_monotonic_ns();
-    if (!warm->on_progress || now_ns < run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS)
+    run->report_withheld = now_ns < run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS;
+    if (run->report_withheld)
         return;
     run->reported_ns = now_ns;
     struct pkgcache_progress progress = {

@@ -309,7 +309,9 @@ class Sources(daemons.DaemonTest):
             while message['params'].get('status') != 'stalled':
                 message = told.receive()
             self.assertEqual(message['params']['variant'], 'hanging-1.0')
-            self.assertTrue(daemon.call('status')['work'][0]['stalled'])
+            work, = daemon.call('status')['work']
+            self.assertTrue(work['stalled'])
+            self.assertEqual(work['state'], 'copying')
             since = time.monotonic()
             self.stop(process)
             self.assertLess(time.monotonic() - since, 5 / min(1, support.SCALE))
