@@ -14,7 +14,6 @@
 
 enum {
     THREADS_MAX = 16,
-    STUCK_MS = 1000,         /* nothing was found for so long: all of them may hang */
     STUCK_THREADS_MAX = 256, /* then there may be more */
 };
 
@@ -123,7 +122,7 @@ int roots_start(void (*on_done)(void *context), void *context, struct roots **re
 static unsigned threads_max(const struct roots *roots)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
-    return now_ns - roots->found_ns > STUCK_MS * NS_PER_MS ? STUCK_THREADS_MAX : THREADS_MAX;
+    return now_ns - roots->found_ns >= ROOTS_STUCK_MS * NS_PER_MS ? STUCK_THREADS_MAX : THREADS_MAX;
 }
 
 /* With the lock held. */
@@ -160,6 +159,15 @@ int roots_add(struct roots *roots, const char *root, void *context, struct root_
     else
         *ret = check;
     return taken ? 0 : -EAGAIN;
+}
+
+void roots_tend(struct roots *roots)
+{
+    pthread_mutex_lock(&roots->lock);
+    const struct root_check *check = roots->idle == 0 ? roots->waiting : NULL;
+    for (; check && roots->threads < threads_max(roots); check = check->next)
+        start_thread(roots);
+    pthread_mutex_unlock(&roots->lock);
 }
 
 struct root_check *roots_take_done(struct roots *roots)

@@ -9,6 +9,8 @@
 
 struct roots;
 
+enum { ROOTS_STUCK_MS = 1000 }; /* nothing was found for so long: all threads may hang */
+
 /** What was found of one root. Freed with roots_free_check. */
 struct root_check {
     struct root_check *next;
@@ -34,6 +36,9 @@ int roots_start(void (*on_done)(void *context), void *context, struct roots **re
  * @return        0, -ENOMEM, or -EAGAIN when there is no thread to be had
  */
 int roots_add(struct roots *roots, const char *root, void *context, struct root_check **ret);
+
+/** Sees to it that those that hang do not hold others up. Once in ROOTS_STUCK_MS while any wait. */
+void roots_tend(struct roots *roots);
 
 /** @return what was found since the last time, linked by `next`; NULL: nothing */
 struct root_check *roots_take_done(struct roots *roots);

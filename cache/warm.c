@@ -251,6 +251,8 @@ static int wait_timeout_ms(struct run *run)
     uint64_t nearest_ns = waiting_deadline_ns(&run->waiting);
     if (run->phase == RUN_CHECKING)
         nearest_ns = MIN(nearest_ns, run->checking_until_ns);
+    if (run->checking > 0)
+        nearest_ns = MIN(nearest_ns, now_ns + ROOTS_STUCK_MS * NS_PER_MS);
     if (run->flushing > 0)
         nearest_ns = MIN(nearest_ns, now_ns + BEAT_LOOK_MS * NS_PER_MS);
     if (run->report_withheld)
@@ -460,6 +462,8 @@ static void take_turn(struct run *run)
     int result = wait_for_events(run, wait_timeout_ms(run));
     if (result < 0)
         run_fail(run, result);
+    if (run->checking > 0)
+        roots_tend(run->roots);
     beat_while_flushing(run);
     look_at_overdue(run);
     take_checked(run);
