@@ -50,16 +50,14 @@ static int64_t list(const struct io_port *port, int fd, char *small, char **ret,
         (struct io_op){.kind = IO_LIST_XATTR, .fd = fd, .data = *ret, .length = XATTR_LIST_MAX});
 }
 
-bool attr_are_unsupported(const struct copyengine_job *job)
-{
-    return atomic_load_explicit(&job->pair->no_xattrs, memory_order_relaxed);
-}
-
-int attr_judge_list(const struct io_port *port, struct copyengine_job *job, int fd, int64_t listed)
+int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd)
 {
     char small[SMALL_BYTES];
     char *names;
     CLEANUP_FREE char *allocated = NULL;
+    if (atomic_load_explicit(&job->pair->no_xattrs, memory_order_relaxed))
+        return 0;
+    int64_t listed = io_do(port, (struct io_op){.kind = IO_LIST_XATTR, .fd = fd}); /* the length */
     if (is_unsupported(listed)) {
         atomic_store_explicit(&job->pair->no_xattrs, true, memory_order_relaxed);
         return 0;
@@ -69,14 +67,6 @@ int attr_judge_list(const struct io_port *port, struct copyengine_job *job, int 
         if (is_wanted(job, names + at))
             return 1;
     return length < 0 ? (int)length : 0;
-}
-
-int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd)
-{
-    if (attr_are_unsupported(job))
-        return 0;
-    return attr_judge_list(port, job, fd,
-                           io_do(port, (struct io_op){.kind = IO_LIST_XATTR, .fd = fd}));
 }
 
 static int copy_xattr(const struct io_port *port, int source_fd, int destination_fd,

@@ -15,18 +15,11 @@ struct attributes {
 /** The permission bits that a copy takes over: without set-id unless the job asks for it. */
 mode_t attr_permissions(const struct copyengine_job *job, mode_t mode);
 
-/** Whether it is known that the source, or the destination, has no xattrs at all. */
-bool attr_are_unsupported(const struct copyengine_job *job);
-
 /**
  * Whether a source has xattrs that its copy shall have: those of users, and POSIX ACLs.
  *
- * @param listed what flistxattr(2) said when it was asked for the length, or -errno
- * @return       1, 0 or -errno
+ * @return 1, 0 (also when its file system is known to have none), or -errno
  */
-int attr_judge_list(const struct io_port *port, struct copyengine_job *job, int fd, int64_t listed);
-
-/** The same, asked at once. */
 int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int fd);
 
 /**

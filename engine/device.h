@@ -21,9 +21,9 @@ struct device_pair {
     atomic_bool no_direct;     /* O_DIRECT */
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
     atomic_uint slow_inline;   /* in a row */
-    atomic_uint slow_closes;   /* of files at the source */
     atomic_uint hot;           /* reads in a row that were in the page cache */
     atomic_uint cold;          /* goes up with those that were not, slowly down with others */
+    unsigned workers;          /* that wait for it, in calls that block; under the engine's lock */
 };
 
 /** Whether reads of the source have to wait for a disk. */

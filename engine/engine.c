@@ -17,8 +17,6 @@
 enum {
     TRANSFERS_OF_RING = 256,   /* in flight on one thread, at most */
     WAITING_MAX = 512,         /* in flight on all, at most */
-    WAITING_THREADS_MAX = 256, /* the same without a ring: each needs a thread, and a buffer */
-    TRANSFERS_OF_THREAD = 8,   /* one runs, others may wait for their bandwidth */
     WAITING_FIRST = 128,       /* to begin with: right for a server a millisecond away */
     RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
@@ -44,8 +42,7 @@ static void *reader_main(void *argument)
     struct io_port port = {.backend = engine->backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
     engine_enter_thread(engine);
-    if (port.backend->create(1, &no_buffers, &engine->pool, &port.io) <
-        0) /* it only makes plain calls */
+    if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
         port = (struct io_port){.backend = &io_threads_backend};
     for (struct directory *directory; (directory = schedule_take_directory(engine));)
         walk_read(engine, &port, directory, buffer);
@@ -86,7 +83,7 @@ static unsigned count_processors(void)
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
                                                              : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return (unsigned)MIN(MAX(count, 1), (int)WORKERS_MAX);
+    return (unsigned)MIN(MAX(count, 1), WORKERS_MAX / 2);
 }
 
 /* Raises the limit of open files to what the system allows; returns what it is now. */
@@ -137,17 +134,14 @@ static void set_bounds(struct copyengine *engine)
         engine->processors = MIN(engine->processors, in_flight);
         tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
     } else {
-        unsigned most = engine->backend->queues ? WAITING_MAX : WAITING_THREADS_MAX;
         tuner_init(&engine->waiting, WAITING_FIRST, engine->processors,
-                   MAX(most, engine->processors));
+                   MAX((unsigned)WAITING_MAX, engine->processors));
     }
     unsigned running_min =
         engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
     tuner_init(&engine->running, engine->processors, running_min, engine->processors);
-    engine->transfers_per_worker = TRANSFERS_OF_THREAD;
-    if (engine->backend->queues)
-        engine->transfers_per_worker =
-            MIN(engine->waiting.max / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
+    engine->transfers_in_ring =
+        MIN(engine->waiting.max / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
 }
 
 static void init(struct copyengine *engine)
@@ -156,10 +150,9 @@ static void init(struct copyengine *engine)
     pthread_cond_init(&engine->reader_wake, NULL);
     limit_init(&engine->limit, engine->options.bytes_per_s);
     devices_init(&engine->devices);
-    io_pool_init(&engine->pool);
 }
 
-/* What init and set_bounds made, but for the pool. */
+/* What init and set_bounds made. */
 static void destroy(struct copyengine *engine)
 {
     limit_destroy(&engine->limit);
@@ -186,6 +179,7 @@ int engine_new(const struct copyengine_options *options, const struct io_backend
         engine->options = known;
         init(engine);
         engine->backend = backend;
+        engine->waiting_backend = backend ? backend : &io_threads_backend;
         result = backend ? 0 : choose_backend(engine, &why);
     }
     if (result == 0) {
@@ -215,7 +209,6 @@ int copyengine_new(const struct copyengine_options *options, struct copyengine *
 /* Threads that hang in a server that does not answer go on to use the engine: it is not freed. */
 static void leave_behind(struct copyengine *engine)
 {
-    io_pool_leave_behind(&engine->pool);
     for (unsigned i = 0; i < engine->reader_count; i++)
         pthread_detach(engine->readers[i]);
     for (unsigned i = 0; i < engine->worker_count; i++)
@@ -236,7 +229,6 @@ void copyengine_free(struct copyengine *engine)
         leave_behind(engine);
         return;
     }
-    io_pool_destroy(&engine->pool); /* first: its threads wake workers */
     for (unsigned i = 0; i < engine->reader_count; i++)
         pthread_join(engine->readers[i], NULL);
     for (unsigned i = 0; i < engine->worker_count; i++)
@@ -307,7 +299,6 @@ int engine_remove_alone(const struct copyengine_removal *removal, struct copyeng
     int result = copyengine_submit_removal(engine, removal, ret);
     while (result == 0 && engine->jobs)
         walk_read(engine, &port, schedule_take_directory(engine), buffer);
-    io_pool_destroy(&engine->pool);
     destroy(engine);
     return result;
 }

@@ -3,18 +3,19 @@
  *
  * Two kinds of threads. Readers only read directories, ahead of the copying: no ring can do that
  * (there is no getdents operation), so they may block; they also remove what is to go. Workers copy
- * files; each has an io of its own. What waits between them is bounded: see schedule.c.
+ * files; each has an io of its own. One worker per processor queues what would wait; more workers
+ * are started for what waits for a server, and cannot be queued. What waits between readers and
+ * workers is bounded: see schedule.c.
  */
 #pragma once
 
 #include "engine/directory.h"
 #include "engine/io.h"
-#include "engine/io_pool.h"
 #include "engine/limit.h"
 #include "engine/tuner.h"
 
 enum {
-    WORKERS_MAX = 512,
+    WORKERS_MAX = 1024,
     READERS_MAX = 64,
 };
 
@@ -32,17 +33,17 @@ struct canceller {
 struct copyengine {
     struct copyengine_options options;
     const struct io_backend *backend;
+    const struct io_backend *waiting_backend; /* of the workers beyond the processors */
     char backend_description[160];
     struct limit limit;
     struct devices devices;
-    struct io_pool pool;
     struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
-    struct tuner running; /* how many workers, where they do not */
+    struct tuner running; /* how many workers, where they do not wait */
     atomic_ullong completed;  /* files and pieces of files: what the tuners go by */
     atomic_bool modes_masked; /* a thread could not have a umask of its own */
     unsigned processors;
-    unsigned batches_max;          /* waiting at once: each keeps two descriptors open */
-    unsigned transfers_per_worker; /* files that a worker has under way at once, at most */
+    unsigned batches_max;       /* waiting at once: each keeps two descriptors open */
+    unsigned transfers_in_ring; /* files that a worker which queues has under way, at most */
 
     pthread_mutex_t lock; /* everything below, and what job.h says */
     pthread_cond_t reader_wake;
@@ -51,6 +52,7 @@ struct copyengine {
     bool stopping;
     bool alone; /* without threads of its own */
     unsigned worker_count;
+    unsigned waiting_workers; /* those that have taken files of something that they wait for */
     struct worker *workers[WORKERS_MAX];
     unsigned reader_count;
     unsigned readers_idle;

@@ -16,11 +16,10 @@
 
 enum io_kind {
     /* These may be queued. */
-    IO_OPEN,       /* openat(2) */
-    IO_READ,       /* pread(2) */
-    IO_WRITE,      /* pwrite(2) */
-    IO_CLOSE,      /* close(2) */
-    IO_LIST_XATTR, /* flistxattr(2) */
+    IO_OPEN,  /* openat(2) */
+    IO_READ,  /* pread(2) */
+    IO_WRITE, /* pwrite(2) */
+    IO_CLOSE, /* close(2) */
     /* These are plain calls: a ring would hand them to a kernel thread, or has no such operation.
      */
     IO_STAT,       /* statx(2); data: struct statx */
@@ -39,6 +38,7 @@ enum io_kind {
     IO_CLONE,      /* FICLONE of fd onto other_fd */
     IO_COPY_RANGE, /* copy_file_range(2) from fd to other_fd, both at offset */
     IO_SEND,       /* sendfile(2) from fd at offset to other_fd, at its file position */
+    IO_LIST_XATTR, /* flistxattr(2) */
     IO_GET_XATTR,  /* fgetxattr(2) */
     IO_SET_XATTR,  /* fsetxattr(2) */
     IO_KIND_COUNT,
@@ -48,7 +48,7 @@ enum io_kind {
 enum io_latency {
     IO_IMMEDIATE, /* memory, or as good as: a plain call */
     IO_CACHED,    /* immediate when it is cached: try at once, queue what would block */
-    IO_REMOTE,    /* a server answers: queue without asking */
+    IO_REMOTE,    /* a server answers: queue without asking, where that can be */
 };
 
 enum io_answer {
@@ -78,7 +78,6 @@ struct io_op {
     /* The implementation's, while the operation is under way. */
     struct io_op *next;
     struct io *io;
-    void (*on_done)(struct io_op *op);
 };
 
 enum { IO_BUFFERS_MAX = 64 };
@@ -91,7 +90,6 @@ struct io_buffers {
 };
 
 struct io;
-struct io_pool;
 
 struct io_backend {
     const char *name;
@@ -99,12 +97,10 @@ struct io_backend {
     /**
      * @param entries   operations that may be queued at once
      * @param buffers   stay the caller's, and outlive the io
-     * @param pool      for what may wait and cannot be queued otherwise; outlives the io
      * @param ret       the io
      * @return          0 or -errno
      */
-    int (*create)(unsigned entries, const struct io_buffers *buffers, struct io_pool *pool,
-                  struct io **ret);
+    int (*create)(unsigned entries, const struct io_buffers *buffers, struct io **ret);
     enum io_answer (*submit)(struct io *io, struct io_op *op);
     /**
      * Hands back one operation that was queued and is complete.

@@ -8,7 +8,7 @@
  * kernel has not taken, and all later ones, are plain calls: slower, and right.
  */
 #include "engine/compiler.h"
-#include "engine/io_pool.h"
+#include "engine/io.h"
 #include "engine/wake.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@
 
 enum {
     SUBMIT_BATCH = 16,       /* queued operations that go to the kernel without waiting for more */
-    KERNEL_THREADS_MAX = 512 /* of one ring, for operations that block (opens, FUSE reads) */
+    KERNEL_THREADS_MAX = 512 /* of one ring, for operations that block: opens */
 };
 
 enum ring_state {
@@ -37,10 +37,6 @@ struct io {
     const struct io_buffers *buffers;
     struct io_op **returned; /* done by plain calls after the ring failed, to be reaped */
     unsigned returned_count;
-    struct io_pool *pool;
-    unsigned pooled; /* operations handed to it and not reaped */
-    pthread_mutex_t pool_lock;
-    struct io_op *pool_done;
 };
 
 /*
@@ -95,16 +91,13 @@ int io_ring_probe(const char **ret_why)
     return result;
 }
 
-static int ring_create(unsigned entries, const struct io_buffers *buffers, struct io_pool *pool,
-                       struct io **ret)
+static int ring_create(unsigned entries, const struct io_buffers *buffers, struct io **ret)
 {
     struct io *io = calloc(1, sizeof(*io));
     if (!io)
         return -ENOMEM;
     io->entries = entries;
     io->buffers = buffers;
-    io->pool = pool;
-    pthread_mutex_init(&io->pool_lock, NULL);
     io->wake_fd = eventfd(0, EFD_CLOEXEC);
     io->returned = calloc(entries, sizeof(*io->returned));
     if (io->wake_fd < 0 || !io->returned) {
@@ -206,44 +199,6 @@ static void ring_submit_queued(struct io *io, uint64_t wait_ns)
         ring_fail(io);
 }
 
-/* From a thread of the pool. */
-static void on_pool_done(struct io_op *op)
-{
-    struct io *io = op->io;
-    int wake_fd = io->wake_fd;
-    pthread_mutex_lock(&io->pool_lock);
-    op->next = io->pool_done;
-    io->pool_done = op;
-    pthread_mutex_unlock(&io->pool_lock);
-    eventfd_write(wake_fd, 1);
-}
-
-static enum io_answer submit_to_pool(struct io *io, struct io_op *op)
-{
-    op->io = io;
-    op->on_done = on_pool_done;
-    if (!io_pool_add(io->pool, op)) {
-        io_call(op);
-        return IO_DONE;
-    }
-    io->pooled++;
-    return IO_QUEUED;
-}
-
-static struct io_op *take_pooled(struct io *io)
-{
-    if (io->pooled == 0)
-        return NULL;
-    pthread_mutex_lock(&io->pool_lock);
-    struct io_op *op = io->pool_done;
-    if (op) {
-        io->pool_done = op->next;
-        io->pooled--;
-    }
-    pthread_mutex_unlock(&io->pool_lock);
-    return op;
-}
-
 static enum io_answer ring_submit(struct io *io, struct io_op *op)
 {
     if (op->latency == IO_IMMEDIATE) { /* all kinds that a ring does not know are */
@@ -252,10 +207,8 @@ static enum io_answer ring_submit(struct io *io, struct io_op *op)
     }
     if (op->latency == IO_CACHED && io_try(op))
         return IO_DONE;
-    if (io->in_flight + io->pooled >= io->entries)
+    if (io->in_flight >= io->entries)
         return IO_BUSY;
-    if (op->kind == IO_LIST_XATTR) /* a ring has no such operation */
-        return submit_to_pool(io, op);
     if (!ring_ready(io)) {
         io_call(op);
         return IO_DONE;
@@ -318,8 +271,6 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
 static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
 {
     struct io_op *op = take_returned(io);
-    if (!op)
-        op = take_pooled(io);
     if (op || (io->in_flight == 0 && !wait_ns))
         return op;
     bool woken = false;
@@ -349,11 +300,10 @@ static void ring_wake(struct io *io)
 
 static void ring_destroy(struct io *io)
 {
-    assert(io->in_flight == 0 && io->pooled == 0);
+    assert(io->in_flight == 0);
     if (io->state == RING_READY || io->ring.ring_fd > 0)
         io_uring_queue_exit(&io->ring);
     close(io->wake_fd);
-    pthread_mutex_destroy(&io->pool_lock);
     free(io->returned);
     free(io);
 }

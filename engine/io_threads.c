@@ -10,12 +10,10 @@ struct io {
     int wake_fd;
 };
 
-static int threads_create(unsigned entries, const struct io_buffers *buffers, struct io_pool *pool,
-                          struct io **ret)
+static int threads_create(unsigned entries, const struct io_buffers *buffers, struct io **ret)
 {
     (void)entries;
     (void)buffers;
-    (void)pool;
     struct io *io = malloc(sizeof(*io));
     if (!io)
         return -ENOMEM;

@@ -14,6 +14,11 @@
  * A worker takes more files at once the more are waiting (guided self-scheduling, Polychronopoulos
  * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large
  * files are shared out in ranges, which are taken before new files, so few of them are open.
+ *
+ * What waits for a server has workers of its own, beyond the processors: calls that block cost less
+ * there than a ring, which would hand each to a kernel thread. A server that hangs has them hang,
+ * too, but those of one source only: a quarter more may run for others, and what is local has the
+ * first workers to itself.
  */
 #include "engine/compiler.h"
 #include "engine/engine.h"
@@ -118,31 +123,57 @@ void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
     pthread_mutex_unlock(&engine->lock);
 }
 
-static bool waits_for_others(const struct copyengine_job *job)
+/* Whether each operation needs a thread: it waits for a server, or a disk without a ring. */
+static bool needs_threads(const struct copyengine *engine, const struct copyengine_job *job)
 {
-    return job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE ||
-           device_pair_is_cold(job->pair);
+    if (job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE)
+        return true;
+    return device_pair_is_cold(job->pair) && !engine->backend->queues;
 }
 
-/*
- * How many workers copy files of a job. Where operations wait for a disk or a server, and cannot be
- * queued, each needs a thread.
- */
-static unsigned workers_wanted(struct copyengine *engine, const struct copyengine_job *job)
+/* The workers that copy files of a job: [first, end), whether they are started or not. */
+struct crew {
+    unsigned first;
+    unsigned end;
+    unsigned busy; /* those that must not be counted on */
+};
+
+static struct crew crew_of(struct copyengine *engine, const struct copyengine_job *job)
 {
-    if (!waits_for_others(job))
-        return MIN(tuner_value(&engine->running), job->workers_max);
-    return engine->backend->queues ? engine->processors : tuner_value(&engine->waiting);
+    unsigned waiting = tuner_value(&engine->waiting);
+    if (needs_threads(engine, job)) {
+        unsigned others = engine->waiting_workers - job->pair->workers;
+        return (struct crew){engine->processors,
+                             engine->processors + waiting + MIN(others, waiting / 4),
+                             engine->waiting_workers};
+    }
+    if (device_pair_is_cold(job->pair))
+        return (struct crew){.end = engine->processors};
+    return (struct crew){.end = MIN(tuner_value(&engine->running), job->workers_max)};
+}
+
+static bool may_copy(struct copyengine *engine, const struct worker *worker,
+                     const struct copyengine_job *job)
+{
+    struct crew crew = crew_of(engine, job);
+    unsigned number = worker_number(worker);
+    if (worker_waits(worker) && job->pair->workers >= tuner_value(&engine->waiting))
+        return false; /* the rest is for other sources */
+    if (engine->worker_count <= crew.first)
+        return true; /* no thread is to be had */
+    return number >= crew.first && number < crew.end;
 }
 
 static void wake_workers(struct copyengine *engine, const struct copyengine_job *job,
                          unsigned items)
 {
-    unsigned wanted = workers_wanted(engine, job);
-    if (engine->worker_count < wanted && engine->worker_count < items)
-        engine_start_threads(engine, MIN(wanted, items), 0); /* if not, it takes longer */
-    wanted = MIN(wanted, engine->worker_count);
-    for (unsigned i = 0; i < wanted && items > 0; i++)
+    struct crew crew = crew_of(engine, job);
+    unsigned end = MIN(crew.end, crew.first + crew.busy + items);
+    if (engine->worker_count < end)
+        engine_start_threads(engine, end, 0); /* if not, it takes longer */
+    if (engine->worker_count <= crew.first)
+        crew = (struct crew){.end = engine->processors};
+    for (unsigned i = crew.first; i < MIN(crew.end, engine->worker_count) && items > 0; i++)
         items -= worker_wake_if_idle(engine->workers[i]);
 }
 
@@ -210,9 +241,8 @@ static struct copyengine_job *job_to_copy(struct copyengine *engine, const struc
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if ((job->first_batch || job->files) &&
-            worker_number(worker) < workers_wanted(engine, job) && !worker_delays(worker, job) &&
-            schedule_service(job) < service_below) {
+        if ((job->first_batch || job->files) && may_copy(engine, worker, job) &&
+            !worker_delays(worker, job) && schedule_service(job) < service_below) {
             best = job;
             service_below = schedule_service(job);
         }
@@ -256,9 +286,10 @@ bool schedule_take_files(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret)
 {
     pthread_mutex_lock(&engine->lock);
+    worker_set_work(worker, NULL); /* what it had is done */
     struct copyengine_job *job = job_to_copy(engine, worker, service_below);
-    worker_set_idle(worker, !job);
     if (job) {
+        worker_set_work(worker, job);
         *ret = job->files ? take_range(job) : take_files(engine, job);
         if (job->first_batch || job->files) /* more may be wanted than when it was added */
             wake_workers(engine, job, 1);

@@ -28,12 +28,10 @@ enum {
     STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
     SLOW_INLINE_NS = 2000000,
     SLOW_INLINES = 4, /* in a row: a thread that was not running looks slow, too */
-    SLOW_CLOSE_NS = 300000,
-    SLOW_CLOSES = 8, /* a busy machine is slow now and then, too */
 };
 
-static transfer_step step_opened_source, step_listed_xattrs, step_opened_destination, step_complete,
-    step_close_source, step_finish;
+static transfer_step step_opened_source, step_opened_destination, step_complete, step_close_source,
+    step_finish;
 static transfer_step open_destination;
 
 enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer *transfer)
@@ -179,28 +177,11 @@ static void take_attributes(const struct copyengine_job *job, struct file *file,
     file->sparse = source->stx_blocks * STAT_BLOCK_BYTES < source->stx_size;
 }
 
-/* Asks whether there are xattrs, unless the source's file system is known to have none. */
 static enum transfer_state list_xattrs(struct transfer_host *host, struct transfer *transfer)
-{
-    const struct copyengine_job *job = transfer_job(transfer);
-    if (attr_are_unsupported(job))
-        return open_destination(host, transfer);
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_LIST_XATTR,
-                              .latency = job_source_latency(job),
-                              .fd = transfer->file->source_fd,
-                          },
-                          step_listed_xattrs);
-}
-
-static enum transfer_state step_listed_xattrs(struct transfer_host *host, struct transfer *transfer)
 {
     struct copyengine_job *job = transfer_job(transfer);
     struct file *file = transfer->file;
-    if (job_is_stopped(job))
-        return transfer_give_up(host, transfer);
-    int result = attr_judge_list(&host->port, job, file->source_fd, transfer->op.result);
+    int result = attr_has_xattrs(&host->port, job, file->source_fd);
     if (result < 0)
         return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
     file->has_xattrs = result > 0;
@@ -432,22 +413,12 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
                           step_close_source);
 }
 
-/* A close of what was only read seldom asks a server; where it does, closes are queued from then
- * on. */
 static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
 {
     if (transfer->op.result < 0) /* a server may say only now that the disk is full */
         return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    struct device_pair *pair = transfer_job(transfer)->pair;
-    struct io_op op = {.kind = IO_CLOSE, .fd = steal_fd(&transfer->file->source_fd)};
-    if (atomic_load_explicit(&pair->slow_closes, memory_order_relaxed) >= SLOW_CLOSES) {
-        op.latency = IO_REMOTE;
-        return transfer_start(host, transfer, op, step_finish);
-    }
-    uint64_t began_ns = clock_monotonic_ns();
-    io_do(&host->port, op);
-    if (clock_monotonic_ns() - began_ns > SLOW_CLOSE_NS)
-        atomic_fetch_add_explicit(&pair->slow_closes, 1, memory_order_relaxed);
+    io_do(&host->port,
+          (struct io_op){.kind = IO_CLOSE, .fd = steal_fd(&transfer->file->source_fd)});
     return transfer_go_on(transfer, step_finish);
 }
 

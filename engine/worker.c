@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 enum {
+    TRANSFERS_OF_THREAD = 8, /* one runs, others may wait for their bandwidth */
     BUFFER_BYTES = 128 << 10,
     BUFFERS_BYTES_MAX = 24 << 20, /* of all workers together */
     SLICES_MAX = 4,
@@ -33,7 +34,9 @@ struct worker {
     unsigned number;
     bool idle; /* under the engine's lock */
     pthread_t thread;
+    struct device_pair *pair; /* a worker that waits: of what it has taken; NULL: nothing */
     struct transfer *transfers;
+    unsigned transfer_count;
     struct transfer_list unused;
     struct transfer_list starved;
     struct transfer_list delayed;
@@ -150,12 +153,17 @@ static struct slice *find_slice(struct worker *worker)
     return NULL;
 }
 
+/* Whether several operations may be under way at once. */
+static bool queues(const struct worker *worker)
+{
+    return worker->host.port.backend->queues && !worker_waits(worker);
+}
+
 /* Whether another transfer may begin on this worker. */
 static bool has_room(const struct worker *worker)
 {
     struct copyengine *engine = worker->host.engine;
-    unsigned window =
-        engine->backend->queues ? tuner_value(&engine->waiting) / engine->processors + 1 : 1;
+    unsigned window = queues(worker) ? tuner_value(&engine->waiting) / engine->processors + 1 : 1;
     return worker->unused.first && !worker->starved.first &&
            worker->under_way - worker->delayed_count < window;
 }
@@ -217,9 +225,26 @@ unsigned worker_number(const struct worker *worker)
     return worker->number;
 }
 
-void worker_set_idle(struct worker *worker, bool idle)
+bool worker_waits(const struct worker *worker)
 {
-    worker->idle = idle;
+    return worker->number >= worker->host.engine->processors;
+}
+
+void worker_set_work(struct worker *worker, const struct copyengine_job *job)
+{
+    worker->idle = !job;
+    if (!worker_waits(worker))
+        return;
+    struct copyengine *engine = worker->host.engine;
+    if (worker->pair) {
+        worker->pair->workers--;
+        engine->waiting_workers--;
+    }
+    worker->pair = job ? job->pair : NULL;
+    if (worker->pair) {
+        worker->pair->workers++;
+        engine->waiting_workers++;
+    }
 }
 
 unsigned worker_wake_if_idle(struct worker *worker)
@@ -237,7 +262,7 @@ static void worker_free(struct worker *worker)
         worker->host.port.backend->destroy(worker->host.port.io);
     if (worker->buffers.memory)
         munmap(worker->buffers.memory, worker->buffers.count * worker->buffers.buffer_bytes);
-    for (unsigned i = 0; worker->transfers && i < worker->host.engine->transfers_per_worker; i++)
+    for (unsigned i = 0; worker->transfers && i < worker->transfer_count; i++)
         XXH3_freeState(worker->transfers[i].hash);
     free(worker->transfers);
     free(worker);
@@ -264,20 +289,21 @@ static int allocate_buffers(struct worker *worker, unsigned wanted)
 
 int worker_start(struct copyengine *engine, unsigned number, struct worker **ret)
 {
-    unsigned transfers = engine->transfers_per_worker;
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
+    struct io_port *port = &worker->host.port;
     worker->host.engine = engine;
-    worker->host.port.backend = engine->backend;
     worker->number = number;
+    port->backend = worker_waits(worker) ? engine->waiting_backend : engine->backend;
+    unsigned transfers = queues(worker) ? engine->transfers_in_ring : TRANSFERS_OF_THREAD;
     worker->transfers = calloc(transfers, sizeof(*worker->transfers));
+    worker->transfer_count = transfers;
     int result = worker->transfers ? allocate_buffers(worker, transfers) : -ENOMEM;
     for (unsigned i = 0; result == 0 && i < transfers; i++)
         list_push(&worker->unused, &worker->transfers[i]);
     if (result == 0)
-        result = engine->backend->create(transfers, &worker->buffers, &engine->pool,
-                                         &worker->host.port.io);
+        result = port->backend->create(transfers, &worker->buffers, &port->io);
     if (result == 0)
         result = -thread_start(&worker->thread, worker_main, worker);
     if (result < 0) {

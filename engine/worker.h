@@ -14,14 +14,21 @@ void worker_leave_behind(struct worker *worker);
 
 unsigned worker_number(const struct worker *worker);
 
+/** Whether it is one of those beyond the processors, whose calls may wait for a server. */
+bool worker_waits(const struct worker *worker);
+
 /**
  * Whether a file of this job waits on this worker for its bandwidth: then the worker takes no more
  * of that job, but of others. Only from the worker's own thread.
  */
 bool worker_delays(const struct worker *worker, const struct copyengine_job *job);
 
-/** With the engine's lock held. */
-void worker_set_idle(struct worker *worker, bool idle);
+/**
+ * Notes of which job the worker's next files are.
+ *
+ * @param job NULL: it has nothing to do. With the engine's lock held
+ */
+void worker_set_work(struct worker *worker, const struct copyengine_job *job);
 
 /** Wakes the worker if it has nothing to do. With the engine's lock held. @return 1 if so, else 0
  */

@@ -296,6 +296,33 @@ class Sources(daemons.DaemonTest):
             self.start_daemon()
         self.assert_code(support.finish(process), DONE)
 
+    def test_a_server_that_hangs(self):
+        """It has only so many threads hang; what is local, or of another server, has others."""
+        dead, alive, local = map(self.make_variant, ('dead', 'alive', 'local'))
+        trees.make_plain_tree(dead.root, {f'd{number // 25}/{number}.hangs': b'x' * 100
+                                          for number in range(1000)})
+        with mounts.slow_mount(self.path('roots'), '--hang-file', '.hangs') as dead_server, \
+                mounts.slow_mount(self.path('roots')) as other_server:
+            process = self.start_daemon(**daemons.HANGS)
+            self.connect().warm([{'handle': dead.handle, 'root': self.behind(dead_server, dead)}],
+                                wait=False)
+            wait_until(lambda: self.threads_in(process, 'folio_wait_bit_common') >= 100,
+                       'the server to hang')
+            for variant in ({'handle': alive.handle, 'root': self.behind(other_server, alive)},
+                            entry(local)):
+                self.assertEqual(self.connect().warm([variant])['created'], 1)
+            self.stop(process)
+
+    @staticmethod
+    def threads_in(process, function):
+        """How many threads of a process sleep in a function of the kernel."""
+        count = 0
+        for task in os.listdir(f'/proc/{process.pid}/task'):
+            with contextlib.suppress(OSError), \
+                    open(f'/proc/{process.pid}/task/{task}/wchan', encoding='ascii') as file:
+                count += file.read() == function
+        return count
+
     def test_one_that_hangs(self):
         hanging, other = self.make_variant('hanging'), self.make_variant('other')
         trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
