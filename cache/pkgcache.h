@@ -42,8 +42,7 @@ struct pkgcache_error {
     char message[1024];
 };
 
-/** Where a variant stands, or what became of it. The numbers up to 7 are rez's; there may be more.
- */
+/** Where a variant stands, or what became of it. Up to 7 as rez has them; there may be more. */
 enum pkgcache_status {
     PKGCACHE_NOT_FOUND = 0,
     PKGCACHE_FOUND = 1,
@@ -567,6 +566,12 @@ PKGCACHE_PUBLIC int pkgcache_client_get_many(struct pkgcache_client *client,
                                              size_t count, bool touch,
                                              struct pkgcache_result *results,
                                              struct pkgcache_error *ret_error);
+
+/** As pkgcache_list, all in this thread. @return also -EMSGSIZE: more than an answer takes */
+PKGCACHE_PUBLIC int pkgcache_client_list(struct pkgcache_client *client,
+                                         int (*visit)(void *context,
+                                                      const struct pkgcache_entry *entry),
+                                         void *context, struct pkgcache_error *ret_error);
 
 /**
  * As pkgcache_warm, but that on_warning is not called, and `no_wait` means not to wait at all: then

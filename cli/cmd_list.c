@@ -1,6 +1,7 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
 #include "cache/size.h"
 #include "cli/commands.h"
+#include "cli/daemon.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -194,16 +195,57 @@ static int read_columns(struct table *table)
     return -1;
 }
 
+static void clear_rows(struct table *table)
+{
+    for (size_t j = 0; j < table->row_count; j++) {
+        for (int column = 0; column < COLUMN_COUNT; column++)
+            free(table->rows[j].cells[column]);
+        free(table->rows[j].handle);
+    }
+    table->row_count = 0;
+}
+
+/* Has the daemon list, if there is one. Returns an exit code, or -1: go on, with what it listed or,
+ * when *ret_listed is false, without it. */
+static int ask_daemon(struct table *table, bool *ret_listed)
+{
+    const struct options *options = table->options;
+    struct pkgcache_client *client = NULL;
+    struct pkgcache_error error;
+    int code = daemon_connect(options, &client);
+    if (!client)
+        return code;
+    int result = pkgcache_client_list(client, on_entry, table, &error);
+    pkgcache_client_close(client);
+    *ret_listed = result == 0;
+    if (*ret_listed)
+        return -1;
+    clear_rows(table); /* of half an answer */
+    return daemon_is_passed_over(options, result)
+               ? -1
+               : output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+}
+
+static int list(struct options *options, struct table *table)
+{
+    struct pkgcache *cache = NULL;
+    struct pkgcache_error error;
+    int code = open_cache(options, &cache);
+    if (code < 0 && pkgcache_list(cache, on_entry, table, &error) < 0)
+        code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    pkgcache_close(cache);
+    return code;
+}
+
 int cmd_list(struct options *options)
 {
     struct table table = {.options = options};
-    struct pkgcache *cache = NULL;
-    struct pkgcache_error error;
+    bool listed = false;
     int code = read_columns(&table);
     if (code < 0)
-        code = open_cache(options, &cache);
-    if (code < 0 && pkgcache_list(cache, on_entry, &table, &error) < 0)
-        code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+        code = ask_daemon(&table, &listed);
+    if (code < 0 && !listed)
+        code = list(options, &table);
     if (code < 0) {
         if (table.row_count > 0)
             qsort(table.rows, table.row_count, sizeof(*table.rows), compare_rows);
@@ -215,12 +257,7 @@ int cmd_list(struct options *options)
             code = output_end(options, EXIT_DONE);
         }
     }
-    for (size_t j = 0; j < table.row_count; j++) {
-        for (int column = 0; column < COLUMN_COUNT; column++)
-            free(table.rows[j].cells[column]);
-        free(table.rows[j].handle);
-    }
+    clear_rows(&table);
     free(table.rows);
-    pkgcache_close(cache);
     return code;
 }

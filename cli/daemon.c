@@ -34,5 +34,5 @@ bool daemon_is_passed_over(const struct options *options, int result)
     if (use_of(options) == USE_REQUIRE)
         return false;
     return result == -EAGAIN || result == -EPERM || result == -ECONNRESET || result == -ETIMEDOUT ||
-           result == -ENOSYS || result == -EBADMSG;
+           result == -ENOSYS || result == -EBADMSG || result == -EMSGSIZE;
 }

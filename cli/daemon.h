@@ -13,8 +13,8 @@
 int daemon_connect(const struct options *options, struct pkgcache_client **ret);
 
 /**
- * Whether a command does itself what the daemon could not be asked for: it was busy, has gone, or
- * does not do that for this user. Not with --daemon=require.
+ * Whether a command does itself what the daemon could not be asked for: it was busy, has gone, does
+ * not do that for this user, or the answer is too long for it. Not with --daemon=require.
  *
  * @param result what a call of the client returned
  */

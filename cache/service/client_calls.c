@@ -1,6 +1,7 @@
 /* What programs ask the daemon for: the calls of pkgcache.h. */
 #include "cache/error.h"
 #include "cache/service/client.h"
+#include "cache/service/listing.h"
 #include "cache/service/message.h"
 
 #include <string.h>
@@ -153,6 +154,24 @@ int pkgcache_client_get_many(struct pkgcache_client *client,
             return result;
     }
     return 0;
+}
+
+int pkgcache_client_list(struct pkgcache_client *client,
+                         int (*visit)(void *context, const struct pkgcache_entry *entry),
+                         void *context, struct pkgcache_error *ret_error)
+{
+    struct client_answer answer;
+    int result = client_ask(client, "list", NULL, &plain_wait, &answer, ret_error);
+    if (result < 0)
+        return result;
+    const struct json *variants = json_member(answer.result, "variants");
+    if (!variants || variants->type != JSON_ARRAY)
+        result = error_set(ret_error, EBADMSG, "daemon: its answer has no variants");
+    else
+        for (const struct json *value = variants->first; value && result == 0; value = value->next)
+            result = listing_show(value, visit, context, ret_error);
+    json_document_free(answer.document);
+    return result;
 }
 
 /* --- Warming --------------------------------------------------------------------------------- */

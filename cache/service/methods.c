@@ -303,6 +303,16 @@ static unsigned run_stats(struct server *server, const struct call *call, const 
     return 1;
 }
 
+static unsigned run_list(struct server *server, const struct call *call, const struct json *params)
+{
+    (void)params;
+    if (call->batch) /* nothing bounds what the answers of a batch are together */
+        call_fail(call, MESSAGE_FAILED, EMSGSIZE, "list is answered alone, in no batch");
+    else
+        upkeep_list(server, call);
+    return 1;
+}
+
 static unsigned run_shutdown(struct server *server, const struct call *call,
                              const struct json *params)
 {
@@ -321,6 +331,7 @@ static const struct method methods[] = {
     {"lease", {"handle", "pid"}, false, run_lease},
     {"release", {"handle", "pid"}, false, run_release},
     {"stats", {"format"}, false, run_stats},
+    {"list", {NULL}, false, run_list},
     {"clean", {"dry_run", "time_limit"}, true, run_clean},
     {"ping", {NULL}, false, run_ping},
     {"shutdown", {NULL}, true, run_shutdown},

@@ -99,6 +99,7 @@ static void on_woken(struct source *source, uint32_t events)
     jobs_take_done(server);
     conclude(server->leasing);
     conclude(server->upkeep);
+    conclude(server->listing);
     conclude(server->queue.errands);
 }
 
@@ -120,6 +121,7 @@ static void reload(struct server *server)
         copier_reload(server->copier, &server->cache_options);
         errands_reload(server->leasing, &server->cache_options);
         errands_reload(server->upkeep, &server->cache_options);
+        errands_reload(server->listing, &server->cache_options);
         errands_reload(server->queue.errands, &server->queue_options);
         log_write(server->cache, LOGGED_INFO, "Daemon: settings were read again");
     }
@@ -225,6 +227,8 @@ static int start_threads(struct server *server, struct pkgcache_error *error)
         result = errands_start(path, options, server->wake_fd, &server->leasing, error);
     if (result == 0)
         result = errands_start(path, options, server->wake_fd, &server->upkeep, error);
+    if (result == 0)
+        result = errands_start(path, options, server->wake_fd, &server->listing, error);
     return result;
 }
 
@@ -287,7 +291,8 @@ static void stop(struct server *server)
         copier_stop(server->copier);
         jobs_take_done(server);
     }
-    struct errands *all[] = {server->queue.errands, server->leasing, server->upkeep};
+    struct errands *all[] = {server->queue.errands, server->leasing, server->upkeep,
+                             server->listing};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
         if (!all[i])
             continue;

@@ -63,6 +63,7 @@ struct server {
     struct copier *copier;
     struct errands *leasing; /* takes the lock */
     struct errands *upkeep;  /* takes time */
+    struct errands *listing; /* goes through the cache; waits for none of those */
     struct queue queue;
     struct connections connections;
     struct jobs jobs;

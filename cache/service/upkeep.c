@@ -1,13 +1,19 @@
-/* Cleaning and counting, as errands. */
+/* Cleaning, counting and listing, as errands. */
 #include "cache/service/upkeep.h"
 
+#include "cache/cache.h"
 #include "cache/error.h"
 #include "cache/figures.h"
+#include "cache/service/listing.h"
 #include "cache/service/report.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+
+/* Of an answer of method list: half of what a connection may leave unread before it is closed. Some
+ * 40,000 variants; who has more lists them without a daemon, as fast. */
+enum { LIST_BYTES_MAX = 16 << 20 };
 
 /** A clean under way. */
 struct cleaning_errand {
@@ -33,15 +39,36 @@ struct counting_errand {
     struct pkgcache_stats stats;
 };
 
+/** A listing under way. */
+struct listing_errand {
+    struct errand errand;
+    struct call *call;
+    int stop_fd;
+    int result;
+    struct pkgcache_error error;
+    struct text text; /* the result of the method */
+    size_t count;     /* of variants in it */
+};
+
 /* Has something done; or fails the call, and frees what wanted it. */
-static void add(struct server *server, struct call *call, struct errand *errand, void *memory)
+static void add(struct errands *errands, struct call *call, struct errand *errand, void *memory)
 {
-    if (call && errands_add(server->upkeep, errand) == 0)
+    if (call && errands_add(errands, errand) == 0)
         return;
     if (call)
         call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
     call_free(call);
     free(memory);
+}
+
+/* Answers that it failed. */
+static void fail(const struct call *call, const struct pkgcache_error *error)
+{
+    if (error->code == ECANCELED)
+        call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
+    else
+        call_fail(call, error->code == ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED, error->code, "%s",
+                  error->message);
 }
 
 static void on_removed(void *context, const struct pkgcache_cleaned *cleaned)
@@ -76,8 +103,7 @@ static void answer_clean(struct errand *errand)
     struct cleaning_errand *cleaning = CONTAINER_OF(errand, struct cleaning_errand, errand);
     struct call *call = cleaning->call;
     if (cleaning->result < 0) {
-        call_fail(call, cleaning->result == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
-                  cleaning->error.code, "%s", cleaning->error.message);
+        fail(call, &cleaning->error);
     } else {
         text_printf(call_begin(call),
                     "{\"dry_run\": %s, \"deleted\": %" PRIu64 ", \"kept\": %" PRIu64
@@ -111,7 +137,7 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     cleaning->clean.on_kept = on_kept;
     cleaning->clean.on_failed = on_failed;
     cleaning->clean.context = cleaning;
-    add(server, cleaning->call, &cleaning->errand, cleaning);
+    add(server->upkeep, cleaning->call, &cleaning->errand, cleaning);
 }
 
 static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
@@ -136,7 +162,7 @@ static void answer_stats(const struct counting_errand *counting)
     struct call *call = counting->call;
     CLEANUP_TEXT struct text metrics = {0};
     if (counting->result < 0) {
-        call_fail(call, MESSAGE_FAILED, counting->error.code, "%s", counting->error.message);
+        fail(call, &counting->error);
         return;
     }
     struct text *text = call_begin(call);
@@ -203,7 +229,7 @@ void upkeep_stats(struct server *server, const struct call *call, bool prometheu
         return;
     }
     counting->prometheus = prometheus;
-    add(server, kept, &counting->errand, counting);
+    add(server->upkeep, kept, &counting->errand, counting);
 }
 
 void upkeep_write_metrics(struct server *server)
@@ -214,4 +240,62 @@ void upkeep_write_metrics(struct server *server)
     server->writes_metrics = errands_add(server->upkeep, &counting->errand) == 0;
     if (!server->writes_metrics)
         free(counting);
+}
+
+static int on_listed(void *context, const struct pkgcache_entry *entry)
+{
+    struct listing_errand *listing = context;
+    if (cache_is_cancelled(listing->stop_fd))
+        return -ECANCELED;
+    text_append_string(&listing->text, listing->count++ > 0 ? ", " : "");
+    listing_append(&listing->text, entry);
+    return listing->text.length > LIST_BYTES_MAX ? -EMSGSIZE : listing->text.error;
+}
+
+static void run_list(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+{
+    struct listing_errand *listing = CONTAINER_OF(errand, struct listing_errand, errand);
+    text_append_string(&listing->text, "{\"variants\": [");
+    int result = cache ? pkgcache_list(cache, on_listed, listing, error) : -error->code;
+    text_append_string(&listing->text, "]}");
+    if (result == -EMSGSIZE)
+        error_set(error, EMSGSIZE,
+                  "more variants than an answer of %d MiB takes: list them without the daemon",
+                  LIST_BYTES_MAX >> 20);
+    else if (result == 0 && listing->text.error < 0)
+        result = error_set(error, ENOMEM, "out of memory");
+    listing->result = result;
+    listing->error = *error;
+}
+
+static void answer_list(struct errand *errand)
+{
+    struct listing_errand *listing = CONTAINER_OF(errand, struct listing_errand, errand);
+    struct call *call = listing->call;
+    if (listing->result < 0) {
+        fail(call, &listing->error);
+    } else {
+        struct text *text = call_begin(call);
+        if (call_is_wanted(call))
+            text_append(text, listing->text.bytes, listing->text.length);
+        call_end(call);
+    }
+    call_free(call);
+    text_free(&listing->text);
+    free(listing);
+}
+
+void upkeep_list(struct server *server, const struct call *call)
+{
+    struct listing_errand *listing = calloc(1, sizeof(*listing));
+    if (!listing) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        return;
+    }
+    *listing = (struct listing_errand){
+        .errand = {.run = run_list, .done = answer_list},
+        .call = call_keep(call),
+        .stop_fd = errands_stop_fd(server->listing),
+    };
+    add(server->listing, listing->call, &listing->errand, listing);
 }

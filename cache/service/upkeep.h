@@ -1,4 +1,4 @@
-/* Cleaning and counting, for clients: what takes its time, and is done aside. */
+/* Cleaning, counting and listing, for clients: what takes its time, and is done aside. */
 #pragma once
 
 #include "cache/service/connection.h"
@@ -9,6 +9,9 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
 
 /** Counts, and answers the call. */
 void upkeep_stats(struct server *server, const struct call *call, bool prometheus);
+
+/** Lists, and answers the call, which is in no batch. */
+void upkeep_list(struct server *server, const struct call *call);
 
 /** Counts, and writes the file for Prometheus anew, unless that is under way. */
 void upkeep_write_metrics(struct server *server);

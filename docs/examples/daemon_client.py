@@ -5,6 +5,7 @@
         roots = daemon.get_many(handles)                     # a look-up each, one message
         daemon.warm([{'handle': handle, 'root': source}])    # returns when it is cached
         root = daemon.lease(handle)                          # stays until this is closed
+        handles = [variant['handle'] for variant in daemon.list()]
 
 docs/daemon.md has all messages. One object is for one thread at a time.
 """
@@ -100,6 +101,10 @@ class Daemon:
         """The same for many, in order."""
         found = self.call('get_many', handles=list(handles), touch=touch)
         return [variant['root'] for variant in found['variants']]
+
+    def list(self):
+        """All variants, in no order: dicts with 'handle', 'status', 'cache_path' and more."""
+        return self.call('list')['variants']
 
     def warm(self, variants, wait=True, priority='interactive', on_progress=None):
         """Has variants cached: {'handle': ..., 'root': where its payload is}."""

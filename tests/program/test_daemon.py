@@ -1,15 +1,23 @@
 """The daemon as its clients see it: the real program, a real socket."""
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import daemons
+import rezlike
 import support
-from daemons import Daemon, entry
+from daemons import Daemon, DaemonError, entry
 from support import DONE, FAILED, make_handle, wait_until
+
+NOT_DONE, STOPPING = -32004, -32005  # codes of errors
 
 
 class Methods(daemons.DaemonTest):
@@ -284,3 +292,183 @@ class CommandLine(daemons.DaemonTest):
         process.kill()
         process.wait()
         self.assert_cached(variant)  # the socket is stale: commands do their work themselves
+
+
+class Listing(daemons.DaemonTest):
+    """Method list, and the command that uses it."""
+
+    def list(self, *arguments, **options):
+        """Runs `list`."""
+        return self.run_program('--cache', self.cache, 'list', *arguments, **options)
+
+    def assert_same_lists(self, count):
+        """The command prints the same with the daemon and without, however it is asked."""
+        columns = 'cache_path,status,package,size,files,orig_path,variant_uri,last_used'
+        for arguments in (['--json'], [], ['--columns', columns], ['c*'], ['--json', 'none']):
+            asked = self.list('--daemon=require', *arguments)
+            self.assert_code(asked, DONE)
+            own = self.list('--daemon=never', *arguments)
+            self.assertEqual((asked.out, asked.err), (own.out, own.err), arguments)
+        self.assertEqual(len(self.list('--daemon=require', '--json').json()), count)
+
+    def sidecar(self, variant):
+        """The path of a cached variant's sidecar."""
+        return self.get(variant)[0] + '.json'
+
+    def prepare(self):
+        """A cache with variants in all states; returns how many."""
+        rezlike.open_cache(self.make_cache())
+        odd = [self.make_variant('\u00e9'), self.make_variant('none', version=None),
+               self.make_variant('index', index=3), self.make_variant('old')]
+        odd.append(odd[0]._replace(handle=make_handle('/svr/\udcff\n "', 'bytes')))
+        self.assert_code(self.warm(odd), DONE)
+        os.utime(self.sidecar(odd[3]), ns=(0, -1500000001))
+        of_rez, copied, queued = map(self.make_variant, ('cofrez', 'copied', 'queued'))
+        rezlike.add(self.cache, of_rez.handle, of_rez.root)  # nobody has counted it
+        copier = self.start_rez('--stop-at', 'copied:3', 'add', self.cache, copied.argument,
+                                copied.root)
+        support.wait_stopped(copier)
+        rezlike.pend(self.cache, queued.handle)
+        return len(odd) + 3
+
+    def make_cache(self):
+        """An empty one, whose queue no daemon touches: this process seems to serve it."""
+        os.makedirs(os.path.join(self.cache, '.sys'))
+        serving = os.open(os.path.join(self.cache, '.sys', 'serving'), os.O_RDWR | os.O_CREAT, 0o666)
+        self.addCleanup(os.close, serving)
+        fcntl.flock(serving, fcntl.LOCK_EX)
+        return self.cache
+
+    def test_all_states_and_odd_names(self):
+        count = self.prepare()
+        self.start_daemon()
+        self.assert_same_lists(count)
+        states = [variant['status'] for variant in self.connect().list()]
+        self.assertEqual(sorted(set(states)), ['cached', 'copying', 'pending'])
+        self.assertEqual(len(states), count)
+
+    def test_method(self):
+        variants = [self.make_variant(name) for name in 'ab']
+        self.assert_code(self.warm(variants), DONE)
+        self.start_daemon()
+        daemon = self.connect()
+        listed = {entry['handle']['variables']['name']: entry for entry in daemon.list()}
+        self.assertEqual([listed[name]['handle'] for name in 'ab'],
+                         [variant.handle for variant in variants])
+        self.assertEqual([listed[name]['cache_path'] for name in 'ab'], self.get(*variants))
+        self.assertEqual(listed['a']['orig_path'], variants[0].root)
+        with self.assertRaisesRegex(DaemonError, 'no such parameter'):
+            daemon.call('list', name='a')
+        daemon.file.write(b'[{"jsonrpc": "2.0", "id": 1, "method": "list"}]\n')
+        answer, = daemon.receive()
+        self.assertIn('no batch', answer['error']['message'])
+
+    def test_without_a_daemon(self):
+        self.make_cache()
+        self.assert_refused(self.list('--daemon=require'), FAILED, about=['daemon'])
+        self.assert_code(self.list(), DONE)
+
+    def test_the_daemon_does_it(self):
+        self.start_daemon()
+        daemon = self.connect()
+        before = daemon.call('status')['counters']['requests']
+        self.assert_code(self.list(), DONE)
+        self.assert_code(self.list('--daemon=never'), DONE)
+        self.assertEqual(daemon.call('status')['counters']['requests'] - before, 2)
+
+    def test_a_damaged_cache(self):
+        variants = [self.make_variant(name) for name in 'abcd']
+        self.assert_code(self.warm(variants), DONE)
+        sidecars = list(map(self.sidecar, variants))
+        self.start_daemon()
+        with open(sidecars[0], 'w', encoding='ascii') as file:
+            file.write('{"handle": ')
+        shutil.rmtree(sidecars[1].removesuffix('.json'))
+        os.unlink(sidecars[2])
+        os.mkdir(sidecars[2])
+        for name in ('\udcff', 'file'):
+            with open(os.path.join(os.path.dirname(sidecars[3]), name), 'wb'):
+                pass
+        self.assert_same_lists(len(self.list('--daemon=never', '--json').json()))
+        self.assertIn('d-1.0', self.list('--daemon=require').out)
+
+    def test_more_than_an_answer_takes(self):
+        variants = [self.make_variant(f'v{number}', {'file': b''}) for number in range(6)]
+        self.assert_code(self.warm(variants), DONE)
+        for variant in variants:  # 1 MiB that is 3 MiB in the answer
+            with open(self.sidecar(variant), 'wb') as file:
+                file.write(b'{"handle": %s, "pkgcache": {"root": "/%s"}}' %
+                           (variant.argument.encode(), '\u00e9'.encode() * 520000))
+        self.start_daemon()
+        self.assert_refused(self.list('--daemon=require'), FAILED, about=['16 MiB', 'without the daemon'])
+        with self.assertRaises(DaemonError) as raised:
+            self.connect().list()
+        self.assertEqual((raised.exception.code, raised.exception.errno), (NOT_DONE, errno.EMSGSIZE))
+        quiet = self.list('--json')
+        self.assertEqual((len(quiet.json()), quiet.err), (6, ''))
+        self.run_program('--cache', self.cache, 'remove', variants[0].argument)
+        self.assertEqual(self.list('--daemon=require').out.count('cached'), 5)
+
+    def test_waits_for_no_clean(self):
+        self.assert_code(self.warm([self.make_variant()]), DONE)
+        rezlike.open_cache(self.cache)
+        holder = self.start_rez('hold', self.cache)
+        holder.stdout.readline()
+        self.start_daemon('--lock-timeout=100')
+        cleaning = self.connect()
+        cleaning.send('clean')
+        cleaning.file.flush()
+        self.assertEqual(len(self.connect().list()), 1)
+        support.kill_process(holder)
+
+    def test_the_daemon_stops_meanwhile(self):
+        self.assert_code(self.warm(self.make_variants(20, files=1)), DONE)
+        process = self.start_daemon()
+        daemon = self.connect()
+        asked = [daemon.send('list') for _ in range(100)]
+        daemon.send('shutdown')
+        asked.append(daemon.send('list'))
+        answers = {answer['id']: answer for answer in (daemon.receive() for _ in range(102))}
+        self.assert_code(support.finish(process), DONE)
+        for number in asked[:-1]:  # a whole answer, or none
+            if 'error' in answers[number]:
+                self.assertEqual(answers[number]['error']['code'], STOPPING)
+            else:
+                self.assertEqual(len(answers[number]['result']['variants']), 20)
+        self.assertEqual(answers[asked[-1]]['error']['code'], STOPPING)
+
+    def test_answers_that_make_no_sense(self):
+        """Half of one is not shown, too."""
+        variant = self.make_variant()
+        self.assert_code(self.warm([variant]), DONE)
+        listed = self.list('--json').out
+        for result in ({}, {'variants': 7}, {'variants': [7]},
+                       {'variants': [{'handle': variant.handle, 'status': 'cached'}, {}]}):
+            with self.subTest(result), self.answering(result):
+                self.assert_refused(self.list('--daemon=require'), FAILED, about=['answer'])
+            with self.answering(result):
+                self.assertEqual(self.list('--json').out, listed)
+
+    @contextlib.contextmanager
+    def answering(self, result):
+        """Something that answers one request with this."""
+        path = os.path.join(self.cache, '.sys', 'daemon.sock')
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(path)
+            listener.settimeout(support.PATIENCE_S)
+            listener.listen()
+            thread = threading.Thread(target=self.answer_one, args=(listener, result), daemon=True)
+            thread.start()
+            try:
+                yield
+                thread.join()
+            finally:
+                os.unlink(path)
+
+    @staticmethod
+    def answer_one(listener, result):
+        """Answers the first request of who comes first."""
+        with listener.accept()[0] as plain, plain.makefile('rwb') as file:
+            number = json.loads(file.readline())['id']
+            file.write(json.dumps({'jsonrpc': '2.0', 'id': number, 'result': result}).encode() +
+                       b'\n')
