@@ -8,8 +8,9 @@
 
 enum {
     TIMEOUT_MS = 30000,
-    AT_ONCE = 1000,            /* variants in one message */
-    MESSAGE_BYTES = 512 << 10, /* after which another is begun */
+    AT_ONCE = 1000,             /* variants in one message */
+    MESSAGE_BYTES = 512 << 10,  /* after which another is begun */
+    REQUIRES_BYTES = 128 << 10, /* of one variant; with more, a message might be too long */
     SEEN_JOBS_MAX = 64,
 };
 
@@ -228,6 +229,23 @@ static bool are_alike(const struct pkgcache_variant *a, const struct pkgcache_va
     return a->force == b->force && a->priority == b->priority;
 }
 
+/* What is no JSON is sent as a string, so that the daemon fails that variant and no other. */
+static void write_requires(struct text *text, const char *requires_json)
+{
+    CLEANUP_JSON struct json_document *document = NULL;
+    CLEANUP_TEXT struct text list = {0};
+    if (json_parse(requires_json, strlen(requires_json), &document, NULL) == 0)
+        json_write(&list, document->root); /* on one line */
+    else
+        message_write_string(&list, "");
+    if (list.error < 0)
+        text->error = list.error;
+    if (list.error < 0 || list.length > REQUIRES_BYTES) /* it is for people only */
+        return;
+    text_append_string(text, ", \"requires\": ");
+    text_append(text, list.bytes, list.length);
+}
+
 /* Writes the next request. Returns how many variants it has. */
 static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, size_t begin)
 {
@@ -247,6 +265,8 @@ static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, s
         handle_to_json(text, variant->handle);
         text_append_string(text, ", \"root\": ");
         message_write_string(text, variant->root);
+        if (variant->requires_json)
+            write_requires(text, variant->requires_json);
         text_append_byte(text, '}');
     }
     text_append_string(text, "]}");

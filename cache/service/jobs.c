@@ -78,22 +78,25 @@ static void free_work(struct server *server, struct work *work)
     pkgcache_results_free(&work->copy.result, 1);
     handle_free(work->handle);
     free(work->root);
+    free(work->requires_json);
     free(work);
 }
 
-/* The work for a variant, begun if there is none. Takes over handle and root. */
+/* The work for a variant, begun if there is none. Takes over all that the variant points to. */
 static struct work *find_work(struct server *server, struct pkgcache_handle *handle, char *root,
-                              const struct job_options *options)
+                              char *requires_json, const struct job_options *options)
 {
     struct jobs *jobs = &server->jobs;
     struct work *work = calloc(1, sizeof(*work));
     if (!work) {
         handle_free(handle);
         free(root);
+        free(requires_json);
         return NULL;
     }
     work->handle = handle;
     work->root = root;
+    work->requires_json = requires_json;
     work->changed_ns = clock_monotonic_ns();
     work->newer = jobs->works;
     if (jobs->works)
@@ -106,8 +109,11 @@ static struct work *find_work(struct server *server, struct pkgcache_handle *han
         free_work(server, work);
         return found;
     }
-    work->copy.variant = (struct pkgcache_variant){
-        .handle = handle, .root = root, .force = options->force, .priority = options->priority};
+    work->copy.variant = (struct pkgcache_variant){.handle = handle,
+                                                   .root = root,
+                                                   .force = options->force,
+                                                   .priority = options->priority,
+                                                   .requires_json = requires_json};
     copier_add(server->copier, &work->copy);
     return work;
 }
@@ -117,21 +123,39 @@ static bool same_root(const char *a, const char *b)
     return !a || !b || strcmp(a, b) == 0;
 }
 
+/* Reads a list of requirements. *ret: as JSON; NULL: there is none. */
+static int read_requires(const struct json *value, char **ret)
+{
+    struct text text = {0};
+    if (!value || value->type == JSON_NULL)
+        return 0;
+    if (value->type != JSON_ARRAY)
+        return -EINVAL;
+    json_write(&text, value);
+    return text_steal(&text, ret, NULL);
+}
+
 /* Begins with one variant of a job, as a client names it. */
 static void begin_variant(struct server *server, struct want *want, const struct json *variant,
                           const struct job_options *options)
 {
-    static const char *const members[] = {"handle", "root", NULL};
+    static const char *const members[] = {"handle", "root", "requires", NULL};
     struct pkgcache_error error;
     struct pkgcache_handle *handle = NULL;
     CLEANUP_FREE char *root = NULL;
+    CLEANUP_FREE char *requires_json = NULL;
     const struct json *value = json_member(variant, "handle");
     if (!value || !message_has_only(variant, members)) {
-        fail(server, want, "a variant is {\"handle\": {...}, \"root\": \"/...\"}");
+        fail(server, want,
+             "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
         return;
     }
     if (message_path(json_member(variant, "root"), &root) < 0) {
         fail(server, want, "its root is not an absolute path");
+        return;
+    }
+    if (read_requires(json_member(variant, "requires"), &requires_json) < 0) {
+        fail(server, want, "its requirements are no list");
         return;
     }
     if (handle_from_json(value, &handle, &error) < 0) {
@@ -140,7 +164,7 @@ static void begin_variant(struct server *server, struct want *want, const struct
     }
     want->name = strdup(handle->qualified_name);
     CLEANUP_FREE char *wanted = root ? strdup(root) : NULL;
-    struct work *work = find_work(server, handle, STEAL(root), options);
+    struct work *work = find_work(server, handle, STEAL(root), STEAL(requires_json), options);
     if (!work) {
         fail(server, want, "out of memory");
     } else if (!same_root(work->root, wanted)) {

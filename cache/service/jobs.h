@@ -42,7 +42,7 @@ struct job_options {
 /**
  * Begins a job, and answers the call now or when it is done.
  *
- * @param variants an array of {"handle", "root"}
+ * @param variants an array of {"handle", "root", "requires"}
  */
 void jobs_begin(struct server *server, const struct call *call, const struct json *variants,
                 const struct job_options *options);

@@ -33,6 +33,7 @@ struct work {
     struct work *older;
     struct pkgcache_handle *handle;
     char *root;
+    char *requires_json;
     struct want *wants; /* NULL: it is cancelled, and not found any more */
     uint64_t changed_ns;
     uint64_t seen; /* how far it was then */

@@ -13,6 +13,7 @@ import threading
 
 import daemons
 import rezlike
+import rezprogram
 import support
 from daemons import Daemon, DaemonError, entry
 from support import DONE, FAILED, make_handle, wait_until
@@ -57,6 +58,18 @@ class Methods(daemons.DaemonTest):
         self.assertIn('No such file', reasons[0])
         self.assertIn('root is not known', reasons[1])
         self.assertIn('absolute', reasons[3])
+
+    def test_requirements(self):
+        variants = [self.make_variant(f'p{number}') for number in range(4)]
+        given = [['python-3', 'a==1'], None, '', {}]
+        answer = self.daemon.warm({**entry(variant), 'requires': requires}
+                                  for variant, requires in zip(variants, given))
+        self.assertEqual((answer['created'], answer['failed']), (2, 2), answer)
+        for result, requires in zip(answer['results'][:2], given):
+            with open(result['root'] + '.json', encoding='utf-8') as file:
+                self.assertEqual(json.load(file).get('data'), requires)
+        for result in answer['results'][2:]:
+            self.assertIn('no list', result['reason'])
 
     def test_warm_without_waiting_is_told_of(self):
         variant = self.make_variant()
@@ -197,6 +210,28 @@ with Daemon(sys.argv[1]) as daemon:
         self.assert_code(support.finish(process), DONE)
         leases = os.path.join(self.cache, '.sys', 'leases')
         wait_until(lambda: not os.listdir(leases), 'the lease to end')
+
+
+class Sidecars(rezprogram.RezProgramTest, daemons.DaemonTest):
+    """What is kept of a variant, whoever copies it."""
+
+    def test_the_same_with_and_without_the_daemon(self):
+        variants = self.make_package(variants=[['a-1', 'b==2'], ['a-2']])
+        variants += self.make_package('bar')
+        self.start_daemon()
+        texts = []
+        for way in ('require', 'never'):
+            result = self.run_program('--cache', self.cache, 'add', f'--daemon={way}',
+                                      *map(self.uri, variants))
+            self.assert_code(result, DONE)
+            for root in self.get(*variants):
+                with open(root + '.json', encoding='utf-8') as file:
+                    texts.append(file.read())
+            for variant in variants:
+                self.run_program('--cache', self.cache, 'remove', variant.argument)
+        self.assertEqual(texts[:3], texts[3:])
+        self.assertEqual([json.loads(text).get('data') for text in texts[:3]],
+                         [['a-1', 'b==2'], ['a-2'], None])
 
 
 class CommandLine(daemons.DaemonTest):
