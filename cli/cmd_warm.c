@@ -6,9 +6,11 @@
 
 int cmd_warm(struct options *options)
 {
-    struct sources sources = {.settings = &options->settings, .all = options->all};
+    struct sources sources = {.all = options->all};
     struct pkgcache_error error;
     int code = -1;
+    if (settings_rez(&options->settings, &sources.config) < 0)
+        return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
     for (int i = 0; i < options->argument_count && code < 0; i++)
         if (sources_read(&sources, options->arguments[i], &error) < 0)
             code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);

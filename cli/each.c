@@ -17,7 +17,7 @@ int open_cache(struct options *options, struct pkgcache **ret)
 int each_open_variants(struct options *options, struct each *ret)
 {
     struct pkgcache_error error;
-    *ret = (struct each){.sources = {.settings = &options->settings}};
+    *ret = (struct each){0};
     for (int i = 0; i < options->argument_count; i++) {
         if (sources_add_variant(&ret->sources, options->arguments[i], NULL, &error) < 0)
             return output_error(options, EXIT_USAGE, error.code, "%s", error.message);

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "cache/pkgcache.h"
-#include "cli/sources.h"
+#include "cache/rez/sources.h"
+#include "cli/options.h"
 
 struct each {
     struct pkgcache *cache; /* NULL: each_open_variants was called */

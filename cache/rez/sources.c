@@ -1,5 +1,5 @@
 /* The list of variants. What is wrong with one does not stop the others. */
-#include "cli/sources_parts.h"
+#include "cache/rez/sources_parts.h"
 
 #include "cache/rez/uri.h"
 #include "cache/utf8.h"

@@ -1,7 +1,7 @@
 /* What the files of sources share. */
 #pragma once
 
-#include "cli/sources.h"
+#include "cache/rez/sources.h"
 
 /** Why a variant cannot be cached: the first reason that is given stays. */
 void sources_give_reason(struct source_variant *item, const char *reason);

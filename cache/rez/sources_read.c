@@ -1,6 +1,6 @@
 /* Reading what names variants: contexts, manifests, directories, lines. All of it is hostile until
  * it is parsed. */
-#include "cli/sources_parts.h"
+#include "cache/rez/sources_parts.h"
 
 #include "cache/file.h"
 #include "cache/rez/context.h"

@@ -1,5 +1,5 @@
 /*
- * From what the command line names to variants with their roots.
+ * From what people and programs name to variants with their roots.
  *
  *     sources.c       the list of variants
  *     sources_read.c  contexts, manifests, directories, standard input
@@ -8,7 +8,6 @@
 #pragma once
 
 #include "cache/rez/repository.h"
-#include "cli/options.h"
 
 /** What a source, or an argument, named. */
 struct source_variant {
@@ -22,11 +21,12 @@ struct source_variant {
     bool has_definition; /* it must have one: rez named it, or a URI */
 };
 
-/** Starts as `struct sources sources = {.settings = ...};`. */
+/** Starts as `struct sources sources = {.config = ...};`. */
 struct sources {
-    struct settings *settings; /* the caller's */
-    bool all;                  /* directories name all variants in them */
-    bool force;                /* also what is not cachable */
+    struct rezconfig *config; /* the caller's; asked only where a definition is looked into. NULL:
+                                 sources_read and sources_find are not called */
+    bool all;                 /* directories name all variants in them */
+    bool force;               /* also what is not cachable */
     struct source_variant *items;
     size_t count;
     size_t passed_over;                /* variants in directories that are not cachable */

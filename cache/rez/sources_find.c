@@ -1,5 +1,5 @@
 /* Where the payloads are that nobody named the root of. */
-#include "cli/sources_parts.h"
+#include "cache/rez/sources_parts.h"
 
 #include "cache/slot.h"
 
@@ -7,11 +7,7 @@
 
 int sources_open_repositories(struct sources *sources, struct pkgcache_error *error)
 {
-    struct rezconfig *config = NULL;
-    if (sources->repositories)
-        return 0;
-    if (settings_rez(sources->settings, &config) < 0 ||
-        repositories_new(config, &sources->repositories) < 0)
+    if (!sources->repositories && repositories_new(sources->config, &sources->repositories) < 0)
         return error_set(error, ENOMEM, "out of memory");
     return 0;
 }
