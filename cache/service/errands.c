@@ -8,19 +8,25 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-enum { STOP_WAIT_S = 1 };
+/* One of the threads. */
+struct worker {
+    struct errands *errands;
+    pthread_t thread;
+    struct pkgcache *cache; /* NULL: to be opened */
+    unsigned reloads;       /* as many as there were then */
+};
 
 struct errands {
     char *path;
-    struct pkgcache *cache; /* the thread's; NULL: to be opened */
     int wake_fd;
     int stop_fd;
-    pthread_t thread;
+    struct worker workers[ERRANDS_THREADS_MAX];
+    unsigned count_of_workers;
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t wake;
     struct pkgcache_options options;
-    bool reload;
+    unsigned reloads;
     bool stopping;
     size_t count; /* that wait */
     struct errand *waiting;
@@ -29,30 +35,23 @@ struct errands {
     struct errand **done_last;
 };
 
-static int open_cache(struct errands *errands, struct pkgcache_error *error)
+static int open_cache(struct worker *worker, struct pkgcache_error *error)
 {
+    struct errands *errands = worker->errands;
     pthread_mutex_lock(&errands->lock);
     struct pkgcache_options options = errands->options;
-    bool reload = errands->reload;
-    errands->reload = false;
+    bool reload = worker->reloads != errands->reloads;
+    worker->reloads = errands->reloads;
     pthread_mutex_unlock(&errands->lock);
     if (reload) {
-        pkgcache_close(errands->cache);
-        errands->cache = NULL;
+        pkgcache_close(worker->cache);
+        worker->cache = NULL;
     }
-    return errands->cache ? 0
-                          : pkgcache_open(errands->path, &options, false, &errands->cache, error);
+    return worker->cache ? 0 : pkgcache_open(errands->path, &options, false, &worker->cache, error);
 }
 
-static void run_one(struct errands *errands, struct errand *errand, bool cancelled)
+static void give_back(struct errands *errands, struct errand *errand)
 {
-    struct pkgcache_error error = {0};
-    struct pkgcache *cache = NULL;
-    if (cancelled)
-        error_set(&error, ECANCELED, "the daemon is stopping");
-    else if (open_cache(errands, &error) == 0)
-        cache = errands->cache;
-    errand->run(errand, cache, &error);
     pthread_mutex_lock(&errands->lock);
     errand->next = NULL;
     *errands->done_last = errand;
@@ -61,11 +60,20 @@ static void run_one(struct errands *errands, struct errand *errand, bool cancell
     eventfd_write(errands->wake_fd, 1);
 }
 
+static void run_one(struct worker *worker, struct errand *errand)
+{
+    struct pkgcache_error error = {0};
+    bool opened = open_cache(worker, &error) == 0;
+    errand->run(errand, opened ? worker->cache : NULL, &error);
+    give_back(worker->errands, errand);
+}
+
 static void *errands_main(void *argument)
 {
-    struct errands *errands = argument;
+    struct worker *worker = argument;
+    struct errands *errands = worker->errands;
     pthread_mutex_lock(&errands->lock);
-    while (!errands->stopping || errands->waiting) {
+    while (!errands->stopping) {
         struct errand *errand = errands->waiting;
         if (!errand) {
             pthread_cond_wait(&errands->wake, &errands->lock);
@@ -75,18 +83,30 @@ static void *errands_main(void *argument)
         if (!errands->waiting)
             errands->waiting_last = &errands->waiting;
         errands->count--;
-        bool cancelled = errands->stopping;
         pthread_mutex_unlock(&errands->lock);
-        run_one(errands, errand, cancelled);
+        run_one(worker, errand);
         pthread_mutex_lock(&errands->lock);
     }
     pthread_mutex_unlock(&errands->lock);
-    pkgcache_close(errands->cache);
+    pkgcache_close(worker->cache);
     return NULL;
 }
 
-int errands_start(const char *path, const struct pkgcache_options *options, int wake_fd,
-                  struct errands **ret, struct pkgcache_error *ret_error)
+/* Starts the threads, or as many as there can be. Returns 0, or an errno value: there is none. */
+static int start_workers(struct errands *errands, unsigned threads)
+{
+    int code = 0;
+    for (unsigned i = 0; i < threads && code == 0; i++) {
+        struct worker *worker = &errands->workers[i];
+        worker->errands = errands;
+        code = thread_start(&worker->thread, errands_main, worker);
+        errands->count_of_workers += code == 0;
+    }
+    return errands->count_of_workers > 0 ? 0 : code;
+}
+
+int errands_start(const char *path, const struct pkgcache_options *options, unsigned threads,
+                  int wake_fd, struct errands **ret, struct pkgcache_error *ret_error)
 {
     struct errands *errands = calloc(1, sizeof(*errands));
     if (!errands)
@@ -103,7 +123,7 @@ int errands_start(const char *path, const struct pkgcache_options *options, int 
     pthread_cond_init(&errands->wake, NULL);
     int code = !errands->path          ? ENOMEM
                : errands->stop_fd <= 0 ? errno
-                                       : thread_start(&errands->thread, errands_main, errands);
+                                       : start_workers(errands, threads);
     if (code) {
         errands_free(errands);
         return error_set(ret_error, code, "cannot start a thread: %s", strerror(code));
@@ -141,7 +161,7 @@ void errands_reload(struct errands *errands, const struct pkgcache_options *opti
 {
     pthread_mutex_lock(&errands->lock);
     errands->options = *options;
-    errands->reload = true;
+    errands->reloads++;
     pthread_mutex_unlock(&errands->lock);
 }
 
@@ -150,17 +170,29 @@ int errands_stop_fd(const struct errands *errands)
     return errands->stop_fd;
 }
 
-bool errands_stop(struct errands *errands)
+void errands_stop(struct errands *errands)
 {
-    struct timespec until;
+    struct pkgcache_error error = {0};
     pthread_mutex_lock(&errands->lock);
     errands->stopping = true;
-    pthread_cond_signal(&errands->wake);
+    struct errand *errand = STEAL(errands->waiting); /* the threads may hang */
+    pthread_cond_broadcast(&errands->wake);
     pthread_mutex_unlock(&errands->lock);
     eventfd_write(errands->stop_fd, 1);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_WAIT_S;
-    return pthread_timedjoin_np(errands->thread, NULL, &until) == 0;
+    error_set(&error, ECANCELED, "the daemon is stopping");
+    for (struct errand *next; errand; errand = next) {
+        next = errand->next;
+        errand->run(errand, NULL, &error);
+        give_back(errands, errand);
+    }
+}
+
+bool errands_join(struct errands *errands, const struct timespec *until)
+{
+    bool ended = true;
+    for (unsigned i = 0; i < errands->count_of_workers; i++)
+        ended = pthread_timedjoin_np(errands->workers[i].thread, NULL, until) == 0 && ended;
+    return ended;
 }
 
 void errands_free(struct errands *errands)

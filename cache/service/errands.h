@@ -1,27 +1,37 @@
 /*
- * A thread that does one thing after the other with a cache of its own: what takes the lock, or
+ * Threads that do one thing after the other, each with a cache of its own: what takes the lock, or
  * time, and must not hold up those who look up.
  */
 #pragma once
 
 #include "cache/pkgcache.h"
 
+#include <time.h>
+
 struct errands;
 
 /** Something to do. Lives in what wants it done. */
 struct errand {
-    /* Called by the thread. `cache` is NULL when it cannot be opened; `error` then says why. */
+    /* Called by a thread, or by errands_stop. `cache` is NULL when it cannot be opened; `error`
+     * then says why. */
     void (*run)(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error);
     /* Called by who takes what is done: answers, and frees it. */
     void (*done)(struct errand *errand);
     struct errand *next; /* private, or in a list of errands_take_done */
 };
 
-enum { ERRANDS_MAX = 256 }; /* that wait at once */
+enum {
+    ERRANDS_MAX = 256, /* that wait at once */
+    ERRANDS_THREADS_MAX = 8,
+};
 
-/** As copier_start. */
-int errands_start(const char *path, const struct pkgcache_options *options, int wake_fd,
-                  struct errands **ret, struct pkgcache_error *ret_error);
+/**
+ * As copier_start.
+ *
+ * @param threads from 1 to ERRANDS_THREADS_MAX; with one, errands are done in order
+ */
+int errands_start(const char *path, const struct pkgcache_options *options, unsigned threads,
+                  int wake_fd, struct errands **ret, struct pkgcache_error *ret_error);
 
 /** Has something done. @return 0; -EBUSY: too much waits already; -ECANCELED: it was stopped */
 int errands_add(struct errands *errands, struct errand *errand);
@@ -35,12 +45,16 @@ void errands_reload(struct errands *errands, const struct pkgcache_options *opti
 /** Readable as soon as errands_stop is called, for those that take long. */
 int errands_stop_fd(const struct errands *errands);
 
+/** Has the threads end. What waits is run at once, without a cache. */
+void errands_stop(struct errands *errands);
+
 /**
- * Ends the thread. What waits is run without a cache.
+ * Waits for the end of threads that were told to stop.
  *
- * @return whether it ended within a moment: then errands_free may be called
+ * @param until by CLOCK_REALTIME
+ * @return      whether all ended: then errands_free may be called
  */
-bool errands_stop(struct errands *errands);
+bool errands_join(struct errands *errands, const struct timespec *until);
 
 /** Frees errands that were stopped. NULL is allowed. */
 void errands_free(struct errands *errands);

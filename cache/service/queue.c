@@ -127,7 +127,7 @@ int queue_start(struct server *server, struct pkgcache_error *ret_error)
     int pending_fd = result == 0 ? cache_open_private(server->cache, PENDING_DIRECTORY, true) : -1;
     cleanup_close_fd(&pending_fd); /* it is there now, to be watched; or it is looked for later */
     if (result == 0)
-        result = errands_start(server->cache->path, &server->queue_options, server->wake_fd,
+        result = errands_start(server->cache->path, &server->queue_options, 1, server->wake_fd,
                                &queue->errands, ret_error);
     if (result < 0)
         return result;

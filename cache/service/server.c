@@ -25,6 +25,7 @@ enum {
     TICK_MS = 200,      /* while there are jobs */
     KEEP_MS = 2000,     /* between two looks at the socket and the cache */
     METRICS_MS = 15000, /* between two files */
+    STOP_WAIT_S = 1,
 };
 
 int server_watch(struct server *server, int fd, uint32_t events, struct source *source)
@@ -224,11 +225,11 @@ static int start_threads(struct server *server, struct pkgcache_error *error)
     const struct pkgcache_options *options = &server->cache_options;
     int result = copier_start(path, options, server->wake_fd, &server->copier, error);
     if (result == 0)
-        result = errands_start(path, options, server->wake_fd, &server->leasing, error);
+        result = errands_start(path, options, 1, server->wake_fd, &server->leasing, error);
     if (result == 0)
-        result = errands_start(path, options, server->wake_fd, &server->upkeep, error);
+        result = errands_start(path, options, 1, server->wake_fd, &server->upkeep, error);
     if (result == 0)
-        result = errands_start(path, options, server->wake_fd, &server->listing, error);
+        result = errands_start(path, options, 1, server->wake_fd, &server->listing, error);
     return result;
 }
 
@@ -285,6 +286,7 @@ static int start(struct server *server, struct pkgcache_error *error)
 /* Rolls back what is under way, and says so to whoever waits for it. The server is freed. */
 static void stop(struct server *server)
 {
+    struct timespec until;
     bool ended = true;
     notify_send("STOPPING=1");
     if (server->copier) {
@@ -293,10 +295,15 @@ static void stop(struct server *server)
     }
     struct errands *all[] = {server->queue.errands, server->leasing, server->upkeep,
                              server->listing};
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
+        if (all[i])
+            errands_stop(all[i]);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_WAIT_S; /* for all of them: what hangs may be what several wait for */
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
         if (!all[i])
             continue;
-        bool stopped = errands_stop(all[i]);
+        bool stopped = errands_join(all[i], &until);
         conclude(all[i]);
         if (stopped)
             errands_free(all[i]);
