@@ -21,12 +21,19 @@ struct source_variant {
     bool has_definition; /* it must have one: rez named it, or a URI */
 };
 
+enum {
+    SOURCES_GUARDED_BYTES = 8 << 20,
+    SOURCES_GUARDED_MAX = 16384, /* variants */
+};
+
 /** Starts as `struct sources sources = {.config = ...};`. */
 struct sources {
     struct rezconfig *config; /* the caller's; asked only where a definition is looked into. NULL:
                                  sources_read and sources_find are not called */
     bool all;                 /* directories name all variants in them */
     bool force;               /* also what is not cachable */
+    bool guarded; /* for others: files are regular, of at most SOURCES_GUARDED_BYTES, and name at
+                     most SOURCES_GUARDED_MAX variants each */
     struct source_variant *items;
     size_t count;
     size_t passed_over;                /* variants in directories that are not cachable */
@@ -52,6 +59,20 @@ int sources_read(struct sources *sources, const char *source, struct pkgcache_er
  */
 int sources_add_variant(struct sources *sources, const char *text, const char *root,
                         struct pkgcache_error *ret_error);
+
+/**
+ * Adds a handle, or why it is none, as the last item.
+ *
+ * @param handle NULL: there is none
+ * @param root   NULL: none is named
+ * @param source where it stands, for people, if it cannot be called by its own name; taken over
+ * @return       0 or -ENOMEM
+ */
+int sources_add_handle(struct sources *sources, const struct json *handle, const struct json *root,
+                       char *source);
+
+/** Why a variant cannot be cached: the first reason that is given stays. */
+void sources_give_reason(struct source_variant *item, const char *reason);
 
 /**
  * Drops what is named twice. With two different roots neither can be right: both get a reason.

@@ -3,22 +3,8 @@
 
 #include "cache/rez/sources.h"
 
-/** Why a variant cannot be cached: the first reason that is given stays. */
-void sources_give_reason(struct source_variant *item, const char *reason);
-
 /** JSON that names a variant, shortened for a message; allocated. */
 char *sources_shorten(const char *text);
-
-/**
- * Adds a handle, or why it is none.
- *
- * @param handle NULL: there is none
- * @param root   NULL: none is named
- * @param source where it stands, for people, if it cannot be called by its own name; taken over
- * @return       0 or -ENOMEM
- */
-int sources_add_handle(struct sources *sources, const struct json *handle, const struct json *root,
-                       char *source);
 
 /** Adds a URI. @return 0, also when it is refused with a reason; -EINVAL: no URI; -ENOMEM */
 int sources_add_uri(struct sources *sources, const char *uri, struct pkgcache_error *ret_error);

@@ -45,19 +45,35 @@ static int read_context(struct sources *sources, const struct json *packages, co
     return result < 0 ? error_set(error, -result, "%s: out of memory", name) : 0;
 }
 
+static int check_length(const struct sources *sources, const struct json *list, const char *name,
+                        struct pkgcache_error *error)
+{
+    size_t length = 0;
+    if (!sources->guarded)
+        return 0;
+    for (const struct json *entry = list->first; entry; entry = entry->next)
+        length++;
+    return length <= SOURCES_GUARDED_MAX
+               ? 0
+               : error_set(error, E2BIG, "%s: it names more than %d variants", name,
+                           SOURCES_GUARDED_MAX);
+}
+
 static int read_document(struct sources *sources, const struct context *document, const char *name,
                          struct pkgcache_error *error)
 {
     struct pkgcache_error why;
     const struct json *packages = NULL;
     const struct json *variants = json_member(document->root, "variants");
-    if (variants)
-        return read_manifest(sources, variants, name, error);
-    int result = context_packages(document, &packages, &why);
+    int result = variants ? 0 : context_packages(document, &packages, &why);
     if (result < 0)
         return error_set(error, -result, "%s: neither a manifest nor a context to go by: %.900s",
                          name, why.message);
-    return read_context(sources, packages, name, error);
+    result = check_length(sources, variants ? variants : packages, name, error);
+    if (result < 0)
+        return result;
+    return variants ? read_manifest(sources, variants, name, error)
+                    : read_context(sources, packages, name, error);
 }
 
 static int on_variant(void *context, const char *path, const struct repository_variant *variant,
@@ -77,7 +93,8 @@ static int on_variant(void *context, const char *path, const struct repository_v
 static int read_directory(struct sources *sources, const char *path, struct pkgcache_error *error)
 {
     if (!sources->all)
-        return error_set(error, EISDIR, "%s: a directory: --all takes all variants in it", path);
+        return error_set(error, EISDIR, "%s: a directory%s", path,
+                         sources->guarded ? "" : ": --all takes all variants in it");
     sources->visited = 0;
     int result = sources_open_repositories(sources, error);
     if (result == 0)
@@ -93,12 +110,18 @@ static int read_file(struct sources *sources, const char *path, struct pkgcache_
     CLEANUP_TEXT struct text text = {0};
     struct pkgcache_error why;
     struct stat status;
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int fd =
+        open(path, O_RDONLY | O_CLOEXEC | (sources->guarded ? O_NONBLOCK | O_NOCTTY : 0));
     if (fd < 0)
         return error_set(error, errno, "%s: %s", path, strerror(errno));
-    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+    if (fstat(fd, &status) < 0)
+        return error_set(error, errno, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(status.st_mode))
         return read_directory(sources, path, error);
-    int result = file_read(fd, SOURCE_BYTES_MAX, &text, &why);
+    if (sources->guarded && !S_ISREG(status.st_mode))
+        return error_set(error, EBADMSG, "%s: not a regular file", path);
+    int result =
+        file_read(fd, sources->guarded ? SOURCES_GUARDED_BYTES : SOURCE_BYTES_MAX, &text, &why);
     if (result == 0) {
         const char *bytes = text.bytes ? text.bytes : "";
         size_t space = strspn(bytes, " \t\r\n");

@@ -24,6 +24,7 @@ static void free_job(struct server *server, struct job *job)
     for (size_t i = 0; i < job->count; i++) {
         pkgcache_results_free(&job->wants[i].result, 1);
         free(job->wants[i].name);
+        free(job->wants[i].handle_json);
     }
     call_free(job->call);
     free(job);
@@ -53,10 +54,16 @@ static void finish(struct server *server, struct want *want)
     job_tell_state(server, want, job_result_word(status));
 }
 
+static void end_want(struct server *server, struct want *want, enum pkgcache_status status,
+                     const char *why)
+{
+    want->result = (struct pkgcache_result){.status = status, .reason = strdup(why)};
+    finish(server, want);
+}
+
 static void fail(struct server *server, struct want *want, const char *why)
 {
-    want->result = (struct pkgcache_result){.status = PKGCACHE_FAILED, .reason = strdup(why)};
-    finish(server, want);
+    end_want(server, want, PKGCACHE_FAILED, why);
 }
 
 /* --- Work ------------------------------------------------------------------------------------ */
@@ -82,21 +89,17 @@ static void free_work(struct server *server, struct work *work)
     free(work);
 }
 
-/* The work for a variant, begun if there is none. Takes over all that the variant points to. */
-static struct work *find_work(struct server *server, struct pkgcache_handle *handle, char *root,
-                              char *requires_json, const struct job_options *options)
+/* The work for a variant, begun if there is none. Takes over handle, root and requirements. */
+static struct work *find_work(struct server *server, struct source_variant *variant,
+                              const struct job_options *options)
 {
     struct jobs *jobs = &server->jobs;
     struct work *work = calloc(1, sizeof(*work));
-    if (!work) {
-        handle_free(handle);
-        free(root);
-        free(requires_json);
+    if (!work)
         return NULL;
-    }
-    work->handle = handle;
-    work->root = root;
-    work->requires_json = requires_json;
+    work->handle = STEAL(variant->handle);
+    work->root = STEAL(variant->root);
+    work->requires_json = STEAL(variant->requires_json);
     work->changed_ns = clock_monotonic_ns();
     work->newer = jobs->works;
     if (jobs->works)
@@ -109,11 +112,11 @@ static struct work *find_work(struct server *server, struct pkgcache_handle *han
         free_work(server, work);
         return found;
     }
-    work->copy.variant = (struct pkgcache_variant){.handle = handle,
-                                                   .root = root,
+    work->copy.variant = (struct pkgcache_variant){.handle = work->handle,
+                                                   .root = work->root,
                                                    .force = options->force,
                                                    .priority = options->priority,
-                                                   .requires_json = requires_json};
+                                                   .requires_json = work->requires_json};
     copier_add(server->copier, &work->copy);
     return work;
 }
@@ -123,48 +126,31 @@ static bool same_root(const char *a, const char *b)
     return !a || !b || strcmp(a, b) == 0;
 }
 
-/* Reads a list of requirements. *ret: as JSON; NULL: there is none. */
-static int read_requires(const struct json *value, char **ret)
+/* What the answer calls it: the handle, which tells variants of a package apart. */
+static char *write_handle(const struct pkgcache_handle *handle)
 {
     struct text text = {0};
-    if (!value || value->type == JSON_NULL)
-        return 0;
-    if (value->type != JSON_ARRAY)
-        return -EINVAL;
-    json_write(&text, value);
-    return text_steal(&text, ret, NULL);
+    char *json = NULL;
+    handle_to_json(&text, handle);
+    text_steal(&text, &json, NULL);
+    return json;
 }
 
-/* Begins with one variant of a job, as a client names it. */
-static void begin_variant(struct server *server, struct want *want, const struct json *variant,
+/* Begins with one variant of a job. */
+static void begin_variant(struct server *server, struct want *want, struct source_variant *variant,
                           const struct job_options *options)
 {
-    static const char *const members[] = {"handle", "root", "requires", NULL};
-    struct pkgcache_error error;
-    struct pkgcache_handle *handle = NULL;
-    CLEANUP_FREE char *root = NULL;
-    CLEANUP_FREE char *requires_json = NULL;
-    const struct json *value = json_member(variant, "handle");
-    if (!value || !message_has_only(variant, members)) {
-        fail(server, want,
-             "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
+    const struct pkgcache_handle *handle = variant->handle;
+    want->name = handle ? strdup(handle->qualified_name) : STEAL(variant->text);
+    if (handle && options->named)
+        want->handle_json = write_handle(handle);
+    if (variant->reason) {
+        end_want(server, want, variant->is_refused ? PKGCACHE_SKIPPED : PKGCACHE_FAILED,
+                 variant->reason);
         return;
     }
-    if (message_path(json_member(variant, "root"), &root) < 0) {
-        fail(server, want, "its root is not an absolute path");
-        return;
-    }
-    if (read_requires(json_member(variant, "requires"), &requires_json) < 0) {
-        fail(server, want, "its requirements are no list");
-        return;
-    }
-    if (handle_from_json(value, &handle, &error) < 0) {
-        fail(server, want, error.message);
-        return;
-    }
-    want->name = strdup(handle->qualified_name);
-    CLEANUP_FREE char *wanted = root ? strdup(root) : NULL;
-    struct work *work = find_work(server, handle, STEAL(root), STEAL(requires_json), options);
+    CLEANUP_FREE char *wanted = variant->root ? strdup(variant->root) : NULL;
+    struct work *work = find_work(server, variant, options);
     if (!work) {
         fail(server, want, "out of memory");
     } else if (!same_root(work->root, wanted)) {
@@ -246,6 +232,7 @@ static struct job *make_job(struct server *server, const struct call *call, size
         .call = kept,
         .peer = *peer,
         .began_ns = clock_monotonic_ns(),
+        .named = options->named,
         .count = variants,
     };
     for (size_t i = 0; i < variants; i++)
@@ -258,25 +245,21 @@ static struct job *make_job(struct server *server, const struct call *call, size
     return job;
 }
 
-void jobs_begin(struct server *server, const struct call *call, const struct json *variants,
+void jobs_begin(struct server *server, const struct call *call, struct sources *sources,
                 const struct job_options *options)
 {
-    size_t wanted = 0;
-    for (const struct json *variant = variants->first; variant; variant = variant->next)
-        wanted++;
-    struct job *job = make_job(server, call, wanted, options);
+    struct job *job = make_job(server, call, sources->count, options);
     if (!job)
         return;
     if (options->progress && connection_subscribe(call->connection, job->number) == 0)
         job->told = call->connection;
     if (!options->wait) {
         struct text *text = call_begin(call);
-        text_printf(text, "{\"job\": %" PRIu64 ", \"variants\": %zu}", job->number, wanted);
+        text_printf(text, "{\"job\": %" PRIu64 ", \"variants\": %zu}", job->number, job->count);
         call_end(call);
     }
-    size_t place = 0;
-    for (const struct json *variant = variants->first; variant; variant = variant->next)
-        begin_variant(server, &job->wants[place++], variant, options);
+    for (size_t i = 0; i < sources->count; i++)
+        begin_variant(server, &job->wants[i], &sources->items[i], options);
     end_if_done(server, job);
 }
 

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "cache/rez/sources.h"
 #include "cache/service/connection.h"
 #include "cache/service/copier.h"
 
@@ -37,14 +38,16 @@ struct job_options {
     bool wait;     /* the call is answered when all are done */
     bool progress; /* the connection wants to hear of it */
     bool force;
+    bool named; /* results say which variant each is */
 };
 
 /**
  * Begins a job, and answers the call now or when it is done.
  *
- * @param variants an array of {"handle", "root", "requires"}
+ * @param sources the variants, with or without roots, in the order of the results; what they point
+ *                to is taken over
  */
-void jobs_begin(struct server *server, const struct call *call, const struct json *variants,
+void jobs_begin(struct server *server, const struct call *call, struct sources *sources,
                 const struct job_options *options);
 
 /** Cancels a job; what nobody else wants is rolled back. @return 0; -ENOENT; -EPERM: not the peer's

@@ -10,6 +10,7 @@ struct want {
     struct work *work; /* NULL: it is done */
     struct pkgcache_result result;
     char *name;
+    char *handle_json; /* NULL: nobody is told it, or what was named is no variant */
 };
 
 struct job {
@@ -21,6 +22,7 @@ struct job {
     struct call *call;       /* NULL: nobody waits */
     struct peer peer;
     uint64_t began_ns;
+    bool named; /* its results say which variant each is */
     size_t count;
     size_t done;
     struct want wants[];

@@ -101,9 +101,16 @@ static void write_summary(struct text *text, const struct job *job)
                 bytes, (double)(clock_monotonic_ns() - job->began_ns) / (double)NS_PER_S);
 }
 
-static void write_result(struct text *text, const struct pkgcache_result *result)
+static void write_result(struct text *text, const struct want *want)
 {
-    text_printf(text, "{\"status\": \"%s\", \"root\": ", job_result_word(result->status));
+    const struct pkgcache_result *result = &want->result;
+    text_append_byte(text, '{');
+    if (want->job->named) {
+        text_append_string(text, "\"variant\": ");
+        message_write_string(text, want->name);
+        text_printf(text, ", \"handle\": %s, ", want->handle_json ? want->handle_json : "null");
+    }
+    text_printf(text, "\"status\": \"%s\", \"root\": ", job_result_word(result->status));
     message_write_string(text, result->root);
     text_append_string(text, ", \"reason\": ");
     message_write_string(text, result->reason);
@@ -118,7 +125,7 @@ void job_answer(const struct job *job)
     text_append_string(text, ", \"results\": [");
     for (size_t i = 0; i < job->count; i++) {
         text_append_string(text, i ? ", " : "");
-        write_result(text, &job->wants[i].result);
+        write_result(text, &job->wants[i]);
     }
     text_append_string(text, "]}");
     call_end(job->call);

@@ -3,6 +3,7 @@
 
 #include "cache/service/report.h"
 #include "cache/service/upkeep.h"
+#include "cache/service/warming.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -11,7 +12,7 @@
 
 struct method {
     const char *name;
-    const char *params[6]; /* that it knows; ends with NULL */
+    const char *params[7]; /* that it knows; ends with NULL */
     bool owner;            /* only for the daemon's own user, and root */
     unsigned (*run)(struct server *server, const struct call *call, const struct json *params);
 };
@@ -142,10 +143,13 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
 {
     static const char *const priorities[] = {"normal", "interactive", "bulk", NULL};
     _Static_assert(COPYENGINE_INTERACTIVE == 1 && COPYENGINE_BULK == 2, "see priorities");
-    struct job_options options;
+    struct job_options options = {0};
     unsigned priority = COPYENGINE_NORMAL;
-    const struct json *variants = take_array(call, params, "variants");
-    if (!variants)
+    bool by_sources = params && json_member(params, "sources");
+    if (by_sources && json_member(params, "variants"))
+        return refuse(call, "either \"variants\" or \"sources\", not both");
+    const struct json *wanted = take_array(call, params, by_sources ? "sources" : "variants");
+    if (!wanted)
         return 1;
     if (!message_word(params, "priority", priorities, &priority))
         return refuse(call, "\"priority\" is not normal, interactive or bulk");
@@ -165,8 +169,17 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
         call_fail(call, MESSAGE_FORBIDDEN, 0, "\"force\" is for the daemon's own user");
         return 1;
     }
+    if (by_sources && !peer_is_owner(peer)) {
+        call_fail(call, MESSAGE_FORBIDDEN, 0,
+                  "\"sources\" are read with the rights of the daemon's own user, and for that one "
+                  "only: send \"variants\"");
+        return 1;
+    }
     options.priority = (enum copyengine_priority)priority;
-    jobs_begin(server, call, variants, &options);
+    if (by_sources)
+        warming_begin_sources(server, call, wanted, &options);
+    else
+        warming_begin(server, call, wanted, &options);
     return 1;
 }
 
@@ -324,7 +337,7 @@ static unsigned run_shutdown(struct server *server, const struct call *call,
 static const struct method methods[] = {
     {"get", {"handle", "touch"}, false, run_get},
     {"get_many", {"handles", "touch"}, false, run_get_many},
-    {"warm", {"variants", "priority", "wait", "progress", "force"}, false, run_warm},
+    {"warm", {"variants", "sources", "priority", "wait", "progress", "force"}, false, run_warm},
     {"cancel", {"job"}, false, run_cancel},
     {"status", {NULL}, false, run_status},
     {"subscribe", {"job"}, false, run_subscribe},

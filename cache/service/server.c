@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 enum {
+    READ_AT_ONCE = 4, /* warms with sources */
     EVENTS_AT_ONCE = 64,
     ACCEPT_AT_ONCE = 64,
     TICK_MS = 200,      /* while there are jobs */
@@ -101,6 +102,7 @@ static void on_woken(struct source *source, uint32_t events)
     conclude(server->leasing);
     conclude(server->upkeep);
     conclude(server->listing);
+    conclude(server->reading);
     conclude(server->queue.errands);
 }
 
@@ -123,6 +125,7 @@ static void reload(struct server *server)
         errands_reload(server->leasing, &server->cache_options);
         errands_reload(server->upkeep, &server->cache_options);
         errands_reload(server->listing, &server->cache_options);
+        errands_reload(server->reading, &server->cache_options);
         errands_reload(server->queue.errands, &server->queue_options);
         log_write(server->cache, LOGGED_INFO, "Daemon: settings were read again");
     }
@@ -230,6 +233,9 @@ static int start_threads(struct server *server, struct pkgcache_error *error)
         result = errands_start(path, options, 1, server->wake_fd, &server->upkeep, error);
     if (result == 0)
         result = errands_start(path, options, 1, server->wake_fd, &server->listing, error);
+    if (result == 0)
+        result =
+            errands_start(path, options, READ_AT_ONCE, server->wake_fd, &server->reading, error);
     return result;
 }
 
@@ -294,7 +300,7 @@ static void stop(struct server *server)
         jobs_take_done(server);
     }
     struct errands *all[] = {server->queue.errands, server->leasing, server->upkeep,
-                             server->listing};
+                             server->listing, server->reading};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         if (all[i])
             errands_stop(all[i]);

@@ -64,6 +64,7 @@ struct server {
     struct errands *leasing; /* takes the lock */
     struct errands *upkeep;  /* takes time */
     struct errands *listing; /* goes through the cache; waits for none of those */
+    struct errands *reading; /* of sources: waits for storage, and for rez */
     struct queue queue;
     struct connections connections;
     struct jobs jobs;

@@ -4,6 +4,7 @@
         root = daemon.get(handle)                            # None: not cached
         roots = daemon.get_many(handles)                     # a look-up each, one message
         daemon.warm([{'handle': handle, 'root': source}])    # returns when it is cached
+        daemon.warm(sources=['/show/shot.rxt'])              # what a context resolved to
         root = daemon.lease(handle)                          # stays until this is closed
         handles = [variant['handle'] for variant in daemon.list()]
 
@@ -106,10 +107,13 @@ class Daemon:
         """All variants, in no order: dicts with 'handle', 'status', 'cache_path' and more."""
         return self.call('list')['variants']
 
-    def warm(self, variants, wait=True, priority='interactive', on_progress=None):
-        """Has variants cached: {'handle': ..., 'root': where its payload is}."""
-        return self.call('warm', on_notification=on_progress, variants=list(variants), wait=wait,
-                         priority=priority, progress=on_progress is not None)
+    def warm(self, variants=None, wait=True, priority='interactive', on_progress=None,
+             sources=None):
+        """Has variants cached: {'handle': ..., 'root': where its payload is}; or what sources name:
+        absolute paths of contexts and manifests, and URIs, which only the daemon's own user may."""
+        wanted = {'variants': list(variants)} if sources is None else {'sources': list(sources)}
+        return self.call('warm', on_notification=on_progress, wait=wait, priority=priority,
+                         progress=on_progress is not None, **wanted)
 
     def lease(self, handle):
         """As get, and what is found stays until release, close, or the end of this process."""

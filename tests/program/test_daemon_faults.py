@@ -395,9 +395,10 @@ class Users(daemons.DaemonTest):
         self.serve_as(ANN, '--clients=everybody')
         script = ('import sys; sys.path.insert(0, sys.argv[1])\n'
                   'from daemon_client import Daemon, DaemonError\n'
-                  'for method in ("shutdown", "clean", "warm", "lease", "cancel"):\n'
-                  '    params = {"warm": {"variants": [], "force": True}, "lease": {"pid": 1},\n'
-                  '              "cancel": {"job": int(sys.argv[3])}}.get(method, {})\n'
+                  'for method, params in (("shutdown", {}), ("clean", {}), ("lease", {"pid": 1}),\n'
+                  '                       ("warm", {"variants": [], "force": True}),\n'
+                  '                       ("warm", {"sources": ["/etc/passwd"]}),\n'
+                  '                       ("cancel", {"job": int(sys.argv[3])})):\n'
                   '    try:\n'
                   '        Daemon(sys.argv[2]).call(method, **params)\n'
                   '    except DaemonError as error:\n'
@@ -412,7 +413,7 @@ class Users(daemons.DaemonTest):
                                'python3', '-c', script, examples, self.cache, job,
                                program='setpriv')
             result = support.finish(guest)
-            self.assertEqual(result.out, '-32002\n' * 5, result)
+            self.assertEqual(result.out, '-32002\n' * 6, result)
             self.stop(self.process)
 
     def test_root_copies_for_root_only(self):

@@ -1,0 +1,177 @@
+/* Warming: from what is named to a job. */
+#include "cache/service/warming.h"
+
+#include "cache/error.h"
+#include "cache/rez/sources.h"
+
+#include <string.h>
+
+enum { SOURCES_MAX = 64 };
+
+/** Sources that are being read. */
+struct warming {
+    struct errand errand;
+    struct server *server;
+    struct call *call;
+    struct job_options options;
+    struct sources sources;
+    int result;
+    struct pkgcache_error error;
+    size_t count;
+    char *paths[SOURCES_MAX];
+};
+
+/* --- Variants -------------------------------------------------------------------------------- */
+
+/* Reads a list of requirements. *ret: as JSON; NULL: there is none. */
+static int read_requires(const struct json *value, char **ret)
+{
+    struct text text = {0};
+    if (!value || value->type == JSON_NULL)
+        return 0;
+    if (value->type != JSON_ARRAY)
+        return -EINVAL;
+    json_write(&text, value);
+    return text_steal(&text, ret, NULL);
+}
+
+static int read_variant(struct sources *sources, const struct json *variant)
+{
+    static const char *const members[] = {"handle", "root", "requires", NULL};
+    char *name;
+    if (asprintf(&name, "variants[%zu]", sources->count) < 0)
+        return -ENOMEM;
+    int result = sources_add_handle(sources, json_member(variant, "handle"),
+                                    json_member(variant, "root"), name);
+    if (result < 0)
+        return result;
+    struct source_variant *item = &sources->items[sources->count - 1];
+    result = read_requires(json_member(variant, "requires"), &item->requires_json);
+    if (result == -EINVAL)
+        sources_give_reason(item, "its requirements are no list");
+    if (!message_has_only(variant, members))
+        sources_give_reason(
+            item, "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
+    return result == -ENOMEM ? result : 0;
+}
+
+void warming_begin(struct server *server, const struct call *call, const struct json *variants,
+                   const struct job_options *options)
+{
+    struct sources sources = {0};
+    int result = 0;
+    for (const struct json *one = variants->first; one && result == 0; one = one->next)
+        result = read_variant(&sources, one);
+    if (result < 0)
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+    else
+        jobs_begin(server, call, &sources, options);
+    sources_free(&sources);
+}
+
+/* --- Sources --------------------------------------------------------------------------------- */
+
+static void free_warming(struct warming *warming)
+{
+    call_free(warming->call);
+    sources_free(&warming->sources);
+    for (size_t i = 0; i < warming->count; i++)
+        free(warming->paths[i]);
+    free(warming);
+}
+
+static int read_sources(struct warming *warming, const struct pkgcache *cache,
+                        struct pkgcache_error *error)
+{
+    struct sources *sources = &warming->sources;
+    int result = 0;
+    for (size_t i = 0; i < warming->count && result == 0; i++) {
+        result = sources_read(sources, warming->paths[i], error);
+        if (result == 0 && sources_unite(sources) < 0)
+            result = error_set(error, ENOMEM, "out of memory");
+        if (result == 0 && sources->count > SOURCES_GUARDED_MAX)
+            result = error_set(error, E2BIG, "the sources name more than %d variants",
+                               SOURCES_GUARDED_MAX);
+    }
+    return result == 0 ? sources_find(sources, cache, error) : result;
+}
+
+/* The errand. rez's settings are read anew each time. */
+static void run(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+{
+    struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
+    struct sources *sources = &warming->sources;
+    warming->result = cache ? 0 : -error->code;
+    if (cache && rezconfig_new(&sources->config) < 0)
+        warming->result = error_set(error, ENOMEM, "out of memory");
+    if (warming->result == 0)
+        warming->result = read_sources(warming, cache, error);
+    repositories_free(STEAL(sources->repositories)); /* here: they may be large */
+    rezconfig_free(STEAL(sources->config));
+    if (warming->result < 0)
+        sources_free(sources);
+    warming->error = *error;
+}
+
+static void done(struct errand *errand)
+{
+    struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
+    struct server *server = warming->server;
+    const struct call *call = warming->call;
+    if (server->stopping)
+        call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
+    else if (!call_is_open(call))
+        call_fail(call, MESSAGE_FAILED, ECANCELED, "whoever asked is gone");
+    else if (warming->result < 0)
+        call_fail(call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
+    else
+        jobs_begin(server, call, &warming->sources, &warming->options);
+    free_warming(warming);
+}
+
+/* Reads the paths; or fails the call. */
+static bool take_paths(struct warming *warming, const struct json *sources)
+{
+    for (const struct json *value = sources->first; value; value = value->next) {
+        if (warming->count == SOURCES_MAX) {
+            call_fail(warming->call, MESSAGE_BAD_PARAMS, 0, "\"sources\" has more than %d",
+                      SOURCES_MAX);
+            return false;
+        }
+        char **path = &warming->paths[warming->count];
+        int result = message_path(value, path);
+        if (result < 0 || !*path) {
+            call_fail(warming->call, MESSAGE_BAD_PARAMS, -result,
+                      "a source is an absolute path, or a URI");
+            return false;
+        }
+        warming->count++;
+    }
+    return true;
+}
+
+void warming_begin_sources(struct server *server, const struct call *call,
+                           const struct json *sources, const struct job_options *options)
+{
+    struct warming *warming = calloc(1, sizeof(*warming));
+    struct call *kept = warming ? call_keep(call) : NULL;
+    if (!kept) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        free(warming);
+        return;
+    }
+    *warming = (struct warming){
+        .errand = {.run = run, .done = done},
+        .server = server,
+        .call = kept,
+        .options = *options,
+        .sources = {.force = options->force, .guarded = true},
+    };
+    warming->options.named = true;
+    bool taken = take_paths(warming, sources);
+    if (taken && errands_add(server->reading, &warming->errand) == 0)
+        return;
+    if (taken)
+        call_fail(kept, MESSAGE_BUSY, 0, "too much waits already: try again later");
+    free_warming(warming);
+}
