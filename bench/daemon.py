@@ -8,6 +8,7 @@ PKGCACHE_PROGRAM and PKGCACHE_SLOWFS name the programs (build-release/). Works i
 """
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -139,6 +140,27 @@ def mixed(cache, entries, clients, seconds, pause):
     return sorted(latencies)
 
 
+@contextlib.contextmanager
+def warming(cache, entries):
+    """Copies payloads again and again meanwhile, each time as other variants."""
+    done = threading.Event()
+
+    def warm():
+        with Daemon(cache) as daemon:
+            for turn in itertools.count():
+                if done.is_set():
+                    break
+                daemon.warm([{**entry, 'handle': handle(f'turn{turn}-{number}')}
+                             for number, entry in enumerate(entries)], priority='bulk')
+    thread = threading.Thread(target=warm)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def crowd_warms(cache, directory, clients):
     """Many want the same at once: what is read from the source, and how long it takes."""
     source = os.path.join(directory, 'shared')
@@ -189,9 +211,8 @@ def main():
             cpu = measure(process)[2] - before[2]
             print(f'one client, pipelined: {count / seconds:,.0f} gets a second; '
                   f'{cpu / count * 1e6:.1f} us of processor time each')
-            large = make_trees(os.path.join(directory, 'large'), 30, 200, 65536)
-            with Daemon(cache) as daemon:
-                daemon.warm(large, wait=False, priority='bulk')
+            large = make_trees(os.path.join(directory, 'large'), 30, 200, 8192)
+            with warming(cache, large):
                 latencies = mixed(cache, entries, 64, 5, 0.05)
             print(f'64 clients, a warm beside them: {len(latencies)} requests, '
                   f'median {latencies[len(latencies) // 2] * 1e6:.0f} us, '

@@ -3,6 +3,7 @@
 #include "cache/service/copier.h"
 
 #include "cache/run.h"
+#include "cache/service/precedence.h"
 
 #include "engine/thread.h"
 
@@ -200,6 +201,7 @@ static void serve(struct copier *copier)
 static void *copier_main(void *argument)
 {
     struct copier *copier = argument;
+    precedence_copies();
     pthread_mutex_lock(&copier->lock);
     while (!copier->stopping) {
         if (!copier->added) {

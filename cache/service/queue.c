@@ -9,6 +9,7 @@
 #include "cache/log.h"
 #include "cache/pending.h"
 #include "cache/serve.h"
+#include "cache/service/precedence.h"
 
 #include "engine/clock.h"
 
@@ -47,6 +48,7 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
     struct repositories *repositories = NULL;
     if (!cache || cache_make_directories(cache, error) < 0)
         return; /* the daemon will find out */
+    precedence_copies();
     CLEANUP_CLOSE int serving_fd = serve_begin(cache->sys_fd);
     if (serving_fd < 0) {
         if (serving_fd != -EWOULDBLOCK)

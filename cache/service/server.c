@@ -6,6 +6,7 @@
 
 #include "cache/log.h"
 #include "cache/service/notify.h"
+#include "cache/service/precedence.h"
 #include "cache/service/queue.h"
 #include "cache/service/upkeep.h"
 
@@ -351,6 +352,7 @@ int service_run(const struct service_options *options, struct pkgcache_error *re
     if (result == 0) {
         log_write(server->cache, LOGGED_INFO, "Daemon: started");
         notify_send("READY=1");
+        precedence_answers(); /* its threads are started, and do not take that over */
         serve(server);
         log_write(server->cache, LOGGED_INFO, "Daemon: stopping");
         result = server->result;

@@ -29,6 +29,13 @@ class Methods(daemons.DaemonTest):
         self.start_daemon()
         self.daemon = self.connect()
 
+    def test_answers_come_before_copies(self):
+        self.connect().warm([entry(self.make_variant())])
+        own = os.getpriority(os.PRIO_PROCESS, self.process.pid)
+        threads = {os.getpriority(os.PRIO_PROCESS, int(task))
+                   for task in os.listdir(f'/proc/{self.process.pid}/task')}
+        self.assertEqual(threads, {own, min(own + 10, 19)})
+
     def test_ping(self):
         answer = self.daemon.call('ping')
         self.assertEqual(answer['protocol'], 1)

@@ -1,0 +1,46 @@
+/*
+ * Precedence of threads. A thread that asks for short slices of a processor gets them soon (since
+ * Linux 6.12: sched_setattr(2), sched_runtime; EEVDF in kernel/sched/fair.c); one with a higher
+ * nice value, setpriority(2), is put off for others. Where neither can be had, all are equal.
+ */
+#include "cache/service/precedence.h"
+
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    SLICE_NS = 100000, /* the least there is */
+    COPIES_NICE = 10,  /* more than the process */
+};
+
+/* struct sched_attr of linux/sched/types.h, which older <sched.h> cannot be included with: the part
+ * that all kernels know. Policy 0 is SCHED_OTHER. */
+struct attributes {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns;
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+};
+
+static int process_nice(void)
+{
+    return getpriority(PRIO_PROCESS, (id_t)getpid()); /* its first thread's */
+}
+
+void precedence_answers(void)
+{
+    struct attributes attributes = {
+        .size = sizeof(attributes), .nice = process_nice(), .runtime_ns = SLICE_NS};
+    syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+void precedence_copies(void)
+{
+    setpriority(PRIO_PROCESS, 0, process_nice() + COPIES_NICE);
+}
