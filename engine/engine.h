@@ -49,8 +49,8 @@ struct copyengine {
     pthread_cond_t reader_wake;
     struct copyengine_job *jobs;
     unsigned job_count;
-    bool stopping;
-    bool alone; /* without threads of its own */
+    atomic_bool stopping; /* also read without the lock */
+    bool alone;           /* without threads of its own */
     unsigned worker_count;
     unsigned waiting_workers; /* those that have taken files of something that they wait for */
     struct worker *workers[WORKERS_MAX];

@@ -28,10 +28,12 @@
 #include <assert.h>
 
 enum {
-    FILES_ENOUGH = 256,        /* waiting: one reader will do */
-    FILES_MAX = 4096,          /* waiting: nobody reads on */
-    SLICE_MAX = 32,            /* files that a worker takes at once */
-    READERS_MAX_OF_CACHED = 2, /* more only contend (measured) */
+    FILES_ENOUGH = 256,         /* waiting: one reader will do */
+    REMOTE_FILES_ENOUGH = 1024, /* the same where hundreds are copied at once */
+    FILES_MAX = 4096,           /* waiting: nobody reads on */
+    SLICE_MAX = 32,             /* files that a worker takes at once */
+    WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
+    READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
     PRIORITY_WEIGHT = 16,
 };
 
@@ -66,9 +68,10 @@ static unsigned readers_wanted(const struct copyengine *engine, struct copyengin
         return engine->processors;
     if (has_plenty(engine, job))
         return 0;
-    if (job->waiting_files >= FILES_ENOUGH)
+    bool remote = job->source_latency == IO_REMOTE;
+    if (job->waiting_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
         return 1;
-    return job->source_latency == IO_REMOTE ? READERS_MAX : READERS_MAX_OF_CACHED;
+    return remote ? READERS_MAX : READERS_MAX_OF_CACHED;
 }
 
 static struct copyengine_job *job_to_read(struct copyengine *engine)
@@ -195,7 +198,7 @@ static void append_batches(struct copyengine *engine, struct copyengine_job *job
         job->waiting_batches++;
         job->waiting_files += batch->count;
     }
-    wake_workers(engine, job, job->waiting_files);
+    wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
 }
 
 void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
@@ -268,7 +271,7 @@ static struct slice take_range(struct copyengine_job *job)
 static struct slice take_files(const struct copyengine *engine, struct copyengine_job *job)
 {
     struct batch *batch = job->first_batch;
-    unsigned share = job->waiting_files / (2 * engine->worker_count);
+    unsigned share = job->waiting_files / engine->worker_count;
     unsigned count = MIN(MIN(MAX(share, 1U), (unsigned)SLICE_MAX), batch->count - batch->taken);
     struct slice slice = {.batch = batch, .next = batch->taken, .end = batch->taken + count};
     batch->taken += count;

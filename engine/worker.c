@@ -195,14 +195,6 @@ static bool begin_file(struct worker *worker)
     return true;
 }
 
-static bool is_stopping(struct copyengine *engine)
-{
-    pthread_mutex_lock(&engine->lock);
-    bool stopping = engine->stopping;
-    pthread_mutex_unlock(&engine->lock);
-    return stopping;
-}
-
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
@@ -216,7 +208,7 @@ static void *worker_main(void *argument)
         } while (begin_file(worker));
         run_completed(worker, port->backend->reap(port->io, worker->delayed.first ? DELAY_LOOK_NS
                                                                                   : UINT64_MAX));
-    } while (!is_stopping(engine));
+    } while (!atomic_load(&engine->stopping));
     return NULL;
 }
 
