@@ -17,8 +17,8 @@
  *
  * What waits for a server has workers of its own, beyond the processors: calls that block cost less
  * there than a ring, which would hand each to a kernel thread. A server that hangs has them hang,
- * too, but those of one source only: a quarter more may run for others, and what is local has the
- * first workers to itself.
+ * too; but each source may have a part of them, however many hang for others, and what is local
+ * has the first workers to itself.
  */
 #include "engine/compiler.h"
 #include "engine/engine.h"
@@ -35,6 +35,7 @@ enum {
     WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
     READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
     PRIORITY_WEIGHT = 16,
+    PARTS_MAX = 4, /* each source may have one of so many parts of the workers that wait */
 };
 
 unsigned long long schedule_service(struct copyengine_job *job)
@@ -127,57 +128,64 @@ void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
 }
 
 /* Whether each operation needs a thread: it waits for a server, or a disk without a ring. */
-static bool needs_threads(const struct copyengine *engine, const struct copyengine_job *job)
+static bool waits(const struct copyengine *engine, const struct copyengine_job *job)
 {
     if (job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE)
         return true;
     return device_pair_is_cold(job->pair) && !engine->backend->queues;
 }
 
-/* The workers that copy files of a job: [first, end), whether they are started or not. */
-struct crew {
-    unsigned first;
-    unsigned end;
-    unsigned busy; /* those that must not be counted on */
-};
-
-static struct crew crew_of(struct copyengine *engine, const struct copyengine_job *job)
+/*
+ * How many workers may wait for the source of a job. Those of others, which may hang, are many or
+ * few: a part is always left.
+ */
+static unsigned waiting_share(struct copyengine *engine, const struct copyengine_job *job)
 {
-    unsigned waiting = tuner_value(&engine->waiting);
-    if (needs_threads(engine, job)) {
-        unsigned others = engine->waiting_workers - job->pair->workers;
-        return (struct crew){engine->processors,
-                             engine->processors + waiting + MIN(others, waiting / 4),
-                             engine->waiting_workers};
-    }
-    if (device_pair_is_cold(job->pair))
-        return (struct crew){.end = engine->processors};
-    return (struct crew){.end = MIN(tuner_value(&engine->running), job->workers_max)};
+    unsigned all = tuner_value(&engine->waiting);
+    unsigned others = MIN(engine->waiting_workers - job->pair->workers, all);
+    unsigned part = all / MIN(MAX(engine->job_count, 1U), (unsigned)PARTS_MAX);
+    return MAX(all - others, MAX(part, 1U));
+}
+
+/* How many of the first workers, which do not wait, may copy files of a job. */
+static unsigned running_share(struct copyengine *engine, const struct copyengine_job *job)
+{
+    if (waits(engine, job) || device_pair_is_cold(job->pair))
+        return engine->processors;
+    return MIN(tuner_value(&engine->running), job->workers_max);
 }
 
 static bool may_copy(struct copyengine *engine, const struct worker *worker,
                      const struct copyengine_job *job)
 {
-    struct crew crew = crew_of(engine, job);
-    unsigned number = worker_number(worker);
-    if (worker_waits(worker) && job->pair->workers >= tuner_value(&engine->waiting))
-        return false; /* the rest is for other sources */
-    if (engine->worker_count <= crew.first)
-        return true; /* no thread is to be had */
-    return number >= crew.first && number < crew.end;
+    if (!worker_waits(worker))
+        return worker_number(worker) < running_share(engine, job) &&
+               (!waits(engine, job) || engine->worker_count <= engine->processors);
+    return waits(engine, job) && job->pair->workers < waiting_share(engine, job);
+}
+
+static void wake(struct copyengine *engine, unsigned first, unsigned end, unsigned count)
+{
+    for (unsigned i = first; i < MIN(end, engine->worker_count) && count > 0; i++)
+        count -= worker_wake_if_idle(engine->workers[i]);
 }
 
 static void wake_workers(struct copyengine *engine, const struct copyengine_job *job,
                          unsigned items)
 {
-    struct crew crew = crew_of(engine, job);
-    unsigned end = MIN(crew.end, crew.first + crew.busy + items);
-    if (engine->worker_count < end)
-        engine_start_threads(engine, end, 0); /* if not, it takes longer */
-    if (engine->worker_count <= crew.first)
-        crew = (struct crew){.end = engine->processors};
-    for (unsigned i = crew.first; i < MIN(crew.end, engine->worker_count) && items > 0; i++)
-        items -= worker_wake_if_idle(engine->workers[i]);
+    if (!waits(engine, job)) {
+        wake(engine, 0, running_share(engine, job), items);
+        return;
+    }
+    unsigned share = waiting_share(engine, job);
+    unsigned count = MIN(items, share - MIN(job->pair->workers, share));
+    unsigned wanted = engine->processors + engine->waiting_workers + count;
+    if (engine->worker_count < wanted)
+        engine_start_threads(engine, wanted, 0); /* if not, it takes longer */
+    if (engine->worker_count > engine->processors)
+        wake(engine, engine->processors, WORKERS_MAX, count);
+    else
+        wake(engine, 0, engine->processors, items); /* there are no others to be had */
 }
 
 /* With the engine's lock held. */
@@ -285,6 +293,15 @@ static struct slice take_files(const struct copyengine *engine, struct copyengin
     return slice;
 }
 
+/* More workers may be wanted than when files were added; and where one left a job for another,
+ * whose server hangs, somebody has to take its place. */
+static void wake_others(struct copyengine *engine)
+{
+    for (const struct copyengine_job *job = engine->jobs; job; job = job->next)
+        if (job->first_batch || job->files)
+            wake_workers(engine, job, 1);
+}
+
 bool schedule_take_files(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret)
 {
@@ -294,8 +311,7 @@ bool schedule_take_files(struct copyengine *engine, struct worker *worker,
     if (job) {
         worker_set_work(worker, job);
         *ret = job->files ? take_range(job) : take_files(engine, job);
-        if (job->first_batch || job->files) /* more may be wanted than when it was added */
-            wake_workers(engine, job, 1);
+        wake_others(engine);
         wake_reader(engine);
     }
     pthread_mutex_unlock(&engine->lock);
