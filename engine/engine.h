@@ -53,6 +53,7 @@ struct copyengine {
     bool alone;           /* without threads of its own */
     unsigned worker_count;
     unsigned waiting_workers; /* those that have taken files of something that they wait for */
+    unsigned idle_workers[2]; /* of those that do not wait, and of those that do */
     struct worker *workers[WORKERS_MAX];
     unsigned reader_count;
     unsigned readers_idle;

@@ -164,9 +164,11 @@ static bool may_copy(struct copyengine *engine, const struct worker *worker,
     return waits(engine, job) && job->pair->workers < waiting_share(engine, job);
 }
 
+/* Wakes up to so many of the workers [first, end) that are idle. */
 static void wake(struct copyengine *engine, unsigned first, unsigned end, unsigned count)
 {
-    for (unsigned i = first; i < MIN(end, engine->worker_count) && count > 0; i++)
+    const unsigned *idle = &engine->idle_workers[first > 0];
+    for (unsigned i = first; i < MIN(end, engine->worker_count) && count > 0 && *idle > 0; i++)
         count -= worker_wake_if_idle(engine->workers[i]);
 }
 

@@ -222,9 +222,16 @@ bool worker_waits(const struct worker *worker)
     return worker->number >= worker->host.engine->processors;
 }
 
+static void set_idle(struct worker *worker, bool idle)
+{
+    unsigned *count = &worker->host.engine->idle_workers[worker_waits(worker)];
+    *count = *count + idle - worker->idle;
+    worker->idle = idle;
+}
+
 void worker_set_work(struct worker *worker, const struct copyengine_job *job)
 {
-    worker->idle = !job;
+    set_idle(worker, !job);
     if (!worker_waits(worker))
         return;
     struct copyengine *engine = worker->host.engine;
@@ -243,7 +250,7 @@ unsigned worker_wake_if_idle(struct worker *worker)
 {
     if (!worker->idle)
         return 0;
-    worker->idle = false;
+    set_idle(worker, false);
     worker->host.port.backend->wake(worker->host.port.io);
     return 1;
 }
