@@ -45,8 +45,7 @@ void io_fault_release(void)
     pthread_mutex_unlock(&hang_lock);
 }
 
-static int fault_create(unsigned entries, const struct io_buffers *buffers,
-                        struct io **ret)
+static int fault_create(unsigned entries, const struct io_buffers *buffers, struct io **ret)
 {
     struct io *io = calloc(1, sizeof(*io));
     int result = io ? plan.inner->create(entries, buffers, &io->inner) : -ENOMEM;
