@@ -32,8 +32,9 @@ class Crowds(daemons.DaemonTest):
         answers = [client.receive()['result'] for client in clients]
         for answer in answers:
             self.assertEqual(answer['created'] + answer['found'], 10, answer)
-        stats = self.connect().call('stats')
-        self.assertEqual(stats['cache']['copies'], 10)
+        client = self.connect()
+        wait_until(lambda: client.call('stats')['cache']['copies'] == 10,
+                   'what was copied to be counted')
 
     def test_more_connections_than_it_takes(self):
         self.start_daemon()
