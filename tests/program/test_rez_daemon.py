@@ -464,8 +464,11 @@ class OneServes(DaemonTest):
             os.kill(pid, signal.SIGKILL)
             self.wait_idle()
             os.unlink(os.path.join(self.pending, names[0]))
-            self.serve()
-        self.assertEqual(self.queued(), [])
+
+            def served():
+                self.serve()
+                return self.queued() == []
+            support.wait_until(served, 'the kernel to let go of what was killed')
         self.assert_cached(later)
 
     def listing_copying(self):
