@@ -74,10 +74,6 @@ struct io_op {
     uint64_t offset;
     int buffer_index; /* which of the io's buffers `data` is in */
     int64_t result;   /* what the call returned, or -errno */
-
-    /* The implementation's, while the operation is under way. */
-    struct io_op *next;
-    struct io *io;
 };
 
 enum { IO_BUFFERS_MAX = 64 };
