@@ -3,6 +3,7 @@
 #include "engine/manifest.h"
 
 #include "engine/compiler.h"
+#include "engine/digest.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -128,7 +129,7 @@ void manifest_add_symlink(struct copyengine_job *job, const struct directory *di
                           const char *name, const char *target, struct timespec mtime)
 {
     size_t length = strlen(target);
-    XXH128_hash_t digest = XXH3_128bits(target, length);
+    XXH128_hash_t digest = digest_of(target, length);
     add(job, directory, name,
         &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
 }

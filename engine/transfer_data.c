@@ -10,6 +10,7 @@
  */
 #include "engine/clock.h"
 #include "engine/compiler.h"
+#include "engine/digest.h"
 #include "engine/engine.h"
 #include "engine/transfer_step.h"
 
@@ -207,7 +208,7 @@ int transfer_digest(struct transfer *transfer, const void *data, size_t length)
 {
     struct file *file = transfer->file;
     if (transfer->offset == 0 && length == file->size) {
-        file->digest = XXH3_128bits(data, length);
+        file->digest = digest_of(data, length);
         file->has_digest = true;
         return 0;
     }
@@ -218,7 +219,7 @@ int transfer_digest(struct transfer *transfer, const void *data, size_t length)
     }
     if (transfer->offset == 0)
         XXH3_128bits_reset(transfer->hash);
-    XXH3_128bits_update(transfer->hash, data, length);
+    digest_update(transfer->hash, data, length);
     if (transfer->offset + length == file->size) {
         file->digest = XXH3_128bits_digest(transfer->hash);
         file->has_digest = true;
