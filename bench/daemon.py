@@ -3,16 +3,15 @@
 
 usage: daemon.py [--requests N]
 
-PKGCACHE_PROGRAM and PKGCACHE_SLOWFS name the programs (build-release/). Works in a temporary directory
-(TMPDIR), which should be in memory. Prints one line for each figure.
+PKGCACHE_PROGRAM and PKGCACHE_SLOWFS name the programs (build-release/); `crowd` (bench/crowd.c) lies
+beside the first. Works in a temporary directory (TMPDIR), which should be in memory. Prints one line
+for each figure.
 """
 import argparse
 import contextlib
 import itertools
 import json
 import os
-import random
-import selectors
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from daemon_client import Daemon  # noqa: E402 pylint: disable=wrong-import-posi
 
 PROGRAM = os.environ.get('PKGCACHE_PROGRAM') or os.path.join(TOP, 'build-release', 'pkgcache')
 SLOWFS = os.environ.get('PKGCACHE_SLOWFS') or os.path.join(TOP, 'build-release', 'tests', 'slowfs')
+CROWD = os.path.join(os.path.dirname(PROGRAM), 'crowd')
 VARIANTS = 100
 
 
@@ -102,42 +102,18 @@ def pipelined(cache, entries, count):
     return seconds
 
 
-class Client:
-    """One of many, each with one request under way."""
+def mixed(cache, entries, clients, seconds, pause_ms):
+    """Clients that ask now and then: mostly get, some get_many of 50, some ping.
 
-    def __init__(self, cache):
-        self.daemon = Daemon(cache)
-        self.daemon.socket.setblocking(False)
-        self.due = time.monotonic() + random.random()
-        self.sent = None
-
-
-def mixed(cache, entries, clients, seconds, pause):
-    """Latencies of clients that ask now and then: mostly get, some get_many of 50, some ping."""
-    selector = selectors.DefaultSelector()
-    crowd = [Client(cache) for _ in range(clients)]
-    for client in crowd:
-        selector.register(client.daemon.socket, selectors.EVENT_READ, client)
+    Returns the number of requests, and median and 99th percentile of their latencies in us.
+    """
     messages = [request(1, 'get', handle=entry['handle']) for entry in entries] * 8
     messages += [request(1, 'get_many', handles=[entry['handle'] for entry in entries[:50]])] * 50
     messages += [request(1, 'ping')] * 50
-    latencies = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        now = time.monotonic()
-        for client in crowd:
-            if client.sent is None and client.due <= now:
-                client.sent = time.monotonic()
-                client.daemon.socket.send(random.choice(messages))
-        for key, _ in selector.select(0.0005):
-            client = key.data
-            if client.daemon.socket.recv(1 << 20)[-1:] == b'\n':
-                latencies.append(time.monotonic() - client.sent)
-                client.sent = None
-                client.due = time.monotonic() + random.expovariate(1 / pause)
-    for client in crowd:
-        client.daemon.close()
-    return sorted(latencies)
+    command = [CROWD, os.path.join(cache, '.sys', 'daemon.sock'), clients, seconds, pause_ms]
+    result = subprocess.run([str(word) for word in command], input=b''.join(messages), check=True,
+                            stdout=subprocess.PIPE)
+    return map(int, result.stdout.split())
 
 
 @contextlib.contextmanager
@@ -213,10 +189,9 @@ def main():
                   f'{cpu / count * 1e6:.1f} us of processor time each')
             large = make_trees(os.path.join(directory, 'large'), 30, 200, 8192)
             with warming(cache, large):
-                latencies = mixed(cache, entries, 64, 5, 0.05)
-            print(f'64 clients, a warm beside them: {len(latencies)} requests, '
-                  f'median {latencies[len(latencies) // 2] * 1e6:.0f} us, '
-                  f'p99 {latencies[len(latencies) * 99 // 100] * 1e6:.0f} us')
+                count, median, p99 = mixed(cache, entries, clients=64, seconds=5, pause_ms=50)
+            print(f'64 clients, a warm beside them: {count} requests, median {median} us, '
+                  f'p99 {p99} us')
             seconds, done, files, most = crowd_warms(cache, directory, 200)
             print(f'200 clients warm the same 20 variants: {done} told in {seconds:.2f} s; '
                   f'{files} files of the source were opened, at most {most} times')
