@@ -285,13 +285,68 @@ static int read_idle_exit(struct options *options, const char *text)
                         "--idle-exit: \"%s\" is not a number of seconds", text);
 }
 
-/* One option that is no setting. Returns an exit code, or -1: go on. */
-static int read_option(struct options *options, int id, const char *text)
+/* What an option sets that takes no argument; NULL: it is another one. */
+static bool *flag_of(struct options *options, int id)
 {
     switch (id) {
     case OPTION_JSON:
-        options->json = true;
+        return &options->json;
+    case OPTION_ALL:
+        return &options->all;
+    case OPTION_FORCE:
+        return &options->force;
+    case OPTION_NO_WAIT:
+        return &options->no_wait;
+    case OPTION_DRY_RUN:
+        return &options->dry_run;
+    case OPTION_REPAIR:
+        return &options->repair;
+    case OPTION_OWNER:
+        return &options->owner;
+    case OPTION_SET_ID:
+        return &options->set_id;
+    case OPTION_ZERO:
+        return &options->zero;
+    case OPTION_FOREGROUND:
+        return &options->foreground;
+    case OPTION_FOLLOW:
+        return &options->follow;
+    default:
+        return NULL;
+    }
+}
+
+/* Where an argument goes that may be any text; NULL: it is another option's. */
+static const char **text_of(struct options *options, int id)
+{
+    switch (id) {
+    case OPTION_ROOT:
+        return &options->root;
+    case OPTION_REPORT:
+        return &options->report;
+    case OPTION_COLUMNS:
+        return &options->columns;
+    case OPTION_MANIFEST:
+        return &options->manifest;
+    case OPTION_METRICS:
+        return &options->metrics;
+    default:
+        return NULL;
+    }
+}
+
+/* One option that is no setting. Returns an exit code, or -1: go on. */
+static int read_option(struct options *options, int id, const char *text)
+{
+    bool *flag = flag_of(options, id);
+    const char **argument = text_of(options, id);
+    if (flag)
+        *flag = true;
+    if (argument)
+        *argument = text;
+    if (flag || argument)
         return -1;
+    switch (id) {
     case OPTION_VERBOSE:
         options->verbosity = 1;
         return -1;
@@ -302,63 +357,18 @@ static int read_option(struct options *options, int id, const char *text)
         return read_when(options, "progress", text, true, &options->progress);
     case OPTION_COLOR:
         return read_when(options, "color", text, false, &options->color);
-    case OPTION_ALL:
-        options->all = true;
-        return -1;
-    case OPTION_FORCE:
-        options->force = true;
-        return -1;
-    case OPTION_ROOT:
-        options->root = text;
-        return -1;
-    case OPTION_NO_WAIT:
-        options->no_wait = true;
-        return -1;
-    case OPTION_REPORT:
-        options->report = text;
-        return -1;
-    case OPTION_COLUMNS:
-        options->columns = text;
-        return -1;
-    case OPTION_DRY_RUN:
-        options->dry_run = true;
-        return -1;
     case OPTION_TIME_LIMIT:
         return read_time_limit(options, text);
     case OPTION_TOUCH:
         return read_yes_no(options, "touch", text, &options->touch);
-    case OPTION_REPAIR:
-        options->repair = true;
-        return -1;
     case OPTION_SAMPLE:
         return read_sample(options, text);
     case OPTION_LEASE:
         return read_lease(options, text);
-    case OPTION_MANIFEST:
-        options->manifest = text;
-        return -1;
-    case OPTION_OWNER:
-        options->owner = true;
-        return -1;
-    case OPTION_SET_ID:
-        options->set_id = true;
-        return -1;
     case OPTION_FORMAT:
         return read_format(options, text);
-    case OPTION_ZERO:
-        options->zero = true;
-        return -1;
-    case OPTION_FOREGROUND:
-        options->foreground = true;
-        return -1;
     case OPTION_IDLE_EXIT:
         return read_idle_exit(options, text);
-    case OPTION_METRICS:
-        options->metrics = text;
-        return -1;
-    case OPTION_FOLLOW:
-        options->follow = true;
-        return -1;
     case OPTION_LINES:
         return read_lines(options, text);
     default:
