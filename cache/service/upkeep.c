@@ -50,14 +50,18 @@ struct listing_errand {
     size_t count;     /* of variants in it */
 };
 
-/* Has something done; or fails the call, and frees what wanted it. */
-static void add(struct errands *errands, struct call *call, struct errand *errand, void *memory)
+/* Has something done for a call, which `kept` is to be; or fails the call, and frees `memory`. */
+static void add(struct errands *errands, const struct call *call, struct call **kept,
+                struct errand *errand, void *memory)
 {
-    if (call && errands_add(errands, errand) == 0)
+    *kept = call_keep(call);
+    if (*kept && errands_add(errands, errand) == 0)
         return;
-    if (call)
+    if (*kept)
         call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
-    call_free(call);
+    else
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+    call_free(*kept);
     free(memory);
 }
 
@@ -126,7 +130,6 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     }
     *cleaning = (struct cleaning_errand){
         .errand = {.run = run_clean, .done = answer_clean},
-        .call = call_keep(call),
         .clean = server->clean,
     };
     cleaning->clean.size = sizeof(cleaning->clean);
@@ -137,7 +140,7 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     cleaning->clean.on_kept = on_kept;
     cleaning->clean.on_failed = on_failed;
     cleaning->clean.context = cleaning;
-    add(server->upkeep, cleaning->call, &cleaning->errand, cleaning);
+    add(server->upkeep, call, &cleaning->call, &cleaning->errand, cleaning);
 }
 
 static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
@@ -210,31 +213,29 @@ static void done_counting(struct errand *errand)
     free(counting);
 }
 
-static struct counting_errand *make_counting(struct server *server, struct call *call)
+static struct counting_errand *make_counting(struct server *server)
 {
     struct counting_errand *counting = calloc(1, sizeof(*counting));
     if (counting)
-        *counting = (struct counting_errand){
-            .errand = {.run = run_count, .done = done_counting}, .server = server, .call = call};
+        *counting = (struct counting_errand){.errand = {.run = run_count, .done = done_counting},
+                                             .server = server};
     return counting;
 }
 
 void upkeep_stats(struct server *server, const struct call *call, bool prometheus)
 {
-    struct call *kept = call_keep(call);
-    struct counting_errand *counting = kept ? make_counting(server, kept) : NULL;
+    struct counting_errand *counting = make_counting(server);
     if (!counting) {
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
-        call_free(kept);
         return;
     }
     counting->prometheus = prometheus;
-    add(server->upkeep, kept, &counting->errand, counting);
+    add(server->upkeep, call, &counting->call, &counting->errand, counting);
 }
 
 void upkeep_write_metrics(struct server *server)
 {
-    struct counting_errand *counting = server->writes_metrics ? NULL : make_counting(server, NULL);
+    struct counting_errand *counting = server->writes_metrics ? NULL : make_counting(server);
     if (!counting)
         return;
     server->writes_metrics = errands_add(server->upkeep, &counting->errand) == 0;
@@ -294,8 +295,7 @@ void upkeep_list(struct server *server, const struct call *call)
     }
     *listing = (struct listing_errand){
         .errand = {.run = run_list, .done = answer_list},
-        .call = call_keep(call),
         .stop_fd = errands_stop_fd(server->listing),
     };
-    add(server->listing, listing->call, &listing->errand, listing);
+    add(server->listing, call, &listing->call, &listing->errand, listing);
 }
