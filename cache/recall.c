@@ -9,12 +9,20 @@
  * may have one time. Then the payload is opened, and its sidecar and .copying are looked at from
  * there: `..` is where the payload is now, not where it was when it was opened.
  *
- * Touching changes that time. It is left out where somebody has done it within the last second:
- * "last used" is for telling days apart.
+ * Who looks up all the time, as the daemon does, has the hash directories watched: as long as
+ * inotify(7) tells of no change since the last look, the slot is what it was, and all that is left
+ * to ask is whether the path still leads to the payload. inotify is asked first: whoever changed
+ * something and then asks has put the event there before.
+ *
+ * Touching changes the sidecar's times. It is left out where somebody has done it within the last
+ * second: "last used" is for telling days apart.
  */
 #include "cache/recall.h"
 
+#include "cache/watch.h"
+
 #include "engine/clock.h"
+#include "engine/copyengine.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -32,10 +40,18 @@ struct place {
     bool sure;
     ino_t sidecar_inode;
     struct timespec sidecar_changed; /* its ctime */
+    struct timespec used;            /* its mtime, or when it was touched since */
+    ino_t payload_inode;
+    int directory;  /* the watch's number of the hash directory; 0: it is not watched */
+    bool unchanged; /* since it was looked at; only of the one that watched_places has */
 };
 
 struct recall {
     struct place places[PLACES];
+    struct watch watch;
+    bool watches;
+    uint64_t changes;                     /* that the watch told of */
+    struct place *watched_places[PLACES]; /* by the directory's number, the rest of a division */
 };
 
 /* Where a handle's place is. With the lock held. */
@@ -46,14 +62,36 @@ static struct place *place_of(const struct pkgcache *cache, const struct pkgcach
     return &cache->recall->places[hash % PLACES];
 }
 
+static struct place **watched_place(struct recall *recall, int directory)
+{
+    return &recall->watched_places[(unsigned)directory % PLACES];
+}
+
+/* Has a place told of changes in its directory, and nobody else who was told in its stead. */
+static void be_told(struct recall *recall, struct place *place)
+{
+    struct place **told = watched_place(recall, place->directory);
+    if (*told && *told != place)
+        (*told)->unchanged = false;
+    *told = place;
+}
+
+/* Remembers. @param changes how many there were before what `place` says was looked at */
 static void put(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                const struct place *place)
+                const struct place *place, uint64_t changes)
 {
     pthread_mutex_lock(&cache->look_up_lock);
     if (!cache->recall)
         cache->recall = calloc(1, sizeof(*cache->recall));
-    if (cache->recall)
-        *place_of(cache, handle) = *place;
+    if (cache->recall) {
+        struct place *ours = place_of(cache, handle);
+        if (ours->directory > 0 && ours->directory != place->directory)
+            watch_no_more(&cache->recall->watch, ours->directory); /* others' is told of that */
+        *ours = *place;
+        ours->unchanged = place->unchanged && changes == cache->recall->changes;
+        if (ours->unchanged)
+            be_told(cache->recall, ours);
+    }
     pthread_mutex_unlock(&cache->look_up_lock);
 }
 
@@ -65,18 +103,59 @@ void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
         return;
     memcpy(place.sha1, handle->sha1, sizeof(place.sha1));
     strcpy(place.slot, slot_name);
-    put(cache, handle, &place);
+    put(cache, handle, &place, 0);
 }
 
-/* Returns false when nothing is remembered of a handle. */
-static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle, struct place *ret)
+void recall_watch(struct pkgcache *cache)
+{
+    if (copyengine_is_remote(cache->fd)) /* other hosts' changes are not told */
+        return;
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (!cache->recall)
+        cache->recall = calloc(1, sizeof(*cache->recall));
+    if (cache->recall && !cache->recall->watches)
+        cache->recall->watches = watch_open(&cache->self, &cache->recall->watch) == 0;
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
+static void see_change(void *context, int directory)
+{
+    struct recall *recall = context;
+    struct place *place = directory > 0 ? *watched_place(recall, directory) : NULL;
+    recall->changes++;
+    if (place)
+        place->unchanged = false;
+    for (size_t i = 0; directory == WATCH_EVERYTHING && i < PLACES; i++)
+        recall->places[i].unchanged = false;
+}
+
+/*
+ * Returns false when nothing is remembered of a handle.
+ *
+ * *ret_changes: how many there were when that was so
+ */
+static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle, struct place *ret,
+                   uint64_t *ret_changes)
 {
     *ret = (struct place){.sure = false};
     pthread_mutex_lock(&cache->look_up_lock);
-    if (cache->recall)
+    if (cache->recall) {
+        if (cache->recall->watches)
+            watch_take_changes(&cache->recall->watch, see_change, cache->recall);
         *ret = *place_of(cache, handle);
+        *ret_changes = cache->recall->changes;
+    }
     pthread_mutex_unlock(&cache->look_up_lock);
     return *ret->slot && memcmp(ret->sha1, handle->sha1, sizeof(ret->sha1)) == 0;
+}
+
+/* Watches a place's directory, before it is looked at. */
+static void begin_to_watch(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                           struct place *place)
+{
+    CLEANUP_CLOSE int fd = cache_open_hash_directory(cache, handle, false);
+    int directory = fd < 0 ? fd : watch_directory(&cache->recall->watch, fd);
+    place->directory = MAX(directory, 0);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -144,35 +223,77 @@ static bool is_whole(const struct pkgcache *cache, const struct pkgcache_handle 
                   age_ms(ret_sidecar->st_ctim) > CLOCK_TICK_MS;
     place->sidecar_inode = ret_sidecar->st_ino;
     place->sidecar_changed = ret_sidecar->st_ctim;
+    place->payload_inode = status.st_ino;
+    return true;
+}
+
+/* Looks at all that there is to see of a place. *ret_learned: it is to be put back. */
+static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                       struct place *place, bool *ret_learned)
+{
+    struct stat sidecar;
+    bool watches = cache->recall->watches;
+    bool sure = !watches && place->sure && is_unchanged(cache, handle, place, &sidecar);
+    if (watches)
+        begin_to_watch(cache, handle, place);
+    if (!sure && !is_whole(cache, handle, place, &sidecar))
+        return false;
+    place->used = sidecar.st_mtim;
+    place->unchanged = place->directory > 0;
+    *ret_learned = !sure;
+    return true;
+}
+
+/* A place that nothing was told of: whether its path leads to the payload still. */
+static bool leads_to_payload(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                             const struct place *place)
+{
+    char path[PATH_SIZE];
+    struct stat status;
+    join(handle->relative_path, "", place->slot, "", path);
+    return look_at(cache->fd, path, &status) == 0 && status.st_ino == place->payload_inode &&
+           status.st_dev == cache->device;
+}
+
+/* Returns whether it was tried; *ret_refused: and must not be. */
+static bool touch_sidecar(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                          struct place *place, bool *ret_refused)
+{
+    char path[PATH_SIZE];
+    int64_t used_ms = age_ms(place->used);
+    if (used_ms >= -CLOCK_TICK_MS && used_ms <= RECALL_TOUCH_INTERVAL_MS)
+        return false;
+    join(handle->relative_path, "", place->slot, ".json", path);
+    *ret_refused = utimensat(cache->fd, path, NULL, AT_SYMLINK_NOFOLLOW) < 0;
+    clock_gettime(CLOCK_REALTIME_COARSE, &place->used);
     return true;
 }
 
 bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
                  struct slot_view *ret)
 {
-    char path[PATH_SIZE];
-    struct stat sidecar;
+    uint64_t changes = 0;
+    bool learned = false;
     struct place place;
-    if (!recall(cache, handle, &place))
+    if (!recall(cache, handle, &place, &changes))
         return false;
-    bool sure = place.sure && is_unchanged(cache, handle, &place, &sidecar);
-    if (!sure && !is_whole(cache, handle, &place, &sidecar))
+    if (!(place.unchanged && leads_to_payload(cache, handle, &place)) &&
+        !look_again(cache, handle, &place, &learned))
         return false;
     *ret = (struct slot_view){
-        .status = PKGCACHE_FOUND, .last_used = sidecar.st_mtim, .sidecar_inode = sidecar.st_ino};
+        .status = PKGCACHE_FOUND, .last_used = place.used, .sidecar_inode = place.sidecar_inode};
     strcpy(ret->name, place.slot);
-    int64_t used_ms = age_ms(sidecar.st_mtim);
-    if (touch && (used_ms < -CLOCK_TICK_MS || used_ms > RECALL_TOUCH_INTERVAL_MS)) {
-        join(handle->relative_path, "", place.slot, ".json", path);
-        ret->touch_refused = utimensat(cache->fd, path, NULL, AT_SYMLINK_NOFOLLOW) < 0;
-    }
-    if (!sure)
-        put(cache, handle, &place);
+    if (touch && touch_sidecar(cache, handle, &place, &ret->touch_refused))
+        learned = true;
+    if (learned)
+        put(cache, handle, &place, changes);
     return true;
 }
 
 void recall_free(struct pkgcache *cache)
 {
+    if (cache->recall && cache->recall->watches)
+        watch_close(&cache->recall->watch);
     free(cache->recall);
     cache->recall = NULL;
 }

@@ -24,5 +24,13 @@ void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
 bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
                  struct slot_view *ret);
 
+/**
+ * Has the directories watched of what is remembered from now on, so that looking it up again costs
+ * two system calls. For processes that look up all the time; the cache is on a local disk, or
+ * nothing happens. Each variant is one of the user's inotify watches (fs.inotify.max_user_watches);
+ * where there are no more, it is looked up as before.
+ */
+void recall_watch(struct pkgcache *cache);
+
 /** Forgets everything. */
 void recall_free(struct pkgcache *cache);

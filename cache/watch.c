@@ -1,4 +1,4 @@
-/* Waiting for others. Who waits for what is its caller's business. */
+/* Watching others. Who waits for what is the caller's business. */
 #include "cache/watch.h"
 
 #include "engine/compiler.h"
@@ -27,9 +27,15 @@ int watch_directory(struct watch *watch, int dirfd)
 {
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
-    int directory = inotify_add_watch(
-        watch->inotify_fd, path, IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_ONLYDIR);
+    int directory = inotify_add_watch(watch->inotify_fd, path,
+                                      IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_DELETE_SELF |
+                                          IN_ONLYDIR);
     return directory < 0 ? -errno : directory;
+}
+
+void watch_no_more(struct watch *watch, int directory)
+{
+    inotify_rm_watch(watch->inotify_fd, directory);
 }
 
 void watch_process(struct watch *watch, const struct owner *owner)
@@ -56,8 +62,8 @@ size_t watch_poll_fds(const struct watch *watch, struct pollfd *fds)
     return 1 + watch->copier_count;
 }
 
-static void take_inotify_events(struct watch *watch, void (*seen)(void *context, int directory),
-                                void *context)
+void watch_take_changes(const struct watch *watch, void (*seen)(void *context, int directory),
+                        void *context)
 {
     _Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
     for (ssize_t bytes; (bytes = read(watch->inotify_fd, buffer, sizeof(buffer))) > 0;)
@@ -87,5 +93,5 @@ void watch_take_events(struct watch *watch, const struct pollfd *fds, size_t cou
     if (process_ended)
         seen(context, WATCH_EVERYTHING);
     if (fds[0].revents)
-        take_inotify_events(watch, seen, context);
+        watch_take_changes(watch, seen, context);
 }

@@ -1,6 +1,6 @@
 /*
- * Waiting for variants that other processes copy: told by inotify(7) when something changes in a
- * hash directory, and by a pidfd when a copier ends. Nothing is polled.
+ * Changes that other processes make: told by inotify(7) when something changes in a hash directory,
+ * and by a pidfd when a copier ends. Nothing is polled.
  */
 #pragma once
 
@@ -8,6 +8,8 @@
 
 #include <poll.h>
 #include <stdbool.h>
+
+enum { WATCH_EVERYTHING = -1 }; /* in the place of a directory's number */
 
 struct watch_copier {
     pid_t pid;
@@ -27,8 +29,23 @@ int watch_open(const struct owner *self, struct watch *ret);
 
 void watch_close(struct watch *watch);
 
-/** Watches a directory. @return a number that stands for it in events, or -errno */
+/**
+ * Watches a directory: the names in it, and what is written to its files; not their times.
+ *
+ * @return a number that stands for it in events, the same whenever it is watched; or -errno
+ */
 int watch_directory(struct watch *watch, int dirfd);
+
+/** Takes back watch_directory. */
+void watch_no_more(struct watch *watch, int directory);
+
+/**
+ * Takes what inotify has to tell, without waiting.
+ *
+ * @param seen as for watch_take_events
+ */
+void watch_take_changes(const struct watch *watch, void (*seen)(void *context, int directory),
+                        void *context);
 
 /** Watches a process. Those that cannot be watched are left out: their grace time ends one day. */
 void watch_process(struct watch *watch, const struct owner *owner);
@@ -40,8 +57,6 @@ void watch_process(struct watch *watch, const struct owner *owner);
  * @return    how many were filled in
  */
 size_t watch_poll_fds(const struct watch *watch, struct pollfd *fds);
-
-enum { WATCH_EVERYTHING = -1 };
 
 /**
  * Takes the events that poll(2) announced.

@@ -218,6 +218,14 @@ COPYENGINE_PUBLIC int copyengine_submit_scan(struct copyengine *engine,
  */
 COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
 
+/**
+ * Whether a file system is on another machine, or another process answers for it (FUSE): then what
+ * changes there may change without this machine's kernel. Tells by its type.
+ *
+ * @param fd any open file of it
+ */
+COPYENGINE_PUBLIC bool copyengine_is_remote(int fd);
+
 /** Frees a job that is done. NULL is allowed. */
 COPYENGINE_PUBLIC void copyengine_job_free(struct copyengine_job *job);
 

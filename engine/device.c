@@ -2,6 +2,7 @@
 #include "engine/device.h"
 
 #include "engine/compiler.h"
+#include "engine/copyengine.h"
 
 #include <linux/magic.h>
 #include <sys/vfs.h>
@@ -70,6 +71,11 @@ enum io_latency device_latency(int fd)
     default:
         return IO_CACHED;
     }
+}
+
+bool copyengine_is_remote(int fd)
+{
+    return device_latency(fd) == IO_REMOTE;
 }
 
 bool device_is_btrfs(int fd)

@@ -5,6 +5,7 @@
 #include "cache/service/server.h"
 
 #include "cache/log.h"
+#include "cache/recall.h"
 #include "cache/service/notify.h"
 #include "cache/service/precedence.h"
 #include "cache/service/queue.h"
@@ -267,6 +268,7 @@ static int start(struct server *server, struct pkgcache_error *error)
     int result =
         pkgcache_open(options->cache_path, &server->cache_options, true, &server->cache, error);
     if (result == 0) {
+        recall_watch(server->cache);
         server->cache_options.stall_grace_s = server->cache->options.stall_grace_s;
         result = listener_lock(server->cache, &server->listener, error);
     }

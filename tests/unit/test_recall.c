@@ -1,4 +1,9 @@
-/* Look-ups of one process while others change what it found before. */
+/*
+ * Look-ups of one process while others change what it found before: as it looks by itself, and as
+ * the daemon does, which is told.
+ */
+#include "cache/recall.h"
+
 #include "cache/handle.h"
 #include "cache/sidecar.h"
 
@@ -7,6 +12,19 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* Two tests, of a process that looks and of one that is told. */
+#define BOTH_WAYS(name)          \
+    static void name(bool told); \
+    Test(recall, name##_looking) \
+    {                            \
+        name(false);             \
+    }                            \
+    Test(recall, name##_told)    \
+    {                            \
+        name(true);              \
+    }                            \
+    static void name(bool told)
 
 /* A cache with one variant in slot `a`, that was found once. */
 struct fixture {
@@ -50,11 +68,13 @@ static void expect(const struct fixture *fixture, int status, const char *slot)
     }
 }
 
-static void open_fixture(struct fixture *ret)
+static void open_fixture(struct fixture *ret, bool told)
 {
     strcpy(ret->directory, "/tmp/pkgcache-test-XXXXXX");
     cr_assert(mkdtemp(ret->directory));
     cr_assert(pkgcache_open(ret->directory, NULL, true, &ret->cache, NULL) == 0);
+    if (told)
+        recall_watch(ret->cache);
     cr_assert(handle_create("/svr", "foo", "1.0", 0, &ret->handle, NULL) == 0);
     snprintf(ret->hash_directory, sizeof(ret->hash_directory), "%s/%s", ret->directory,
              ret->handle->relative_path);
@@ -70,10 +90,10 @@ static void close_fixture(struct fixture *fixture)
     pkgcache_close(fixture->cache);
 }
 
-Test(recall, what_others_do_is_seen)
+BOTH_WAYS(what_others_do_is_seen)
 {
     struct fixture fixture;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     const char *path = fixture.hash_directory;
     run(path, "touch $D/.copying-a");
     expect(&fixture, PKGCACHE_COPYING, NULL);
@@ -93,11 +113,11 @@ Test(recall, what_others_do_is_seen)
     close_fixture(&fixture);
 }
 
-Test(recall, the_slot_becomes_another_s)
+BOTH_WAYS(the_slot_becomes_another_s)
 {
     struct fixture fixture;
     struct pkgcache_handle *other;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     cr_assert(handle_create("/svr", "foo", "1.0", 1, &other, NULL) == 0);
     make_slot(&fixture, other, "a");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
@@ -107,23 +127,26 @@ Test(recall, the_slot_becomes_another_s)
     close_fixture(&fixture);
 }
 
-Test(recall, directories_are_moved_away)
+BOTH_WAYS(directories_are_moved_away)
 {
     struct fixture fixture;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     run(fixture.directory, "mv $D/foo $D/bar");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
-    run(fixture.directory, "ln -s bar $D/foo"); /* links are not followed */
-    expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
+    run(fixture.directory, "ln -s bar $D/foo");
+    if (told) /* it is the payload that was looked at, wherever it is reached */
+        expect(&fixture, PKGCACHE_FOUND, "a");
+    else /* links are not followed */
+        expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
     run(fixture.directory, "rm $D/foo && mv $D/bar $D/foo");
     expect(&fixture, PKGCACHE_FOUND, "a");
     close_fixture(&fixture);
 }
 
-Test(recall, what_is_no_sidecar_any_more)
+BOTH_WAYS(what_is_no_sidecar_any_more)
 {
     struct fixture fixture;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     const char *path = fixture.hash_directory;
     run(path, "truncate -s 20 $D/a.json");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
@@ -150,11 +173,11 @@ static double used_ago(const struct fixture *fixture)
 }
 
 /* A sidecar that did not change for a while is not read again: whatever happens then is seen. */
-Test(recall, what_was_the_same_for_a_while)
+BOTH_WAYS(what_was_the_same_for_a_while)
 {
     struct fixture fixture;
     struct pkgcache_handle *other;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     const char *path = fixture.hash_directory;
     cr_assert(handle_create("/svr", "foo", "1.0", 1, &other, NULL) == 0);
     for (int i = 0; i < 5; i++) {
@@ -176,17 +199,19 @@ Test(recall, what_was_the_same_for_a_while)
         usleep(50 * 1000);
         expect(&fixture, PKGCACHE_FOUND, "a");
     }
-    run(fixture.directory, "mv $D/foo $D/bar && ln -s bar $D/foo"); /* links are not followed */
+    run(fixture.directory, "mv $D/foo $D/bar");
     expect(&fixture, PKGCACHE_NOT_FOUND, NULL);
     handle_free(other);
     close_fixture(&fixture);
 }
 
-Test(recall, uses_are_recorded)
+BOTH_WAYS(uses_are_recorded)
 {
     struct fixture fixture;
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     run(fixture.hash_directory, "touch -d '1 hour ago' $D/a.json");
+    if (told) /* not of times: the next use is noted when this one is old */
+        usleep(RECALL_TOUCH_INTERVAL_MS * 1000 + 100 * 1000);
     expect(&fixture, PKGCACHE_FOUND, "a");
     cr_expect(used_ago(&fixture) < 600);
     for (int i = 0; i < 3; i++) {
@@ -200,15 +225,133 @@ Test(recall, uses_are_recorded)
     close_fixture(&fixture);
 }
 
-Test(recall, a_buffer_that_is_too_small)
+BOTH_WAYS(a_buffer_that_is_too_small)
 {
     struct fixture fixture;
     struct pkgcache_error error;
     char path[8];
-    open_fixture(&fixture);
+    open_fixture(&fixture, told);
     cr_expect(pkgcache_get_into(fixture.cache, fixture.handle, false, path, sizeof(path), &error) ==
               -ENAMETOOLONG);
     cr_expect(error.code == ENAMETOOLONG);
+    close_fixture(&fixture);
+}
+
+/* Another handle with something in common. */
+static struct pkgcache_handle *find_handle(const struct pkgcache_handle *handle,
+                                           bool (*is_like)(const struct pkgcache_handle *,
+                                                           const struct pkgcache_handle *))
+{
+    struct pkgcache_handle *other;
+    for (int32_t index = handle->index + 1;; index++) {
+        cr_assert(handle_create("/svr", "foo", "1.0", index, &other, NULL) == 0);
+        if (is_like(handle, other))
+            return other;
+        handle_free(other);
+    }
+}
+
+static bool share_directory(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
+{
+    return strcmp(a->relative_path, b->relative_path) == 0;
+}
+
+/* Two variants in one hash directory. They have one place, too. */
+BOTH_WAYS(two_in_one_directory)
+{
+    struct fixture fixture;
+    open_fixture(&fixture, told);
+    const char *path = fixture.hash_directory;
+    struct fixture second = fixture;
+    second.handle = find_handle(fixture.handle, share_directory);
+    make_slot(&second, second.handle, "b");
+    for (int i = 0; i < 3; i++) {
+        expect(&fixture, PKGCACHE_FOUND, "a");
+        expect(&second, PKGCACHE_FOUND, "b");
+        run(path, "touch $D/.copying-a");
+        expect(&fixture, PKGCACHE_COPYING, NULL);
+        expect(&second, PKGCACHE_FOUND, "b");
+        run(path, "mv $D/.copying-a $D/.copying-b");
+        expect(&fixture, PKGCACHE_FOUND, "a");
+        expect(&second, PKGCACHE_COPYING, NULL);
+        run(path, "rm $D/.copying-b");
+    }
+    handle_free(second.handle);
+    close_fixture(&fixture);
+}
+
+/* As many variants are remembered as have a place (PLACES, cache/recall.c). */
+static bool share_place(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
+{
+    return a->sha1[0] == b->sha1[0] && a->sha1[1] % 16 == b->sha1[1] % 16;
+}
+
+/* Makes slot `b` of a second variant in a directory of its own, and finds it. */
+static void make_other_slot(struct fixture *second)
+{
+    snprintf(second->hash_directory, sizeof(second->hash_directory), "%s/%s", second->directory,
+             second->handle->relative_path);
+    run(second->hash_directory, "mkdir -p $D");
+    make_slot(second, second->handle, "b");
+    expect(second, PKGCACHE_FOUND, "b");
+}
+
+/* Two variants that are remembered in the same place: one pushes out the other. */
+BOTH_WAYS(two_in_one_place)
+{
+    struct fixture fixture;
+    open_fixture(&fixture, told);
+    struct fixture second = fixture;
+    second.handle = find_handle(fixture.handle, share_place);
+    make_other_slot(&second);
+    for (int i = 0; i < 3; i++) {
+        expect(&fixture, PKGCACHE_FOUND, "a");
+        expect(&second, PKGCACHE_FOUND, "b");
+        run(fixture.hash_directory, "touch $D/.copying-a");
+        expect(&second, PKGCACHE_FOUND, "b");
+        expect(&fixture, PKGCACHE_COPYING, NULL);
+        run(fixture.hash_directory, "rm $D/.copying-a");
+    }
+    handle_free(second.handle);
+    close_fixture(&fixture);
+}
+
+/*
+ * The numbers of watches grow, and are told apart by their rest of a division by the number of
+ * places: whoever shares one with another is not told any more.
+ */
+BOTH_WAYS(more_watches_than_places)
+{
+    struct fixture fixture;
+    open_fixture(&fixture, told);
+    struct fixture others[] = {fixture, fixture};
+    cr_assert(handle_create("/svr", "foo", "1.0", 1, &others[0].handle, NULL) == 0);
+    others[1].handle = find_handle(others[0].handle, share_place);
+    make_other_slot(&others[0]);
+    make_other_slot(&others[1]);
+    for (int i = 0; i < 4200; i++) /* each time another watch */
+        expect(&others[i % 2], PKGCACHE_FOUND, "b");
+    run(fixture.hash_directory, "touch $D/.copying-a");
+    expect(&fixture, PKGCACHE_COPYING, NULL);
+    handle_free(others[0].handle);
+    handle_free(others[1].handle);
+    close_fixture(&fixture);
+}
+
+/* More changes than the kernel keeps for us (fs.inotify.max_queued_events), then one more. */
+BOTH_WAYS(more_changes_than_are_told)
+{
+    struct fixture fixture;
+    open_fixture(&fixture, told);
+    struct fixture second = fixture;
+    cr_assert(handle_create("/svr", "foo", "1.0", 1, &second.handle, NULL) == 0);
+    make_other_slot(&second);
+    expect(&fixture, PKGCACHE_FOUND, "a");
+    run(second.hash_directory,
+        "cd $D && seq $(($(cat /proc/sys/fs/inotify/max_queued_events) + 1)) | xargs touch");
+    run(fixture.hash_directory, "touch $D/.copying-a");
+    expect(&fixture, PKGCACHE_COPYING, NULL);
+    handle_free(second.handle);
     close_fixture(&fixture);
 }
 
