@@ -246,16 +246,16 @@ static int handle_build(const struct parts *parts, struct pkgcache_handle **ret_
     handle->version = parts->version ? keep(&room, parts->version->text, version_size - 1) : NULL;
     handle->index = parts->index;
 
+    const char *version = handle->version ? handle->version : "";
     handle->qualified_name = room;
-    room += sprintf(room, "%s%s%s", handle->name, handle->version ? "-" : "",
-                    handle->version ? handle->version : "") +
-            1;
+    room = stpcpy(stpcpy(stpcpy(room, handle->name), handle->version ? "-" : ""), version) + 1;
     sha1_print(handle->sha1, hex);
     handle->relative_path = room;
-    room += sprintf(room, "%s/%s/%.*s", handle->name,
-                    handle->version ? handle->version : HANDLE_NO_VERSION, HASH4_LENGTH, hex);
-    handle->hash4 = room - HASH4_LENGTH;
-    assert(room < (char *)(handle + 1) + strings_size);
+    room = stpcpy(stpcpy(room, handle->name), "/");
+    room = stpcpy(stpcpy(room, handle->version ? version : HANDLE_NO_VERSION), "/");
+    handle->hash4 = room;
+    keep(&room, hex, HASH4_LENGTH);
+    assert(room <= (char *)(handle + 1) + strings_size);
     *ret_handle = STEAL(handle);
     return 0;
 }

@@ -18,8 +18,12 @@
 static int write_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                       const char *slot_name, char *buffer, size_t size)
 {
-    int length = snprintf(buffer, size, "%s/%s/%s", cache->path, handle->relative_path, slot_name);
-    return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+    size_t length = strlen(cache->path) + strlen(handle->relative_path) + strlen(slot_name) + 2;
+    if (length >= size)
+        return -ENAMETOOLONG;
+    char *end = stpcpy(stpcpy(buffer, cache->path), "/");
+    stpcpy(stpcpy(stpcpy(end, handle->relative_path), "/"), slot_name);
+    return 0;
 }
 
 /* Finds the slot of a variant, wherever it is. */

@@ -63,14 +63,16 @@ void text_printf(struct text *text, const char *format, ...)
     va_start(arguments, format);
     va_list again;
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    size_t room = text->capacity - text->length;
+    char *end = room > 0 ? text->bytes + text->length : NULL;
+    int length = text->error ? text->error : vsnprintf(end, room, format, arguments);
     if (length < 0) {
         text->error = -ENOMEM;
+    } else if ((size_t)length < room) {
+        text->length += (size_t)length;
     } else if (text->fixed) {
-        size_t room = text->capacity - text->length;
-        vsnprintf(text->bytes + text->length, room, format, again);
-        text->truncated |= (size_t)length >= room;
-        text->length += MIN((size_t)length, room - 1);
+        text->truncated = true;
+        text->length += room - 1;
     } else if (text_reserve(text, (size_t)length) == 0) {
         vsnprintf(text->bytes + text->length, (size_t)length + 1, format, again);
         text->length += (size_t)length;

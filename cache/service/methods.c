@@ -64,7 +64,9 @@ static int look_up(struct server *server, const struct pkgcache_handle *handle, 
 
 static void write_found(struct text *text, int status, const char *path, const char *reason)
 {
-    text_printf(text, "{\"status\": \"%s\", \"root\": ", pkgcache_status_name(status));
+    text_append_string(text, "{\"status\": \"");
+    text_append_string(text, pkgcache_status_name(status));
+    text_append_string(text, "\", \"root\": ");
     message_write_string(text, *path ? path : NULL);
     if (reason) {
         text_append_string(text, ", \"reason\": ");
@@ -75,9 +77,10 @@ static void write_found(struct text *text, int status, const char *path, const c
 
 int method_look_up(struct server *server, const struct json *value, bool touch, struct text *text)
 {
-    char path[PATH_MAX] = "";
+    char path[PATH_MAX];
     struct pkgcache_error error;
     CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
+    *path = '\0';
     int status = handle_from_json(value, &handle, &error);
     if (status == 0)
         status = look_up(server, handle, touch, path, &error);
