@@ -90,13 +90,16 @@ class Hammer(support.ProgramTest):
         """A command on some of the variants."""
         some = self.choices.sample(self.variants, self.choices.randint(1, 5))
         arguments = [variant.argument for variant in some]
-        command = self.choices.choices(['warm', 'add', 'get', 'remove', 'clean'], [5, 3, 2, 3, 1])[0]
-        return [command, *{
-            'warm': lambda: [self.manifest_of(some)],
-            'add': lambda: [arguments[0], '--root', some[0].root],
-            'get': lambda: arguments,
-            'remove': lambda: arguments[:2],
-            'clean': lambda: []}[command]()]
+        command = self.choices.choices(['warm', 'add', 'get', 'remove', 'clean', 'verify', 'repair'],
+                                       [5, 3, 2, 3, 1, 1, 1])[0]
+        return {
+            'warm': lambda: ['warm', self.manifest_of(some)],
+            'add': lambda: ['add', arguments[0], '--root', some[0].root],
+            'get': lambda: ['get', *arguments],
+            'remove': lambda: ['remove', *arguments[:2]],
+            'clean': lambda: ['clean'],
+            'verify': lambda: ['verify', *arguments],
+            'repair': lambda: ['verify', *arguments, '--repair']}[command]()
 
     def manifest_of(self, variants):
         """Where these variants are named."""
