@@ -72,8 +72,14 @@ int manifest_new(int fd, struct manifest **ret)
 /* The canonical form of XXH3-128 (xxhash.h): most significant digit first, as xxhsum prints it. */
 static void format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTES])
 {
-    snprintf(ret, DIGEST_TEXT_BYTES, "%016" PRIx64 "%016" PRIx64, (uint64_t)digest.high64,
-             (uint64_t)digest.low64);
+    static const char digits[] = "0123456789abcdef";
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, digest);
+    for (size_t i = 0; i < sizeof(canonical.digest); i++) {
+        *ret++ = digits[canonical.digest[i] >> 4];
+        *ret++ = digits[canonical.digest[i] & 0xf];
+    }
+    *ret = '\0';
 }
 
 /* A record, but for the path. */
