@@ -67,7 +67,8 @@ static struct place **watched_place(struct recall *recall, int directory)
     return &recall->watched_places[(unsigned)directory % PLACES];
 }
 
-/* Has a place told of changes in its directory, and nobody else who was told in its stead. */
+/* Has a place told of changes in its directory, and no longer another one whose directory's number
+ * has the same rest. */
 static void be_told(struct recall *recall, struct place *place)
 {
     struct place **told = watched_place(recall, place->directory);
@@ -86,7 +87,7 @@ static void put(struct pkgcache *cache, const struct pkgcache_handle *handle,
     if (cache->recall) {
         struct place *ours = place_of(cache, handle);
         if (ours->directory > 0 && ours->directory != place->directory)
-            watch_no_more(&cache->recall->watch, ours->directory); /* others' is told of that */
+            watch_no_more(&cache->recall->watch, ours->directory);
         *ours = *place;
         ours->unchanged = place->unchanged && changes == cache->recall->changes;
         if (ours->unchanged)

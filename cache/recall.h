@@ -1,7 +1,7 @@
 /*
  * Which slot a variant was found in last time, so that the next look-up of it need not open and
  * list the hash directory, nor read the sidecar: most of its system calls. Only a guess: everything
- * is looked at again, and whatever is not as it was is left to slot_find().
+ * is looked at again, or watched, and whatever is not as it was is left to slot_find().
  */
 #pragma once
 
