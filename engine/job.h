@@ -51,6 +51,7 @@ struct copyengine_job {
     unsigned waiting_files;
     unsigned waiting_batches;
     bool has_plenty;                       /* so much waits that nobody reads on */
+    bool waits;                            /* each operation needs a thread */
     struct directory *waiting_directories; /* a stack */
     unsigned readers_active;
 

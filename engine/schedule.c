@@ -127,12 +127,17 @@ void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Whether each operation needs a thread: it waits for a server, or a disk without a ring. */
-static bool waits(const struct copyengine *engine, const struct copyengine_job *job)
+/*
+ * Looks whether each operation of a job needs a thread: it waits for a server, or a disk without a
+ * ring. That is learned while files are copied, at any moment; job->waits changes here only, so
+ * that it is never missed. Returns whether it did.
+ */
+static bool look_whether_it_waits(const struct copyengine *engine, struct copyengine_job *job)
 {
-    if (job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE)
-        return true;
-    return device_pair_is_cold(job->pair) && !engine->backend->queues;
+    bool before = job->waits;
+    job->waits = job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE ||
+                 (device_pair_is_cold(job->pair) && !engine->backend->queues);
+    return job->waits != before;
 }
 
 /*
@@ -150,7 +155,7 @@ static unsigned waiting_share(struct copyengine *engine, const struct copyengine
 /* How many of the first workers, which do not wait, may copy files of a job. */
 static unsigned running_share(struct copyengine *engine, const struct copyengine_job *job)
 {
-    if (waits(engine, job) || device_pair_is_cold(job->pair))
+    if (job->waits || device_pair_is_cold(job->pair))
         return engine->processors;
     return MIN(tuner_value(&engine->running), job->workers_max);
 }
@@ -160,8 +165,8 @@ static bool may_copy(struct copyengine *engine, const struct worker *worker,
 {
     if (!worker_waits(worker))
         return worker_number(worker) < running_share(engine, job) &&
-               (!waits(engine, job) || engine->worker_count <= engine->processors);
-    return waits(engine, job) && job->pair->workers < waiting_share(engine, job);
+               (!job->waits || engine->worker_count <= engine->processors);
+    return job->waits && job->pair->workers < waiting_share(engine, job);
 }
 
 /* Wakes up to so many of the workers [first, end) that are idle. */
@@ -175,7 +180,7 @@ static void wake(struct copyengine *engine, unsigned first, unsigned end, unsign
 static void wake_workers(struct copyengine *engine, const struct copyengine_job *job,
                          unsigned items)
 {
-    if (!waits(engine, job)) {
+    if (!job->waits) {
         wake(engine, 0, running_share(engine, job), items);
         return;
     }
@@ -208,6 +213,7 @@ static void append_batches(struct copyengine *engine, struct copyengine_job *job
         job->waiting_batches++;
         job->waiting_files += batch->count;
     }
+    look_whether_it_waits(engine, job);
     wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
 }
 
@@ -304,11 +310,21 @@ static void wake_others(struct copyengine *engine)
             wake_workers(engine, job, 1);
 }
 
+/* Where it changed whether a job waits, those have to go on who slept while it was not their turn.
+ */
+static void wake_whose_turn_it_is(struct copyengine *engine)
+{
+    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
+        if ((job->first_batch || job->files) && look_whether_it_waits(engine, job))
+            wake_workers(engine, job, WOKEN_AT_ONCE);
+}
+
 bool schedule_take_files(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret)
 {
     pthread_mutex_lock(&engine->lock);
     worker_set_work(worker, NULL); /* what it had is done */
+    wake_whose_turn_it_is(engine);
     struct copyengine_job *job = job_to_copy(engine, worker, service_below);
     if (job) {
         worker_set_work(worker, job);

@@ -358,6 +358,43 @@ Test(engine, runs_many_jobs_at_once)
     cr_assert_eq(atomic_load(&done_count), JOBS);
 }
 
+static void set_cold(unsigned cold)
+{
+    pthread_mutex_lock(&engine->devices.lock);
+    for (struct device_pair *pair = engine->devices.pairs; pair; pair = pair->next)
+        atomic_store(&pair->cold, cold);
+    pthread_mutex_unlock(&engine->devices.lock);
+}
+
+static void *turn_cold_and_warm(void *ended)
+{
+    while (!atomic_load((atomic_bool *)ended)) {
+        set_cold(2 * DEVICE_COLD);
+        usleep(50);
+        set_cold(0);
+        usleep(50);
+    }
+    return NULL;
+}
+
+/* Other threads copy what is read cold: when that changes, those go on whose turn it is then. */
+Test(engine, turns_cold_and_warm_while_it_copies)
+{
+    pthread_t thread;
+    atomic_bool ended = false;
+    mkdir("source", 0755);
+    cr_assert_eq(system("for i in $(seq 1000); do echo $i > source/$i; done"), 0);
+    copyengine_free(engine);
+    start_engine((struct copyengine_options){.in_flight = 2});
+    cr_assert_eq(pthread_create(&thread, NULL, turn_cold_and_warm, &ended), 0);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+        cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "copy", NULL), 0);
+    }
+    atomic_store(&ended, true);
+    pthread_join(thread, NULL);
+}
+
 Test(engine, ends_early_when_cancelled)
 {
     mkdir("source", 0755);
