@@ -184,8 +184,9 @@ int main(int argc, char **argv)
     qsort(crowd.latencies_ns, crowd.latency_count, sizeof(*crowd.latencies_ns), compare);
     if (crowd.latency_count == 0)
         die("no answer");
-    printf("%zu %.0f %.0f\n", crowd.latency_count,
-           (double)crowd.latencies_ns[crowd.latency_count / 2] / 1000,
-           (double)crowd.latencies_ns[crowd.latency_count * 99 / 100] / 1000);
+    size_t median = crowd.latency_count / 2;
+    size_t percentile_99 = crowd.latency_count * 99 / 100;
+    printf("%zu %.0f %.0f\n", crowd.latency_count, (double)crowd.latencies_ns[median] / 1000,
+           (double)crowd.latencies_ns[percentile_99] / 1000);
     return 0;
 }
