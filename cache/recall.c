@@ -245,7 +245,8 @@ static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *han
     return true;
 }
 
-/* A place that nothing was told of: whether its path leads to the payload still. */
+/* A place that nothing was told of: whether its path leads to the payload still; through a link,
+ * too, if a directory was moved: it is the one that was looked at. */
 static bool leads_to_payload(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                              const struct place *place)
 {
