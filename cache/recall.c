@@ -11,8 +11,9 @@
  *
  * Who looks up all the time, as the daemon does, has the hash directories watched: as long as
  * inotify(7) tells of no change since the last look, the slot is what it was, and all that is left
- * to ask is whether the path still leads to the payload. inotify is asked first: whoever changed
- * something and then asks has put the event there before.
+ * to ask is whether the path still leads to the payload. inotify is asked after the questions have
+ * come, and before they are answered, once for all of them: whoever changed something and then asks
+ * has put the event there before.
  *
  * Touching changes the sidecar's times. It is left out where somebody has done it within the last
  * second: "last used" is for telling days apart.
@@ -130,6 +131,14 @@ static void see_change(void *context, int directory)
         recall->places[i].unchanged = false;
 }
 
+void recall_take_changes(struct pkgcache *cache)
+{
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (cache->recall && cache->recall->watches)
+        watch_take_changes(&cache->recall->watch, see_change, cache->recall);
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
 /*
  * Returns false when nothing is remembered of a handle.
  *
@@ -141,8 +150,6 @@ static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle,
     *ret = (struct place){.sure = false};
     pthread_mutex_lock(&cache->look_up_lock);
     if (cache->recall) {
-        if (cache->recall->watches)
-            watch_take_changes(&cache->recall->watch, see_change, cache->recall);
         *ret = *place_of(cache, handle);
         *ret_changes = cache->recall->changes;
     }

@@ -26,11 +26,17 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
 
 /**
  * Has the directories watched of what is remembered from now on, so that looking it up again costs
- * two system calls. For processes that look up all the time; the cache is on a local disk, or
- * nothing happens. Each variant is one of the user's inotify watches (fs.inotify.max_user_watches);
+ * one system call. For processes that look up all the time, and take the changes each time before
+ * they do; the cache is on a local disk, or nothing happens. Each variant is one of the user's inotify watches (fs.inotify.max_user_watches);
  * where there are no more, it is looked up as before.
  */
 void recall_watch(struct pkgcache *cache);
+
+/**
+ * Takes what was told of the directories that are watched. Look-ups after this know of whatever was
+ * changed before it.
+ */
+void recall_take_changes(struct pkgcache *cache);
 
 /** Forgets everything. */
 void recall_free(struct pkgcache *cache);

@@ -217,6 +217,7 @@ static void serve(struct server *server)
             struct source *source = events[i].data.ptr;
             source->handle(source, events[i].events);
         }
+        recall_take_changes(server->cache); /* after the requests have come */
         connections_take_turns(server);
         tick(server);
     }

@@ -62,6 +62,7 @@ static void expect(const struct fixture *fixture, int status, const char *slot)
     if (slot)
         snprintf(expected, sizeof(expected), "%s/%s", fixture->hash_directory, slot);
     for (int touch = 0; touch < 2; touch++) {
+        recall_take_changes(fixture->cache);
         cr_expect(pkgcache_get_into(fixture->cache, fixture->handle, touch, path, sizeof(path),
                                     NULL) == status);
         cr_expect_str_eq(path, expected);
