@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 enum {
-    SLICE_NS = 100000, /* the least there is */
-    COPIES_NICE = 10,  /* more than the process */
+    ANSWERS_SLICE_NS = 100000,   /* the least there is */
+    COPIES_SLICE_NS = 100000000, /* the most */
+    COPIES_NICE = 10,            /* more than the process */
 };
 
 /* struct sched_attr of linux/sched/types.h, which older <sched.h> cannot be included with: the part
@@ -33,14 +34,19 @@ static int process_nice(void)
     return getpriority(PRIO_PROCESS, (id_t)getpid()); /* its first thread's */
 }
 
-void precedence_answers(void)
+static void ask_for(int nice, uint64_t slice_ns)
 {
     struct attributes attributes = {
-        .size = sizeof(attributes), .nice = process_nice(), .runtime_ns = SLICE_NS};
+        .size = sizeof(attributes), .nice = process_nice() + nice, .runtime_ns = slice_ns};
     syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+void precedence_answers(void)
+{
+    ask_for(0, ANSWERS_SLICE_NS);
 }
 
 void precedence_copies(void)
 {
-    setpriority(PRIO_PROCESS, 0, process_nice() + COPIES_NICE);
+    ask_for(COPIES_NICE, COPIES_SLICE_NS);
 }
