@@ -226,6 +226,15 @@ COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
  */
 COPYENGINE_PUBLIC bool copyengine_is_remote(int fd);
 
+/**
+ * Whether the threads of all engines of this process leave one of its processors to others, if
+ * there are several. For a program that has to answer while it copies: where copies keep all
+ * processors busy, whoever has waited for one may wait for the scheduler's next tick again
+ * (EEVDF: it has just had more than its share). They follow when they go on to their next file.
+ * Not so unless it is called.
+ */
+COPYENGINE_PUBLIC void copyengine_leave_processor(bool leave);
+
 /** Frees a job that is done. NULL is allowed. */
 COPYENGINE_PUBLIC void copyengine_job_free(struct copyengine_job *job);
 

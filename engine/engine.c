@@ -8,7 +8,6 @@
 #include "engine/worker.h"
 
 #include <linux/ioprio.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,7 +23,20 @@ enum {
     COUNTS_PER_LOOK = 16, /* completions between two looks at the clock */
 };
 
-void engine_enter_thread(struct copyengine *engine)
+static atomic_bool leaves_processor; /* all engines */
+
+void copyengine_leave_processor(bool leave)
+{
+    atomic_store_explicit(&leaves_processor, leave, memory_order_relaxed);
+}
+
+void engine_choose_processors(const struct copyengine *engine, bool *one_is_left)
+{
+    processors_use(&engine->processor_set,
+                   atomic_load_explicit(&leaves_processor, memory_order_relaxed), one_is_left);
+}
+
+bool engine_enter_thread(struct copyengine *engine)
 {
     /* A umask of its own lets open(2) give files their final mode. Refused in some containers. */
     if (unshare(CLONE_FS) == 0)
@@ -33,6 +45,7 @@ void engine_enter_thread(struct copyengine *engine)
         atomic_store(&engine->modes_masked, true);
     if (engine->options.idle_priority)
         syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+    return processors_one_is_left(&engine->processor_set);
 }
 
 static void *reader_main(void *argument)
@@ -41,11 +54,13 @@ static void *reader_main(void *argument)
     struct io_buffers no_buffers = {0};
     struct io_port port = {.backend = engine->backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
-    engine_enter_thread(engine);
+    bool one_is_left = engine_enter_thread(engine);
     if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
         port = (struct io_port){.backend = &io_threads_backend};
-    for (struct directory *directory; (directory = schedule_take_directory(engine));)
+    for (struct directory *directory; (directory = schedule_take_directory(engine));) {
+        engine_choose_processors(engine, &one_is_left);
         walk_read(engine, &port, directory, buffer);
+    }
     if (port.io)
         port.backend->destroy(port.io);
     return NULL;
@@ -76,14 +91,6 @@ void engine_count(struct copyengine *engine)
     uint64_t now_ns = clock_monotonic_ns();
     tuner_look(&engine->waiting, now_ns, completed);
     tuner_look(&engine->running, now_ns, completed);
-}
-
-static unsigned count_processors(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                             : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return (unsigned)MIN(MAX(count, 1), WORKERS_MAX / 2);
 }
 
 /* Raises the limit of open files to what the system allows; returns what it is now. */
@@ -127,7 +134,7 @@ static void set_bounds(struct copyengine *engine)
 {
     unsigned in_flight = engine->options.in_flight;
     unsigned long descriptors = raise_descriptor_limit();
-    engine->processors = count_processors();
+    engine->processors = MIN(processors_find(&engine->processor_set), (unsigned)WORKERS_MAX / 2);
     engine->batches_max =
         (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 8UL), (unsigned long)BATCHES_MAX);
     if (in_flight) {

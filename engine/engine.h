@@ -12,6 +12,7 @@
 #include "engine/directory.h"
 #include "engine/io.h"
 #include "engine/limit.h"
+#include "engine/processors.h"
 #include "engine/tuner.h"
 
 enum {
@@ -39,9 +40,10 @@ struct copyengine {
     struct devices devices;
     struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
     struct tuner running; /* how many workers, where they do not wait */
-    atomic_ullong completed;  /* files and pieces of files: what the tuners go by */
-    atomic_bool modes_masked; /* a thread could not have a umask of its own */
-    unsigned processors;
+    atomic_ullong completed;    /* files and pieces of files: what the tuners go by */
+    atomic_bool modes_masked;   /* a thread could not have a umask of its own */
+    cpu_set_t processor_set;    /* that it may use */
+    unsigned processors;        /* how many it goes by */
     unsigned batches_max;       /* waiting at once: each keeps two descriptors open */
     unsigned transfers_in_ring; /* files that a worker which queues has under way, at most */
 
@@ -88,8 +90,16 @@ void engine_remove_job(struct copyengine *engine, struct copyengine_job *job);
 /** Starts threads until there are as many workers and readers. With the engine's lock held. */
 int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned readers);
 
-/** What a thread of the engine does first: a umask of its own, its I/O priority. */
-void engine_enter_thread(struct copyengine *engine);
+/**
+ * What a thread of the engine does first: a umask of its own, its I/O priority.
+ *
+ * @return whether it leaves a processor to others
+ */
+bool engine_enter_thread(struct copyengine *engine);
+
+/** Leaves a processor to others, or does no longer, when that was asked for: see
+ * copyengine_leave_processor(). @param one_is_left what the calling thread does so far */
+void engine_choose_processors(const struct copyengine *engine, bool *one_is_left);
 
 /** Something completed: counts it, and lets the tuners look now and then. */
 void engine_count(struct copyengine *engine);

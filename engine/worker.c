@@ -200,9 +200,10 @@ static void *worker_main(void *argument)
     struct worker *worker = argument;
     struct copyengine *engine = worker->host.engine;
     const struct io_port *port = &worker->host.port;
-    engine_enter_thread(engine);
+    bool one_is_left = engine_enter_thread(engine);
     do {
         do {
+            engine_choose_processors(engine, &one_is_left);
             run_completed(worker, port->backend->reap(port->io, 0));
             run_due(worker);
         } while (begin_file(worker));

@@ -191,6 +191,7 @@ static void serve(struct copier *copier)
     }
     set_run(copier, run);
     do {
+        precedence_choose_processors();
         feed(copier, run);
         end_cancelled(copier, run);
     } while (run_drive(run) == 0 && run->unfinished > 0);

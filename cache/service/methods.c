@@ -372,6 +372,7 @@ unsigned method_dispatch(struct connection *connection, struct server *server, s
     memcpy(call.id, message.id, sizeof(call.id));
     call.silent = code != MESSAGE_NO_REQUEST && message.silent;
     const struct method *method = code == 0 ? find(message.method) : NULL;
+    server->crowd_requests += !method || method->run != run_warm;
     if (code != 0)
         call_fail(&call, (enum message_error)code, 0, "no request: %s", why);
     else if (!method)

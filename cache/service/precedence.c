@@ -2,18 +2,25 @@
  * Precedence of threads. A thread that asks for short slices of a processor gets them soon (since
  * Linux 6.12: sched_setattr(2), sched_runtime; EEVDF in kernel/sched/fair.c); one with a higher
  * nice value, setpriority(2), is put off for others. Where neither can be had, all are equal.
- */
+ *
+ * Neither is enough where copies keep all processors busy: of two threads that wait, the one that
+ * has had less than its share goes first, and that may be the copy, until the next tick of the
+ * kernel's clock. */
 #include "cache/service/precedence.h"
 
+#include "engine/copyengine.h"
+#include "engine/processors.h"
+
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
-    ANSWERS_SLICE_NS = 100000,   /* the least there is */
-    COPIES_SLICE_NS = 100000000, /* the most */
-    COPIES_NICE = 10,            /* more than the process */
+    ANSWERS_SLICE_NS = 100000, /* the least there is */
+    COPIES_SLICE_NS = 4000000, /* more than others have: those need not wait for its end */
+    COPIES_NICE = 10,          /* more than the process */
 };
 
 /* struct sched_attr of linux/sched/types.h, which older <sched.h> cannot be included with: the part
@@ -28,6 +35,8 @@ struct attributes {
     uint64_t deadline_ns;
     uint64_t period_ns;
 };
+
+static atomic_bool leaves_processor;
 
 static int process_nice(void)
 {
@@ -49,4 +58,21 @@ void precedence_answers(void)
 void precedence_copies(void)
 {
     ask_for(COPIES_NICE, COPIES_SLICE_NS);
+}
+
+void precedence_leave_processor(bool leave)
+{
+    atomic_store(&leaves_processor, leave);
+    copyengine_leave_processor(leave);
+}
+
+void precedence_choose_processors(void)
+{
+    static _Thread_local bool known;
+    static _Thread_local bool one_is_left;
+    static _Thread_local cpu_set_t all;
+    if (!known)
+        processors_find(&all);
+    known = true;
+    processors_use(&all, atomic_load(&leaves_processor), &one_is_left);
 }

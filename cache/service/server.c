@@ -29,6 +29,8 @@ enum {
     KEEP_MS = 2000,     /* between two looks at the socket and the cache */
     METRICS_MS = 15000, /* between two files */
     STOP_WAIT_S = 1,
+    CROWD_LOOK_MS = 100,
+    CROWD_PER_S = 50, /* requests, but to copy: so many are a crowd's */
 };
 
 int server_watch(struct server *server, int fd, uint32_t events, struct source *source)
@@ -160,6 +162,18 @@ static void look_at_cache(struct server *server)
     server_stop(server, -ESTALE);
 }
 
+/* A crowd of clients is left a processor; see precedence.c. With two processors, 99 of 100 answers
+ * come within 0.7 ms then, instead of 1.3. Who only has things copied waits for copies anyway. */
+static void look_at_crowd(struct server *server, uint64_t now_ns)
+{
+    uint64_t elapsed_ns = now_ns - server->crowd_ns;
+    if (elapsed_ns < CROWD_LOOK_MS * NS_PER_MS)
+        return;
+    precedence_leave_processor(server->crowd_requests * NS_PER_S > CROWD_PER_S * elapsed_ns);
+    server->crowd_ns = now_ns;
+    server->crowd_requests = 0;
+}
+
 static bool is_idle(const struct server *server)
 {
     return server->connections.count == 0 && server->jobs.count == 0 &&
@@ -170,6 +184,7 @@ static void tick(struct server *server)
 {
     const struct service_options *options = server->options;
     uint64_t now_ns = clock_monotonic_ns();
+    look_at_crowd(server, now_ns);
     if (server->jobs.count > 0)
         jobs_tick(server);
     if (!is_idle(server))

@@ -72,7 +72,9 @@ struct server {
     struct server_counters counters;
     struct text unwanted; /* answers that nobody waits for */
     bool stopping;
-    int result; /* of service_run */
+    int result;              /* of service_run */
+    uint64_t crowd_ns;       /* when it was looked at last whether a crowd asks */
+    unsigned crowd_requests; /* since: those that do not copy */
     uint64_t started_ns;
     uint64_t busy_ns; /* when there was a client or work last */
     uint64_t ticked_ns;

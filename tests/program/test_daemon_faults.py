@@ -87,6 +87,36 @@ class Crowds(daemons.DaemonTest):
         wait_until(lambda: self.measure(process)[1] <= before[1], 'descriptors to be closed')
         self.assertLess(self.measure(process)[0], before[0] + (4 << 20) / min(1, support.SCALE))
 
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, 'one processor')
+    def test_a_crowd_is_left_a_processor(self):
+        variant = self.make_variant()
+        process = self.start_daemon()
+        crowd, warming = self.connect(), self.connect()
+        numbers = iter(range(1 << 30))
+
+        def confined():
+            """After a warm: the threads that do not use all processors."""
+            handle = support.make_handle(name=f'again{next(numbers)}')
+            warming.warm([{'handle': handle, 'root': variant.root}])
+            every = {int(task) for task in os.listdir(f'/proc/{process.pid}/task')}
+            return {task for task in every if self.processors_left(task) == 1}
+
+        def crowded():
+            for _ in range(20):
+                crowd.call('ping')
+            return confined()
+        self.assertEqual(confined(), set())
+        threads = wait_until(crowded, 'copies to leave a processor')
+        self.assertNotIn(process.pid, threads)
+        wait_until(lambda: threads - confined(), 'copies to use all processors again')
+
+    @staticmethod
+    def processors_left(task):
+        """How many of our processors a thread does not use."""
+        with contextlib.suppress(ProcessLookupError):
+            return len(os.sched_getaffinity(0)) - len(os.sched_getaffinity(task))
+        return 0
+
     @staticmethod
     def ask(daemon, variant, count):
         """Sends so many requests, and reads as many answers."""
