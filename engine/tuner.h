@@ -17,6 +17,8 @@ struct tuner {
     unsigned max;
     unsigned settled;    /* the best value known */
     double settled_rate; /* at that; completions a nanosecond; 0: not known */
+    unsigned tried;      /* the value of the trial that has just been */
+    double tried_rate;   /* at that; 0: there was none */
     int direction;       /* of the next trial: up or down */
     unsigned rest_ticks; /* until then */
     unsigned rest_next;  /* how long to rest after the next trial that does not pay */

@@ -109,6 +109,23 @@ Test(tuner, follows_a_change)
     cr_assert_gt(run(server_20ms, 3, 7), 0.8 * 512 * 50);
 }
 
+static double growing_ms;
+
+/* A server at its limit with 64 at once, and a copy that finds more files all the time. */
+static double growing(double value)
+{
+    growing_ms++;
+    return MIN(value, 64.0) * MIN(growing_ms, 400.0);
+}
+
+Test(tuner, takes_no_credit_for_what_grows_by_itself)
+{
+    tuner_init(&tuner, 64, 2, 512);
+    noise = 0;
+    run(growing, 0.4, 9);
+    cr_assert_leq(tuner.settled, 64);
+}
+
 Test(tuner, keeps_to_what_is_fixed)
 {
     tuner_init(&tuner, 7, 7, 7);
