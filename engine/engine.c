@@ -16,7 +16,9 @@
 enum {
     TRANSFERS_OF_RING = 256,   /* in flight on one thread, at most */
     WAITING_MAX = 512,         /* in flight on all, at most */
-    WAITING_FIRST = 128,       /* to begin with: right for a server a millisecond away */
+    WAITING_FIRST = 48,        /* of a processor, to begin with: right for a server a millisecond
+                                  away. Threads for more would take longer to start than they save */
+    WAITING_FIRST_MAX = 128,   /* of all */
     RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
     BATCHES_MAX = 1024,
@@ -76,7 +78,8 @@ int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned r
         engine->worker_count += result == 0;
     }
     while (result == 0 && engine->reader_count < readers) {
-        result = -thread_start(&engine->readers[engine->reader_count], reader_main, engine);
+        result = -thread_start_with_stack(&engine->readers[engine->reader_count],
+                                          THREAD_SMALL_STACK_BYTES, reader_main, engine);
         engine->reader_count += result == 0;
     }
     return result;
@@ -141,8 +144,10 @@ static void set_bounds(struct copyengine *engine)
         engine->processors = MIN(engine->processors, in_flight);
         tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
     } else {
-        tuner_init(&engine->waiting, WAITING_FIRST, engine->processors,
-                   MAX((unsigned)WAITING_MAX, engine->processors));
+        tuner_init(&engine->waiting,
+                   MAX(engine->processors,
+                       MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX)),
+                   engine->processors, MAX((unsigned)WAITING_MAX, engine->processors));
     }
     unsigned running_min =
         engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;

@@ -305,7 +305,8 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
     if (result == 0)
         result = port->backend->create(transfers, &worker->buffers, &port->io);
     if (result == 0)
-        result = -thread_start(&worker->thread, worker_main, worker);
+        result = -thread_start_with_stack(&worker->thread, THREAD_SMALL_STACK_BYTES, worker_main,
+                                          worker);
     if (result < 0) {
         worker_free(worker);
         return result;
