@@ -34,6 +34,8 @@ enum {
     SLICE_MAX = 32,             /* files that a worker takes at once */
     WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
     READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
+    READERS_OF_PROCESSOR = 8,   /* from a server: more take longer to start than they save */
+    READERS_OF_REMOTE = 16,     /* or so many */
     PRIORITY_WEIGHT = 16,
     PARTS_MAX = 4, /* each source may have one of so many parts of the workers that wait */
 };
@@ -72,7 +74,9 @@ static unsigned readers_wanted(const struct copyengine *engine, struct copyengin
     bool remote = job->source_latency == IO_REMOTE;
     if (job->waiting_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
         return 1;
-    return remote ? READERS_MAX : READERS_MAX_OF_CACHED;
+    return remote ? MIN(MAX(READERS_OF_PROCESSOR * engine->processors, (unsigned)READERS_OF_REMOTE),
+                        (unsigned)READERS_MAX)
+                  : READERS_MAX_OF_CACHED;
 }
 
 static struct copyengine_job *job_to_read(struct copyengine *engine)
@@ -247,7 +251,7 @@ void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
 
 void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file)
 {
-    uint64_t ranges = file->size / transfer_range_bytes(job) + 1;
+    uint64_t ranges = file->size / transfer_range_bytes(job, file) + 1;
     pthread_mutex_lock(&engine->lock);
     file->next = job->files;
     job->files = file;
@@ -275,7 +279,7 @@ static struct slice take_range(struct copyengine_job *job)
     struct slice slice = {.file = file, .offset = file->untaken};
     uint64_t left = file->size - file->untaken;
     slice.range_end =
-        file->untaken + (job_is_stopped(job) ? left : MIN(left, transfer_range_bytes(job)));
+        file->untaken + (job_is_stopped(job) ? left : MIN(left, transfer_range_bytes(job, file)));
     file->untaken = slice.range_end;
     if (file->untaken < file->size)
         atomic_fetch_add(&file->references, 1);
@@ -284,6 +288,23 @@ static struct slice take_range(struct copyengine_job *job)
     return slice;
 }
 
+/* Puts the first batch last. */
+static void rotate_batches(struct copyengine_job *job)
+{
+    struct batch *batch = job->first_batch;
+    if (batch == job->last_batch)
+        return;
+    job->first_batch = batch->next;
+    batch->next = NULL;
+    job->last_batch->next = batch;
+    job->last_batch = batch;
+}
+
+/*
+ * Takes files of one directory. What is left of it has its turn after the others where files wait
+ * for a server, so that many directories are in use at once: FUSE may look up one name of each at a
+ * time only (fuse_lock_inode in fs/fuse/inode.c).
+ */
 static struct slice take_files(const struct copyengine *engine, struct copyengine_job *job)
 {
     struct batch *batch = job->first_batch;
@@ -297,6 +318,8 @@ static struct slice take_files(const struct copyengine *engine, struct copyengin
         if (!job->first_batch)
             job->last_batch = NULL;
         job->waiting_batches--;
+    } else if (job->waits) {
+        rotate_batches(job);
     }
     return slice;
 }

@@ -24,7 +24,8 @@ enum {
     SHARED_BYTES_MIN = 16 << 20, /* files from here on are copied in ranges */
     RANGE_BYTES = 8 << 20,
     REMOTE_SHARED_BYTES_MIN = 2 << 20, /* where every read takes its time, more at once pay */
-    REMOTE_RANGE_BYTES = 1 << 20,
+    REMOTE_RANGE_STEP = 1 << 20,       /* the least, and a multiple of it */
+    REMOTE_RANGES = 32,     /* at once are enough, since the kernel reads ahead in each */
     STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
     SLOW_INLINE_NS = 2000000,
     SLOW_INLINES = 4, /* in a row: a thread that was not running looks slow, too */
@@ -239,9 +240,12 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     return transfer_give_up(host, transfer);
 }
 
-uint64_t transfer_range_bytes(const struct copyengine_job *job)
+uint64_t transfer_range_bytes(const struct copyengine_job *job, const struct file *file)
 {
-    return job->source_latency == IO_REMOTE ? REMOTE_RANGE_BYTES : RANGE_BYTES;
+    if (job->source_latency != IO_REMOTE)
+        return RANGE_BYTES;
+    uint64_t steps = file->size / REMOTE_RANGES / REMOTE_RANGE_STEP + 1;
+    return MIN(steps * REMOTE_RANGE_STEP, (uint64_t)RANGE_BYTES);
 }
 
 static bool is_large(const struct copyengine_job *job, const struct file *file)

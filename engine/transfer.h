@@ -87,5 +87,5 @@ void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t
 /** Takes steps until the file is done, or something has to be waited for. */
 enum transfer_state transfer_run(struct transfer_host *host, struct transfer *transfer);
 
-/** Bytes of a range of a shared file of this job. */
-uint64_t transfer_range_bytes(const struct copyengine_job *job);
+/** Bytes of a range of a shared file of this job; at least 1. */
+uint64_t transfer_range_bytes(const struct copyengine_job *job, const struct file *file);
