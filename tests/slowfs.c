@@ -440,6 +440,8 @@ static void slowfs_init(void *userdata, struct fuse_conn_info *connection)
     const struct slowfs *fs = userdata;
     connection->max_background = fs->options.at_once;
     connection->congestion_threshold = fs->options.at_once;
+    /* Names of one directory are looked up side by side, as with NFS. */
+    connection->want |= connection->capable & FUSE_CAP_PARALLEL_DIROPS;
 }
 
 /* Without readdirplus: each name is looked up by itself, as the slowest servers have it. Without
