@@ -98,7 +98,7 @@ struct copyengine_copy {
     /*
      * Called from the engine's threads, never twice at once for one job, when an operation
      * completed and the last call is at least progress_interval_ms ago. There is no timer behind
-     * it: nothing completes, nothing is called.
+     * it: nothing completes, nothing is called. These threads have stacks of 256 KiB.
      */
     void (*on_progress)(void *context, const struct copyengine_progress *progress);
     unsigned progress_interval_ms; /* default: 200 */

@@ -177,6 +177,7 @@ static void set_run(struct copier *copier, struct run *run)
 static void serve(struct copier *copier)
 {
     struct pkgcache_error error;
+    struct precedence precedence;
     struct run *run = NULL;
     const struct pkgcache_warm warm = {
         .size = sizeof(warm),
@@ -190,11 +191,13 @@ static void serve(struct copier *copier)
         return;
     }
     set_run(copier, run);
+    precedence_begin_copying(&precedence);
     do {
-        precedence_choose_processors();
+        precedence_go_on_copying(&precedence);
         feed(copier, run);
         end_cancelled(copier, run);
     } while (run_drive(run) == 0 && run->unfinished > 0);
+    precedence_end_copying(&precedence);
     set_run(copier, NULL);
     run_end(run);
 }

@@ -5,7 +5,8 @@
  *
  * Neither is enough where copies keep all processors busy: of two threads that wait, the one that
  * has had less than its share goes first, and that may be the copy, until the next tick of the
- * kernel's clock. */
+ * kernel's clock. So copies leave a processor to others while that matters.
+ */
 #include "cache/service/precedence.h"
 
 #include "engine/copyengine.h"
@@ -66,13 +67,19 @@ void precedence_leave_processor(bool leave)
     copyengine_leave_processor(leave);
 }
 
-void precedence_choose_processors(void)
+void precedence_begin_copying(struct precedence *ret)
 {
-    static _Thread_local bool known;
-    static _Thread_local bool one_is_left;
-    static _Thread_local cpu_set_t all;
-    if (!known)
-        processors_find(&all);
-    known = true;
-    processors_use(&all, atomic_load(&leaves_processor), &one_is_left);
+    *ret = (struct precedence){.one_is_left = false};
+    processors_find(&ret->processors);
+}
+
+void precedence_go_on_copying(struct precedence *precedence)
+{
+    processors_use(&precedence->processors, atomic_load(&leaves_processor),
+                   &precedence->one_is_left);
+}
+
+void precedence_end_copying(struct precedence *precedence)
+{
+    processors_use(&precedence->processors, false, &precedence->one_is_left);
 }

@@ -2,6 +2,7 @@
  * an answer, and seconds for a copy. */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 
 /** The calling thread answers clients. */
@@ -13,6 +14,18 @@ void precedence_copies(void);
 /** Whether threads that copy leave one of the processors to others, if there are several. */
 void precedence_leave_processor(bool leave);
 
-/** The calling thread, which copies, does so if that was asked for; those of engines do it by
- * themselves. To be called now and then. */
-void precedence_choose_processors(void);
+/** The processors of a thread that copies. */
+struct precedence {
+    cpu_set_t processors;
+    bool one_is_left;
+};
+
+/** The calling thread begins to copy. It is one that precedence_copies() was called for. */
+void precedence_begin_copying(struct precedence *ret);
+
+/** Leaves a processor to others, or does no longer, if that was asked for since; the threads of
+ * engines do that by themselves. */
+void precedence_go_on_copying(struct precedence *precedence);
+
+/** Uses all processors, so that an engine that the thread starts next counts them all. */
+void precedence_end_copying(struct precedence *precedence);
