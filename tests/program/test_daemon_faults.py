@@ -337,7 +337,7 @@ class Sources(daemons.DaemonTest):
             process = self.start_daemon(**daemons.HANGS)
             self.connect().warm([{'handle': dead.handle, 'root': self.behind(dead_server, dead)}],
                                 wait=False)
-            wait_until(lambda: self.threads_in(process, 'folio_wait_bit_common') >= 100,
+            wait_until(lambda: self.threads_in(process, 'folio_wait_bit_common') >= 40,
                        'the server to hang')
             for variant in ({'handle': alive.handle, 'root': self.behind(other_server, alive)},
                             entry(local)):
