@@ -22,8 +22,9 @@ WARM_UP = 'warm-up'
 BACKENDS = ('ring', 'threads')
 IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 FINALISTS = 3
-# Before each run: the last copy goes, what it left dirty is written, and caches are dropped.
-PREPARE = ('rm -rf -- "$1" && sync -f "$2" && '
+# Before each run: the last copy goes, what it left dirty is written, and caches are dropped. Freezing
+# a file system writes all, and has XFS free at once what it would else free in the background.
+PREPARE = ('rm -rf -- "$1" && fsfreeze -f "$2" && fsfreeze -u "$2" && '
            'if [ -n "$3" ]; then echo "$3" >/proc/sys/vm/drop_caches; fi')
 # Before each removal: the tree is there, and on the disk.
 PREPARE_REMOVAL = ('mkdir -p -- "$2" && rm -rf -- "$2/tree" && cp -a -- "$1" "$2/tree" && '
