@@ -139,6 +139,11 @@ static int64_t call_set_xattr(const struct io_op *op)
     return fsetxattr(op->fd, op->name, op->data, op->length, op->flags);
 }
 
+static int64_t call_sync(const struct io_op *op)
+{
+    return syncfs(op->fd);
+}
+
 static call *const calls[IO_KIND_COUNT] = {
     [IO_OPEN] = call_open,
     [IO_READ] = call_read,
@@ -163,6 +168,7 @@ static call *const calls[IO_KIND_COUNT] = {
     [IO_LIST_XATTR] = call_list_xattr,
     [IO_GET_XATTR] = call_get_xattr,
     [IO_SET_XATTR] = call_set_xattr,
+    [IO_SYNC] = call_sync,
 };
 
 void io_call(struct io_op *op)

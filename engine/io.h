@@ -41,6 +41,7 @@ enum io_kind {
     IO_LIST_XATTR, /* flistxattr(2) */
     IO_GET_XATTR,  /* fgetxattr(2) */
     IO_SET_XATTR,  /* fsetxattr(2) */
+    IO_SYNC,       /* syncfs(2) of the file system that fd is on */
     IO_KIND_COUNT,
 };
 

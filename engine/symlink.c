@@ -237,6 +237,12 @@ static int64_t make_link(const struct io_port *port, const struct directory *dir
     struct io_op op = {
         .kind = IO_MAKE_LINK, .fd = directory->destination_fd, .name = name, .other_name = target};
     int64_t result = io_do(port, op);
+    if (result == -ENOSPC) {
+        /* XFS sets much room aside for what is not written yet. For a file it would write and try
+         * again (xfs_create in fs/xfs/xfs_inode.c), for a link it does not (xfs_symlink.c). */
+        io_do(port, (struct io_op){.kind = IO_SYNC, .fd = op.fd});
+        result = io_do(port, op);
+    }
     if (result == 0 && directory->job->copy.owner) {
         op.kind = IO_SET_OWNER;
         op.user = source->stx_uid;
