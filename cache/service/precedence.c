@@ -22,10 +22,11 @@ enum {
     ANSWERS_SLICE_NS = 100000, /* the least there is */
     COPIES_SLICE_NS = 4000000, /* more than others have: those need not wait for its end */
     COPIES_NICE = 10,          /* more than the process */
+    KEEP_POLICY = 0x08,        /* SCHED_FLAG_KEEP_POLICY: who began it as idle, say, wants that */
 };
 
 /* struct sched_attr of linux/sched/types.h, which older <sched.h> cannot be included with: the part
- * that all kernels know. Policy 0 is SCHED_OTHER. */
+ * that all kernels know. */
 struct attributes {
     uint32_t size;
     uint32_t policy;
@@ -44,21 +45,26 @@ static int process_nice(void)
     return getpriority(PRIO_PROCESS, (id_t)getpid()); /* its first thread's */
 }
 
-static void ask_for(int nice, uint64_t slice_ns)
+static void ask_for_slices(uint64_t slice_ns)
 {
     struct attributes attributes = {
-        .size = sizeof(attributes), .nice = process_nice() + nice, .runtime_ns = slice_ns};
+        .size = sizeof(attributes),
+        .flags = KEEP_POLICY,
+        .nice = getpriority(PRIO_PROCESS, 0), /* the thread's */
+        .runtime_ns = slice_ns,
+    };
     syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 void precedence_answers(void)
 {
-    ask_for(0, ANSWERS_SLICE_NS);
+    ask_for_slices(ANSWERS_SLICE_NS);
 }
 
 void precedence_copies(void)
 {
-    ask_for(COPIES_NICE, COPIES_SLICE_NS);
+    setpriority(PRIO_PROCESS, 0, process_nice() + COPIES_NICE);
+    ask_for_slices(COPIES_SLICE_NS);
 }
 
 void precedence_leave_processor(bool leave)
