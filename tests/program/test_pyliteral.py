@@ -52,9 +52,10 @@ def evaluate(node):
             return [evaluate(element) for element in node.elts]
         case ast.Tuple():
             return tuple(evaluate(element) for element in node.elts)
-        case ast.Dict() if all(isinstance(key, ast.Constant) and isinstance(key.value, str)
-                               for key in node.keys):
-            return {key.value: evaluate(value) for key, value in zip(node.keys, node.values)}
+        case ast.Dict():
+            keys = [evaluate(key) for key in node.keys]
+            if all(isinstance(key, str) for key in keys):
+                return dict(zip(keys, map(evaluate, node.values)))
     raise NotLiteral
 
 
@@ -213,7 +214,7 @@ class Writer:
         return self.bracketed('(', ')', values + [''] if len(values) == 1 else values)
 
     def dict(self, depth):
-        keys = ['"a"', "'b'", '"c" "d"', 'r"e"', '"a"']
+        keys = ['"a"', "'b'", '"c" "d"', 'r"e"', '"a"', '"a" and "c"', '"b" if 0 else "c"']
         return self.bracketed('{', '}', [f'{self.rng.choice(keys)}{self.inner_space()}:{self.inner_space()}'
                                          f'{self.value(depth)}' for _ in range(self.rng.randrange(4))])
 
