@@ -10,8 +10,10 @@
  * there: `..` is where the payload is now, not where it was when it was opened.
  *
  * Who looks up all the time, as the daemon does, has the hash directories watched: as long as
- * inotify(7) tells of no change since the last look, the slot is what it was, and all that is left
- * to ask is whether the path still leads to the payload. inotify is asked after the questions have
+ * inotify(7) tells of no change since the last look, the slot is what it was. Whether the path
+ * leads there still is told, too: a hash directory tells when it is moved, and what is moved above
+ * it, NAME or NAME/VERSION, is told by the directory that it leaves, the cache's or NAME; then all
+ * is looked at again. (Nobody does that but by hand.) inotify is asked after the questions have
  * come, and before they are answered, once for all of them: whoever changed something and then asks
  * has put the event there before.
  *
@@ -29,8 +31,8 @@
 #include <string.h>
 
 enum {
-    PLACES = 4096, /* a power of two */
-    SLOT_MAX = 12, /* with the NUL: longer names are not remembered */
+    PLACES = 16384, /* a power of two */
+    SLOT_MAX = 12,  /* with the NUL: longer names are not remembered */
     PATH_SIZE = 2 * (HANDLE_COMPONENT_MAX + 1) + 8 + SLOT_FILE_MAX,
     CLOCK_TICK_MS = 20, /* twice that of the slowest kernel */
 };
@@ -42,16 +44,16 @@ struct place {
     ino_t sidecar_inode;
     struct timespec sidecar_changed; /* its ctime */
     struct timespec used;            /* its mtime, or when it was touched since */
-    ino_t payload_inode;
-    int directory;  /* the watch's number of the hash directory; 0: it is not watched */
+    int directory;                   /* the number of the hash directory's watch; 0: none */
     bool unchanged; /* since it was looked at; only of the one that watched_places has */
 };
 
 struct recall {
     struct place places[PLACES];
-    struct watch watch;
+    struct watch watch; /* of the hash directories */
+    struct watch moves; /* of the cache's directory, and of those with a package's name */
     bool watches;
-    uint64_t changes;                     /* that the watch told of */
+    uint64_t changes;                     /* that the watches told of */
     struct place *watched_places[PLACES]; /* by the directory's number, the rest of a division */
 };
 
@@ -108,6 +110,22 @@ void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
     put(cache, handle, &place, 0);
 }
 
+static void close_watches(struct recall *recall)
+{
+    watch_close(&recall->watch);
+    watch_close(&recall->moves);
+}
+
+static bool open_watches(struct recall *recall, const struct pkgcache *cache)
+{
+    int opened = watch_open(&cache->self, &recall->watch);
+    if (watch_open(&cache->self, &recall->moves) == 0 && opened == 0 &&
+        watch_moves(&recall->moves, cache->fd) > 0)
+        return true;
+    close_watches(recall);
+    return false;
+}
+
 void recall_watch(struct pkgcache *cache)
 {
     if (copyengine_is_remote(cache->fd)) /* other hosts' changes are not told */
@@ -116,7 +134,7 @@ void recall_watch(struct pkgcache *cache)
     if (!cache->recall)
         cache->recall = calloc(1, sizeof(*cache->recall));
     if (cache->recall && !cache->recall->watches)
-        cache->recall->watches = watch_open(&cache->self, &cache->recall->watch) == 0;
+        cache->recall->watches = open_watches(cache->recall, cache);
     pthread_mutex_unlock(&cache->look_up_lock);
 }
 
@@ -131,11 +149,19 @@ static void see_change(void *context, int directory)
         recall->places[i].unchanged = false;
 }
 
+static void see_move(void *context, int directory)
+{
+    (void)directory;
+    see_change(context, WATCH_EVERYTHING);
+}
+
 void recall_take_changes(struct pkgcache *cache)
 {
     pthread_mutex_lock(&cache->look_up_lock);
-    if (cache->recall && cache->recall->watches)
+    if (cache->recall && cache->recall->watches) {
         watch_take_changes(&cache->recall->watch, see_change, cache->recall);
+        watch_take_changes(&cache->recall->moves, see_move, cache->recall);
+    }
     pthread_mutex_unlock(&cache->look_up_lock);
 }
 
@@ -157,13 +183,36 @@ static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle,
     return *ret->slot && memcmp(ret->sha1, handle->sha1, sizeof(ret->sha1)) == 0;
 }
 
-/* Watches a place's directory, before it is looked at. */
-static void begin_to_watch(struct pkgcache *cache, const struct pkgcache_handle *handle,
+/* Watches what is moved in the directory of a package's name. */
+static bool watch_name(struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    CLEANUP_CLOSE int fd =
+        cache_open_below(cache, handle->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && watch_moves(&cache->recall->moves, fd) > 0;
+}
+
+static int look_at(int dirfd, const char *path, struct stat *ret)
+{
+    return fstatat(dirfd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* Watches a place's directory, before it is looked at; from the top down, so that whoever puts
+ * another in its place is seen. Returns whether whatever happens to it from now on is told. */
+static bool begin_to_watch(struct pkgcache *cache, const struct pkgcache_handle *handle,
                            struct place *place)
 {
+    struct stat watched;
+    struct stat there;
+    place->directory = 0;
+    if (!watch_name(cache, handle))
+        return false;
     CLEANUP_CLOSE int fd = cache_open_hash_directory(cache, handle, false);
     int directory = fd < 0 ? fd : watch_directory(&cache->recall->watch, fd);
-    place->directory = MAX(directory, 0);
+    if (directory <= 0)
+        return false;
+    place->directory = directory;
+    return fstat(fd, &watched) == 0 && look_at(cache->fd, handle->relative_path, &there) == 0 &&
+           there.st_ino == watched.st_ino && there.st_dev == watched.st_dev;
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -186,11 +235,6 @@ static const char *join(const char *directory, const char *prefix, const char *s
     char *end = stpcpy(stpcpy(ret, directory), "/");
     stpcpy(stpcpy(stpcpy(end, prefix), slot), suffix);
     return ret;
-}
-
-static int look_at(int dirfd, const char *path, struct stat *ret)
-{
-    return fstatat(dirfd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 /* A sure place: whether the slot is whole, and its sidecar the one that was read. */
@@ -231,7 +275,6 @@ static bool is_whole(const struct pkgcache *cache, const struct pkgcache_handle 
                   age_ms(ret_sidecar->st_ctim) > CLOCK_TICK_MS;
     place->sidecar_inode = ret_sidecar->st_ino;
     place->sidecar_changed = ret_sidecar->st_ctim;
-    place->payload_inode = status.st_ino;
     return true;
 }
 
@@ -242,26 +285,12 @@ static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *han
     struct stat sidecar;
     bool watches = cache->recall->watches;
     bool sure = !watches && place->sure && is_unchanged(cache, handle, place, &sidecar);
-    if (watches)
-        begin_to_watch(cache, handle, place);
+    place->unchanged = watches && begin_to_watch(cache, handle, place);
     if (!sure && !is_whole(cache, handle, place, &sidecar))
         return false;
     place->used = sidecar.st_mtim;
-    place->unchanged = place->directory > 0;
     *ret_learned = !sure;
     return true;
-}
-
-/* A place that nothing was told of: whether its path leads to the payload still; through a link,
- * too, if a directory was moved: it is the one that was looked at. */
-static bool leads_to_payload(const struct pkgcache *cache, const struct pkgcache_handle *handle,
-                             const struct place *place)
-{
-    char path[PATH_SIZE];
-    struct stat status;
-    join(handle->relative_path, "", place->slot, "", path);
-    return look_at(cache->fd, path, &status) == 0 && status.st_ino == place->payload_inode &&
-           status.st_dev == cache->device;
 }
 
 /* Returns whether it was tried; *ret_refused: and must not be. */
@@ -286,8 +315,7 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
     struct place place;
     if (!recall(cache, handle, &place, &changes))
         return false;
-    if (!(place.unchanged && leads_to_payload(cache, handle, &place)) &&
-        !look_again(cache, handle, &place, &learned))
+    if (!place.unchanged && !look_again(cache, handle, &place, &learned))
         return false;
     *ret = (struct slot_view){
         .status = PKGCACHE_FOUND, .last_used = place.used, .sidecar_inode = place.sidecar_inode};
@@ -302,7 +330,7 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
 void recall_free(struct pkgcache *cache)
 {
     if (cache->recall && cache->recall->watches)
-        watch_close(&cache->recall->watch);
+        close_watches(cache->recall);
     free(cache->recall);
     cache->recall = NULL;
 }

@@ -26,10 +26,10 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
 
 /**
  * Has the directories watched of what is remembered from now on, so that looking it up again costs
- * one system call. For processes that look up all the time, and take the changes each time before
+ * no system call. For processes that look up all the time, and take the changes each time before
  * they do; the cache is on a local disk, or nothing happens. Each variant is one of the user's
- * inotify watches (fs.inotify.max_user_watches); where there are no more, it is looked up as
- * before.
+ * inotify watches (fs.inotify.max_user_watches), and each package name; where there are no more, it
+ * is looked up as before.
  */
 void recall_watch(struct pkgcache *cache);
 

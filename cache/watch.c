@@ -23,14 +23,23 @@ void watch_close(struct watch *watch)
     *watch = (struct watch){.inotify_fd = -1};
 }
 
-int watch_directory(struct watch *watch, int dirfd)
+static int add_watch(struct watch *watch, int dirfd, uint32_t events)
 {
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
-    int directory = inotify_add_watch(watch->inotify_fd, path,
-                                      IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_DELETE_SELF |
-                                          IN_ONLYDIR);
+    int directory = inotify_add_watch(watch->inotify_fd, path, events | IN_ONLYDIR);
     return directory < 0 ? -errno : directory;
+}
+
+int watch_directory(struct watch *watch, int dirfd)
+{
+    return add_watch(watch, dirfd,
+                     IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF);
+}
+
+int watch_moves(struct watch *watch, int dirfd)
+{
+    return add_watch(watch, dirfd, IN_MOVED_FROM);
 }
 
 void watch_no_more(struct watch *watch, int directory)

@@ -30,11 +30,19 @@ int watch_open(const struct owner *self, struct watch *ret);
 void watch_close(struct watch *watch);
 
 /**
- * Watches a directory: the names in it, and what is written to its files; not their times.
+ * Watches a directory: whether it is moved, the names in it, and what is written to its files; not
+ * their times.
  *
  * @return a number that stands for it in events, the same whenever it is watched; or -errno
  */
 int watch_directory(struct watch *watch, int dirfd);
+
+/**
+ * Watches a directory for names that are moved out of it, and for nothing else.
+ *
+ * @return as for watch_directory
+ */
+int watch_moves(struct watch *watch, int dirfd);
 
 /** Takes back watch_directory. */
 void watch_no_more(struct watch *watch, int directory);
