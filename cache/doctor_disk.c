@@ -5,13 +5,14 @@
  */
 #include "cache/doctor.h"
 
+#include "engine/copyengine.h"
+
 #include <fcntl.h>
 #include <fts.h>
 #include <linux/fs.h>
 #include <mntent.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 enum {
@@ -61,16 +62,6 @@ static bool has_option(const struct mount *mount, const char *option)
     return hasmntopt(&(struct mntent){.mnt_opts = (char *)mount->options}, option);
 }
 
-static bool is_remote(const char *type)
-{
-    static const char *const types[] = {"nfs",    "cifs", "smb", "ceph",      "lustre", "gpfs",
-                                        "beegfs", "9p",   "afs", "glusterfs", "fuse"};
-    for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
-        if (strncmp(type, types[i], strlen(types[i])) == 0)
-            return strcmp(type, "fuseblk") != 0;
-    return false;
-}
-
 /* What a mount option, or a kind of file system, means for a cache. */
 static void examine_mount(const struct examination *examination)
 {
@@ -97,7 +88,7 @@ static void examine_mount(const struct examination *examination)
     if (!find_mount(path, &mount))
         return;
     bool memory = strcmp(mount.type, "tmpfs") == 0 || strcmp(mount.type, "ramfs") == 0;
-    if (is_remote(mount.type))
+    if (copyengine_is_remote(examination->cache->fd))
         doctor_say(
             examination, PKGCACHE_WARNING, "file-system", path, "Put the cache on a local disk",
             "is on %s, which answers from another machine, or another process: look-ups wait",
@@ -183,18 +174,17 @@ static void examine_source(const struct examination *examination, const char *so
 {
     struct mount mount = {.type = "an unknown file system"};
     CLEANUP_FREE char *path = realpath(source, NULL);
-    struct stat status;
-    if (!path || stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
+    CLEANUP_CLOSE int root_fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (root_fd < 0) {
         doctor_say(examination, PKGCACHE_PROBLEM, "source", source, NULL,
-                   "is no directory that can be read: %s",
-                   strerror(path && errno == 0 ? ENOTDIR : errno));
+                   "is no directory that can be read: %s", strerror(errno));
         return;
     }
     find_mount(path, &mount);
     CLEANUP_CLOSE int fd = open_some_file(path);
     const char *way = fd < 0 ? NULL : way_into_cache(examination->cache, fd);
     doctor_say(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
-               is_remote(mount.type) ? " (waited for)" : "", way ? "its files " : "",
+               copyengine_is_remote(root_fd) ? " (waited for)" : "", way ? "its files " : "",
                way ? way : "how files get into the cache could not be tried");
 }
 

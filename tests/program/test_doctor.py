@@ -1,7 +1,9 @@
 """`pkgcache doctor`: what it says of a cache that is well, of machines, and of the lock."""
+import errno
 import json
 import os
 import time
+import unittest
 
 import mounts
 import rezlike
@@ -47,6 +49,25 @@ class Doctor(test_damage.DamageTest):
         result = self.run_program('--cache', place.cache, 'doctor', '/nowhere')
         self.assert_code(result, FINDINGS)
         self.assertIn('/nowhere', result.out)
+        result = self.run_program('--cache', place.cache, 'doctor', '/etc/passwd')
+        self.assert_code(result, FINDINGS)
+        self.assertIn(os.strerror(errno.ENOTDIR), result.out)
+
+    def test_a_source_that_is_waited_for(self):
+        """Is said to be."""
+        place = self.place()
+        with mounts.slow_mount(place.variant.root) as slow:
+            result = self.run_program('--cache', place.cache, 'doctor', slow.path, place.variant.root)
+        self.assert_code(result, DONE)
+        self.assertEqual(result.out.count('(waited for)'), 1, result.out)
+
+    def test_a_cache_that_is_waited_for(self):
+        """Look-ups wait, which is a warning."""
+        place = self.place()
+        with mounts.slow_mount(place.cache) as slow:
+            result = self.run_program('--cache', slow.path, 'doctor')
+        self.assert_code(result, FINDINGS)
+        self.assertIn('look-ups wait', result.out)
 
     def test_the_holder_of_the_lock(self):
         """A rez, alive and dead; one of ours that was killed."""
