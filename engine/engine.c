@@ -7,6 +7,7 @@
 #include "engine/walk.h"
 #include "engine/worker.h"
 
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,7 +23,8 @@ enum {
     RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
     BATCHES_MAX = 1024,
-    COUNTS_PER_LOOK = 16, /* completions between two looks at the clock */
+    DESCRIPTORS_READY = 1024, /* what copies keep open as a rule */
+    COUNTS_PER_LOOK = 16,     /* completions between two looks at the clock */
 };
 
 static atomic_bool leaves_processor; /* all engines */
@@ -108,6 +110,17 @@ static unsigned long raise_descriptor_limit(void)
     return limit.rlim_cur;
 }
 
+/*
+ * Makes room for descriptors while there is but one thread. Later the kernel waits for all
+ * processors whenever their table grows (expand_fdtable in fs/file.c): ten milliseconds each time.
+ */
+static void make_room_for_descriptors(unsigned long limit)
+{
+    CLEANUP_CLOSE int fd = open("/", O_PATH | O_CLOEXEC);
+    CLEANUP_CLOSE int last = fcntl(fd, F_DUPFD_CLOEXEC, (int)MIN(limit, DESCRIPTORS_READY) - 1);
+    (void)last;
+}
+
 static int choose_backend(struct copyengine *engine, const char **ret_why)
 {
     size_t size = sizeof(engine->backend_description);
@@ -137,6 +150,7 @@ static void set_bounds(struct copyengine *engine)
 {
     unsigned in_flight = engine->options.in_flight;
     unsigned long descriptors = raise_descriptor_limit();
+    make_room_for_descriptors(descriptors);
     engine->processors = MIN(processors_find(&engine->processor_set), (unsigned)WORKERS_MAX / 2);
     engine->batches_max =
         (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 8UL), (unsigned long)BATCHES_MAX);
