@@ -83,11 +83,13 @@ enum transfer_state transfer_start(struct transfer_host *host, struct transfer *
  */
 static void learn_inline(struct device_pair *pair, uint64_t began_ns)
 {
-    if (clock_monotonic_ns() - began_ns < SLOW_INLINE_NS)
-        atomic_store_explicit(&pair->slow_inline, 0, memory_order_relaxed);
-    else if (atomic_fetch_add_explicit(&pair->slow_inline, 1, memory_order_relaxed) + 1 >=
-             SLOW_INLINES)
+    bool slow = clock_monotonic_ns() - began_ns >= SLOW_INLINE_NS;
+    unsigned in_a_row = atomic_load_explicit(&pair->slow_inline, memory_order_relaxed);
+    if (slow &&
+        atomic_fetch_add_explicit(&pair->slow_inline, 1, memory_order_relaxed) + 1 >= SLOW_INLINES)
         atomic_store_explicit(&pair->no_inline, true, memory_order_relaxed);
+    else if (!slow && in_a_row > 0) /* looked at before: all processors share it */
+        atomic_store_explicit(&pair->slow_inline, 0, memory_order_relaxed);
 }
 
 static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
