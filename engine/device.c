@@ -1,6 +1,7 @@
 /* What a file system, or a pair of them, is like. Knows nothing of files in particular. */
 #include "engine/device.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/copyengine.h"
 
@@ -13,6 +14,13 @@ enum {
     MAGIC_LUSTRE = 0x0bd00bd0,
     MAGIC_GPFS = 0x47504653,
     MAGIC_BEEGFS = 0x19830326,
+};
+
+enum {
+    COLD_STEP = 8, /* one read of nine that is not in memory keeps a source cold */
+    COLD_MAX = 2 * DEVICE_COLD,
+    AT_ONCE_NS = 200000,        /* longer: it came from a disk, or we were not running */
+    AT_ONCE_BYTES_PER_US = 200, /* slower: the same */
 };
 
 void devices_init(struct devices *devices)
@@ -76,6 +84,19 @@ enum io_latency device_latency(int fd)
 bool copyengine_is_remote(int fd)
 {
     return device_latency(fd) == IO_REMOTE;
+}
+
+bool device_pair_learn(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
+{
+    uint64_t took_ns = clock_monotonic_ns() - began_ns;
+    bool at_once = took_ns <= AT_ONCE_NS + (uint64_t)bytes / AT_ONCE_BYTES_PER_US * 1000;
+    unsigned cold = atomic_load_explicit(&pair->cold, memory_order_relaxed);
+    /* Several threads may do so at once: what is lost is made up for by the next ones. */
+    if (at_once && cold > 0)
+        atomic_store_explicit(&pair->cold, cold - 1, memory_order_relaxed);
+    else if (!at_once && cold < COLD_MAX)
+        atomic_store_explicit(&pair->cold, cold + COLD_STEP, memory_order_relaxed);
+    return at_once;
 }
 
 bool device_is_btrfs(int fd)

@@ -32,6 +32,22 @@ static inline bool device_pair_is_cold(const struct device_pair *pair)
     return atomic_load_explicit(&pair->cold, memory_order_relaxed) >= DEVICE_COLD;
 }
 
+/** Whether none of them has had to lately. */
+static inline bool device_pair_is_hot(const struct device_pair *pair)
+{
+    return atomic_load_explicit(&pair->cold, memory_order_relaxed) == 0;
+}
+
+/**
+ * Learns from how long a read of the source took, also of a directory, whether it waited for a
+ * disk.
+ *
+ * @param began_ns CLOCK_MONOTONIC
+ * @param bytes    that were read
+ * @return         false: it did
+ */
+bool device_pair_learn(struct device_pair *pair, uint64_t began_ns, int64_t bytes);
+
 /** All pairs that an engine has met. They live as long as the engine. */
 struct devices {
     pthread_mutex_t lock;

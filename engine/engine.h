@@ -40,7 +40,6 @@ struct copyengine {
     struct devices devices;
     struct tuner waiting; /* how many operations at once, where they wait for a disk or a server */
     struct tuner running; /* how many workers, where they do not wait */
-    atomic_ullong completed;    /* files and pieces of files: what the tuners go by */
     atomic_bool modes_masked;   /* a thread could not have a umask of its own */
     cpu_set_t processor_set;    /* that it may use */
     unsigned processors;        /* how many it goes by */
@@ -61,9 +60,13 @@ struct copyengine {
     unsigned readers_idle;
     pthread_t readers[READERS_MAX];
     struct canceller canceller;
+
+    atomic_ullong completed; /* files and pieces of files: what the tuners go by. Last, because each
+                                file changes it: what all read is in other cache lines */
 };
 
-/** Work that a worker has taken: files [next, end) of a batch, or a range of a shared file. */
+/** Work that a worker has taken: files [next, end) of a batch, a range of a shared file, or a
+ * directory to be read. */
 struct slice {
     struct batch *batch; /* NULL: none */
     unsigned next;
@@ -71,6 +74,7 @@ struct slice {
     struct file *file; /* NULL: none */
     uint64_t offset;
     uint64_t range_end;
+    struct directory *directory; /* NULL: none */
 };
 
 /**
@@ -122,7 +126,7 @@ void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
                        struct directory *root);
 
 /**
- * Adds what a reader found in a directory.
+ * Adds what was found in a directory.
  *
  * @param again       the directory itself when it has more to read, else NULL
  * @param directories found in it, linked by `next`
@@ -139,13 +143,13 @@ void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
 void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file);
 
 /**
- * Takes files to copy, or a range, of the job that has had least. Marks the worker as idle when
- * there are none.
+ * Takes files to copy, a range, or a directory to be read, of the job that has had least. Marks the
+ * worker as idle when there is nothing to do.
  *
  * @param service_below only of jobs that have had less than this
- * @return              false: none
+ * @return              false: nothing
  */
-bool schedule_take_files(struct copyengine *engine, struct worker *worker,
+bool schedule_take_slice(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret);
 
 /** What a job has had so far, in bytes, weighed by its priority. */

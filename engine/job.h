@@ -52,22 +52,13 @@ struct copyengine_job {
     unsigned waiting_batches;
     bool has_plenty;                       /* so much waits that nobody reads on */
     bool waits;                            /* each operation needs a thread */
+    bool read_by_workers;                  /* they read the directories, too */
     struct directory *waiting_directories; /* a stack */
     unsigned readers_active;
 
     struct hard_links *hard_links; /* NULL: none was seen yet */
     struct manifest *manifest;     /* NULL: none was asked for */
     struct limit limit;
-
-    /* Completed. Relaxed: each is right by itself, and all are when the job is done. */
-    atomic_ullong files_done;
-    atomic_ullong directories_done;
-    atomic_ullong symlinks_done;
-    atomic_ullong skipped;
-    atomic_ullong bytes_done;
-    atomic_ullong service;     /* attained so far, in bytes; a file counts some more */
-    atomic_ullong reported_ns; /* when on_progress was last called */
-    pthread_mutex_t report_lock;
 
     atomic_bool stopped; /* failed or cancelled: nothing new is begun */
     pthread_mutex_t lock;
@@ -82,6 +73,17 @@ struct copyengine_job {
     /* Under the engine's lock: see cancel.c. */
     struct copyengine_job *next_cancelled;
     uint64_t abandon_at_ns; /* CLOCK_MONOTONIC; 0: not cancelled */
+
+    /* Completed. Relaxed: each is right by itself, and all are when the job is done. Last, because
+     * each file changes them: what all processors read meanwhile is in other cache lines. */
+    atomic_ullong files_done;
+    atomic_ullong directories_done;
+    atomic_ullong symlinks_done;
+    atomic_ullong skipped;
+    atomic_ullong bytes_done;
+    atomic_ullong service;     /* attained so far, in bytes; a file counts some more */
+    atomic_ullong reported_ns; /* when on_progress was last called */
+    pthread_mutex_t report_lock;
 };
 
 /** @return 0, -EINVAL, -ENOMEM */

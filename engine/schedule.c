@@ -5,7 +5,10 @@
  * from the stack, so a tree is walked depth first, and what waits is bounded by its depth, not by
  * its size: a directory of a million entries is read a piece at a time and goes back on the stack
  * in between. Readers stop while enough files wait, and more of them are woken, or started, while
- * few do: on a cached tree one is enough, on a server a millisecond away many are.
+ * few do: on a server a millisecond away many are. A tree that is in memory is read by those who
+ * copy it, a directory at a time, when no files wait: a reader beside them would be one thread more
+ * than there are processors, and whoever waits for one while it holds a lock of the file system has
+ * the others wait, too.
  *
  * Among jobs, the one that has had least service goes first ("least attained service"): small jobs
  * overtake large ones though nobody knows in advance which are small. A priority makes service
@@ -65,11 +68,16 @@ static bool has_plenty(const struct copyengine *engine, struct copyengine_job *j
     return job->has_plenty;
 }
 
+static bool has_work_for_workers(const struct copyengine_job *job)
+{
+    return job->first_batch || job->files || (job->waiting_directories && job->read_by_workers);
+}
+
 static unsigned readers_wanted(const struct copyengine *engine, struct copyengine_job *job)
 {
     if (job_is_stopped(job) || job->kind == JOB_REMOVAL)
         return engine->processors;
-    if (has_plenty(engine, job))
+    if (job->read_by_workers || has_plenty(engine, job))
         return 0;
     bool remote = job->source_latency == IO_REMOTE;
     if (job->waiting_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
@@ -89,6 +97,16 @@ static struct copyengine_job *job_to_read(struct copyengine *engine)
     return best;
 }
 
+/* Whether one is neither idle nor busy: it has just been started, or comes for its next directory.
+ */
+static bool a_reader_is_coming(const struct copyengine *engine)
+{
+    unsigned busy = 0;
+    for (const struct copyengine_job *job = engine->jobs; job; job = job->next)
+        busy += job->readers_active;
+    return engine->reader_count > engine->readers_idle + busy;
+}
+
 /* Wakes a reader if there is work for one; starts another one if all are busy. */
 static void wake_reader(struct copyengine *engine)
 {
@@ -96,52 +114,26 @@ static void wake_reader(struct copyengine *engine)
         return;
     if (engine->readers_idle > 0)
         pthread_cond_signal(&engine->reader_wake);
-    else if (!engine->stopping)
+    else if (!engine->stopping && !a_reader_is_coming(engine))
         engine_start_threads(engine, 0, engine->reader_count + 1); /* if not, it takes longer */
-}
-
-struct directory *schedule_take_directory(struct copyengine *engine)
-{
-    struct directory *directory = NULL;
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->stopping) {
-        struct copyengine_job *job = job_to_read(engine);
-        if (job) {
-            directory = job->waiting_directories;
-            job->waiting_directories = directory->next;
-            job->readers_active++;
-            wake_reader(engine); /* perhaps there is work for another one */
-            break;
-        }
-        engine->readers_idle++;
-        pthread_cond_wait(&engine->reader_wake, &engine->lock);
-        engine->readers_idle--;
-    }
-    pthread_mutex_unlock(&engine->lock);
-    return directory;
-}
-
-void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
-                       struct directory *root)
-{
-    pthread_mutex_lock(&engine->lock);
-    root->next = job->waiting_directories;
-    job->waiting_directories = root;
-    wake_reader(engine);
-    pthread_mutex_unlock(&engine->lock);
 }
 
 /*
  * Looks whether each operation of a job needs a thread: it waits for a server, or a disk without a
- * ring. That is learned while files are copied, at any moment; job->waits changes here only, so
- * that it is never missed. Returns whether it did.
+ * ring; and whether workers read its directories: they are in memory. That is learned while files
+ * are copied, at any moment; what the job says of it changes here only, so that it is never missed.
+ * Nothing is known before its root is open. Returns whether it did change.
  */
-static bool look_whether_it_waits(const struct copyengine *engine, struct copyengine_job *job)
+static bool look_who_copies(const struct copyengine *engine, struct copyengine_job *job)
 {
-    bool before = job->waits;
-    job->waits = job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE ||
-                 (device_pair_is_cold(job->pair) && !engine->backend->queues);
-    return job->waits != before;
+    bool waited = job->waits;
+    bool was_read = job->read_by_workers;
+    if (!job->pair)
+        return false;
+    bool remote = job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE;
+    job->waits = remote || (device_pair_is_cold(job->pair) && !engine->backend->queues);
+    job->read_by_workers = job->kind == JOB_COPY && !remote && device_pair_is_hot(job->pair);
+    return job->waits != waited || job->read_by_workers != was_read;
 }
 
 /*
@@ -199,12 +191,67 @@ static void wake_workers(struct copyengine *engine, const struct copyengine_job 
         wake(engine, 0, engine->processors, items); /* there are no others to be had */
 }
 
+/* More workers may be wanted than when files were added; and where one left a job for another,
+ * whose server hangs, somebody has to take its place. */
+static void wake_others(struct copyengine *engine)
+{
+    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
+        if (has_work_for_workers(job))
+            wake_workers(engine, job, 1);
+}
+
+/* Where it changed who copies, or reads, a job, those have to go on who slept while it was not
+ * their turn. (Readers are woken by all who come here, before they sleep.) */
+static void wake_whose_turn_it_is(struct copyengine *engine)
+{
+    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
+        if ((job->waiting_directories || job->first_batch || job->files) &&
+            look_who_copies(engine, job) && has_work_for_workers(job))
+            wake_workers(engine, job, WOKEN_AT_ONCE);
+}
+
+static struct directory *take_directory(struct copyengine_job *job)
+{
+    struct directory *directory = job->waiting_directories;
+    job->waiting_directories = directory->next;
+    job->readers_active++;
+    return directory;
+}
+
+struct directory *schedule_take_directory(struct copyengine *engine)
+{
+    struct directory *directory = NULL;
+    pthread_mutex_lock(&engine->lock);
+    while (!engine->stopping) {
+        struct copyengine_job *job = job_to_read(engine);
+        if (job) {
+            directory = take_directory(job);
+            wake_reader(engine); /* perhaps there is work for another one */
+            break;
+        }
+        engine->readers_idle++;
+        pthread_cond_wait(&engine->reader_wake, &engine->lock);
+        engine->readers_idle--;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return directory;
+}
+
+void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
+                       struct directory *root)
+{
+    pthread_mutex_lock(&engine->lock);
+    root->next = job->waiting_directories;
+    job->waiting_directories = root;
+    wake_reader(engine);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 /* With the engine's lock held. */
 static void append_batches(struct copyengine *engine, struct copyengine_job *job,
                            struct batch *batches)
 {
-    if (!batches)
-        return;
+    bool any = batches;
     while (batches) {
         struct batch *batch = batches;
         batches = batch->next;
@@ -217,8 +264,9 @@ static void append_batches(struct copyengine *engine, struct copyengine_job *job
         job->waiting_batches++;
         job->waiting_files += batch->count;
     }
-    look_whether_it_waits(engine, job);
-    wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
+    wake_whose_turn_it_is(engine);
+    if (any)
+        wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
 }
 
 void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
@@ -236,6 +284,8 @@ void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct 
         job->waiting_directories = directory;
     }
     append_batches(engine, job, batches);
+    if (job->waiting_directories && job->read_by_workers)
+        wake_workers(engine, job, WOKEN_AT_ONCE);
     wake_reader(engine); /* one more than the caller, who comes back for the next directory */
     job->readers_active--;
     pthread_mutex_unlock(&engine->lock);
@@ -264,7 +314,7 @@ static struct copyengine_job *job_to_copy(struct copyengine *engine, const struc
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if ((job->first_batch || job->files) && may_copy(engine, worker, job) &&
+        if (has_work_for_workers(job) && may_copy(engine, worker, job) &&
             !worker_delays(worker, job) && schedule_service(job) < service_below) {
             best = job;
             service_below = schedule_service(job);
@@ -308,8 +358,11 @@ static void rotate_batches(struct copyengine_job *job)
 static struct slice take_files(const struct copyengine *engine, struct copyengine_job *job)
 {
     struct batch *batch = job->first_batch;
-    unsigned share = job->waiting_files / engine->worker_count;
-    unsigned count = MIN(MIN(MAX(share, 1U), (unsigned)SLICE_MAX), batch->count - batch->taken);
+    unsigned left = batch->count - batch->taken;
+    unsigned share = MIN(MAX(job->waiting_files / engine->worker_count, 1U), (unsigned)SLICE_MAX);
+    if (job->waiting_directories && job->read_by_workers)
+        share = left; /* others read a directory, and do not contend for this one */
+    unsigned count = MIN(share, left);
     struct slice slice = {.batch = batch, .next = batch->taken, .end = batch->taken + count};
     batch->taken += count;
     job->waiting_files -= count;
@@ -324,25 +377,7 @@ static struct slice take_files(const struct copyengine *engine, struct copyengin
     return slice;
 }
 
-/* More workers may be wanted than when files were added; and where one left a job for another,
- * whose server hangs, somebody has to take its place. */
-static void wake_others(struct copyengine *engine)
-{
-    for (const struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if (job->first_batch || job->files)
-            wake_workers(engine, job, 1);
-}
-
-/* Where it changed whether a job waits, those have to go on who slept while it was not their turn.
- */
-static void wake_whose_turn_it_is(struct copyengine *engine)
-{
-    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if ((job->first_batch || job->files) && look_whether_it_waits(engine, job))
-            wake_workers(engine, job, WOKEN_AT_ONCE);
-}
-
-bool schedule_take_files(struct copyengine *engine, struct worker *worker,
+bool schedule_take_slice(struct copyengine *engine, struct worker *worker,
                          unsigned long long service_below, struct slice *ret)
 {
     pthread_mutex_lock(&engine->lock);
@@ -351,10 +386,15 @@ bool schedule_take_files(struct copyengine *engine, struct worker *worker,
     struct copyengine_job *job = job_to_copy(engine, worker, service_below);
     if (job) {
         worker_set_work(worker, job);
-        *ret = job->files ? take_range(job) : take_files(engine, job);
+        if (job->files)
+            *ret = take_range(job);
+        else if (job->first_batch)
+            *ret = take_files(engine, job);
+        else
+            *ret = (struct slice){.directory = take_directory(job)};
         wake_others(engine);
-        wake_reader(engine);
     }
+    wake_reader(engine);
     pthread_mutex_unlock(&engine->lock);
     return job;
 }

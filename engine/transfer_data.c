@@ -19,10 +19,6 @@
 enum {
     PIECE_BYTES = 8 << 20, /* that the kernel is asked to copy in one call */
     HOT_READS = 16,        /* in the page cache, in a row: sendfile will not block */
-    COLD_STEP = 8,         /* one read of nine that is not keeps it cold */
-    COLD_MAX = 2 * DEVICE_COLD,
-    HOT_NS_PER_CALL = 200000, /* longer: it came from a disk, or we were not running */
-    HOT_BYTES_PER_US = 200,   /* slower: the same */
 };
 
 static transfer_step step_copy, step_have_read, step_have_written;
@@ -78,19 +74,12 @@ enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct
 
 void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
 {
-    uint64_t took_ns = clock_monotonic_ns() - began_ns;
-    bool hot = took_ns <= HOT_NS_PER_CALL + (uint64_t)bytes / HOT_BYTES_PER_US * 1000;
+    bool hot = device_pair_learn(pair, began_ns, bytes);
     unsigned heat = atomic_load_explicit(&pair->hot, memory_order_relaxed);
-    unsigned cold = atomic_load_explicit(&pair->cold, memory_order_relaxed);
-    /* Several threads may do so at once: what is lost is made up for by the next ones. */
     if (hot && heat < HOT_READS)
         atomic_store_explicit(&pair->hot, heat + 1, memory_order_relaxed);
     else if (!hot)
         atomic_store_explicit(&pair->hot, 0, memory_order_relaxed);
-    if (hot && cold > 0)
-        atomic_store_explicit(&pair->cold, cold - 1, memory_order_relaxed);
-    else if (!hot && cold < COLD_MAX)
-        atomic_store_explicit(&pair->cold, cold + COLD_STEP, memory_order_relaxed);
 }
 
 static bool can_copy_range(const struct copyengine_job *job)

@@ -5,6 +5,7 @@
  */
 #include "engine/walk.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/remove.h"
 #include "engine/scan.h"
@@ -312,10 +313,13 @@ static bool read_piece(struct directory *directory, char *buffer, struct finding
 {
     bool removal = directory->job->kind == JOB_REMOVAL;
     bool scan = directory->job->kind == JOB_SCAN;
+    uint64_t began_ns = clock_monotonic_ns();
     int64_t bytes = io_do(finding->port, (struct io_op){.kind = IO_LIST,
                                                         .fd = directory->source_fd,
                                                         .data = buffer,
                                                         .length = WALK_BUFFER_BYTES});
+    if (directory->job->kind == JOB_COPY && bytes > 0)
+        device_pair_learn(directory->job->pair, began_ns, bytes);
     if (bytes < 0 && scan)
         return scan_unreadable(directory, (int)-bytes);
     if (removal && bytes == -ENOENT) /* somebody else removes it, too, and was faster */

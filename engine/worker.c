@@ -8,8 +8,10 @@
 #include "engine/compiler.h"
 #include "engine/thread.h"
 #include "engine/transfer.h"
+#include "engine/walk.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <limits.h>
 #include <sys/mman.h>
 
@@ -148,7 +150,7 @@ static struct slice *find_slice(struct worker *worker)
     }
     if (best)
         return best;
-    if (unused && schedule_take_files(worker->host.engine, worker, service_below, unused))
+    if (unused && schedule_take_slice(worker->host.engine, worker, service_below, unused))
         return unused;
     return NULL;
 }
@@ -168,11 +170,23 @@ static bool has_room(const struct worker *worker)
            worker->under_way - worker->delayed_count < window;
 }
 
-static bool begin_file(struct worker *worker)
+static void read_directory(struct worker *worker, struct directory *directory)
+{
+    _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
+    walk_read(worker->host.engine, &worker->host.port, directory, buffer);
+}
+
+/* Begins a file, or a range of one; or reads a directory. */
+static bool begin(struct worker *worker)
 {
     struct slice *slice = has_room(worker) ? find_slice(worker) : NULL;
     if (!slice)
         return false;
+    if (slice->directory) {
+        read_directory(worker, slice->directory);
+        slice->directory = NULL;
+        return true;
+    }
     if (slice->batch && job_is_stopped(job_of(slice))) {
         struct batch *batch = slice->batch;
         if (++slice->next == slice->end)
@@ -206,7 +220,7 @@ static void *worker_main(void *argument)
             engine_choose_processors(engine, &one_is_left);
             run_completed(worker, port->backend->reap(port->io, 0));
             run_due(worker);
-        } while (begin_file(worker));
+        } while (begin(worker));
         run_completed(worker, port->backend->reap(port->io, worker->delayed.first ? DELAY_LOOK_NS
                                                                                   : UINT64_MAX));
     } while (!atomic_load(&engine->stopping));

@@ -358,6 +358,26 @@ Test(engine, runs_many_jobs_at_once)
     cr_assert_eq(atomic_load(&done_count), JOBS);
 }
 
+/* Files, and directories with files in them. */
+static void make_bushy(const char *root)
+{
+    mkdir(root, 0755);
+    cr_assert_eq(chdir(root), 0);
+    cr_assert_eq(
+        system("for i in $(seq 100); do mkdir $i && echo $i > $i/a && echo $i > $i-b; done"), 0);
+    cr_assert_eq(chdir(".."), 0);
+}
+
+/* Who copies a tree that is in memory also reads it: a reader is for the root, and one or two more
+ * for when this machine is so slow that the tree seems to be on a disk. */
+Test(engine, does_not_start_a_reader_for_each_directory)
+{
+    make_bushy("source");
+    cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+    cr_expect_leq(engine->reader_count, 4);
+    expect_same("source", "copy");
+}
+
 static void set_cold(unsigned cold)
 {
     pthread_mutex_lock(&engine->devices.lock);
@@ -377,17 +397,17 @@ static void *turn_cold_and_warm(void *ended)
     return NULL;
 }
 
-/* Other threads copy what is read cold: when that changes, those go on whose turn it is then. */
+/* Other threads copy what is read cold, and read its directories: when that changes, those go on
+ * whose turn it is then. */
 Test(engine, turns_cold_and_warm_while_it_copies)
 {
     pthread_t thread;
     atomic_bool ended = false;
-    mkdir("source", 0755);
-    cr_assert_eq(system("for i in $(seq 300); do echo $i > source/$i; done"), 0);
+    make_bushy("source");
     copyengine_free(engine);
     start_engine((struct copyengine_options){.in_flight = 2});
     cr_assert_eq(pthread_create(&thread, NULL, turn_cold_and_warm, &ended), 0);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8; i++) {
         cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
         cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "copy", NULL), 0);
     }
