@@ -1,9 +1,11 @@
 """Times contestants in turns, each run by a hyperfine of its own.
 
-Turns, because a busy machine is then busy for all of them: A B C, A B C, ..., and medians.
+Turns, because a busy machine is then busy for all of them: A B C, B C A, ..., and medians. In another
+order each time, because what a copy leaves behind in the kernel may cost the next one something.
 """
 import json
 import os
+import random
 import shlex
 import signal
 import statistics
@@ -120,7 +122,7 @@ def take_turns(entries, fixture, rounds, warm_up, say):
     labels = [WARM_UP] * warm_up + [f'round {number + 1} of {rounds}' for number in range(rounds)]
     for number, label in enumerate(labels):
         said = []
-        for entry in entries:
+        for entry in random.Random(number).sample(entries, len(entries)):
             if entry.name in failed:
                 continue
             try:
