@@ -61,6 +61,9 @@ static void *reader_main(void *argument)
     bool one_is_left = engine_enter_thread(engine);
     if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
         port = (struct io_port){.backend = &io_threads_backend};
+    pthread_mutex_lock(&engine->lock);
+    engine->readers_starting--;
+    pthread_mutex_unlock(&engine->lock);
     for (struct directory *directory; (directory = schedule_take_directory(engine));) {
         engine_choose_processors(engine, &one_is_left);
         walk_read(engine, &port, directory, buffer);
@@ -83,6 +86,7 @@ int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned r
         result = -thread_start_with_stack(&engine->readers[engine->reader_count],
                                           THREAD_SMALL_STACK_BYTES, reader_main, engine);
         engine->reader_count += result == 0;
+        engine->readers_starting += result == 0;
     }
     return result;
 }

@@ -3,9 +3,9 @@
  *
  * Two kinds of threads. Readers only read directories, ahead of the copying: no ring can do that
  * (there is no getdents operation), so they may block; they also remove what is to go. Workers copy
- * files; each has an io of its own. One worker per processor queues what would wait; more workers
- * are started for what waits for a server, and cannot be queued. What waits between readers and
- * workers is bounded: see schedule.c.
+ * files, and read directories that are in memory; each has an io of its own. One worker per
+ * processor queues what would wait; more workers are started for what waits for a server, and
+ * cannot be queued. What waits between readers and workers is bounded: see schedule.c.
  */
 #pragma once
 
@@ -58,6 +58,7 @@ struct copyengine {
     struct worker *workers[WORKERS_MAX];
     unsigned reader_count;
     unsigned readers_idle;
+    unsigned readers_starting; /* of reader_count, those that have not come yet */
     pthread_t readers[READERS_MAX];
     struct canceller canceller;
 
@@ -115,7 +116,7 @@ void cancel_watch(struct copyengine_job *job);
 void cancel_stop(struct copyengine *engine);
 
 /**
- * Waits for a directory that should be read now, of the job that has had least.
+ * Waits for a directory that a reader should read now, of the job that has had least.
  *
  * @return NULL: the engine stops
  */

@@ -54,7 +54,7 @@ struct copyengine_job {
     bool waits;                            /* each operation needs a thread */
     bool read_by_workers;                  /* they read the directories, too */
     struct directory *waiting_directories; /* a stack */
-    unsigned readers_active;
+    unsigned readers_active;               /* workers that read included */
 
     struct hard_links *hard_links; /* NULL: none was seen yet */
     struct manifest *manifest;     /* NULL: none was asked for */

@@ -97,24 +97,15 @@ static struct copyengine_job *job_to_read(struct copyengine *engine)
     return best;
 }
 
-/* Whether one is neither idle nor busy: it has just been started, or comes for its next directory.
- */
-static bool a_reader_is_coming(const struct copyengine *engine)
-{
-    unsigned busy = 0;
-    for (const struct copyengine_job *job = engine->jobs; job; job = job->next)
-        busy += job->readers_active;
-    return engine->reader_count > engine->readers_idle + busy;
-}
-
-/* Wakes a reader if there is work for one; starts another one if all are busy. */
+/* Wakes a reader if there is work for one; starts another one if all are busy, unless one has just
+ * been started: that starts the next when it finds more to do. */
 static void wake_reader(struct copyengine *engine)
 {
     if (!job_to_read(engine))
         return;
     if (engine->readers_idle > 0)
         pthread_cond_signal(&engine->reader_wake);
-    else if (!engine->stopping && !a_reader_is_coming(engine))
+    else if (!engine->stopping && engine->readers_starting == 0)
         engine_start_threads(engine, 0, engine->reader_count + 1); /* if not, it takes longer */
 }
 

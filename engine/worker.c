@@ -1,6 +1,7 @@
 /*
- * A thread that copies files, many at once where operations are queued. It prefers, in this order:
- * operations that completed, files of the job that has had least, files that it set aside for them.
+ * A thread that copies files, many at once where operations are queued, and reads directories that
+ * are in memory. It prefers, in this order: operations that completed, files of the job that has
+ * had least, files that it set aside for them, directories.
  */
 #include "engine/worker.h"
 

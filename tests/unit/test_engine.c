@@ -378,6 +378,36 @@ Test(engine, does_not_start_a_reader_for_each_directory)
     expect_same("source", "copy");
 }
 
+static atomic_int held_up;
+
+static void be_held_up(void *go_on)
+{
+    atomic_fetch_add(&held_up, 1);
+    while (!atomic_load((atomic_bool *)go_on))
+        usleep(1000);
+}
+
+/* Readers that end a job, and are held up by its callback, are not waited for by others. */
+Test(engine, goes_on_while_callbacks_wait)
+{
+    atomic_bool go_on = false;
+    struct copyengine_job *jobs[4];
+    struct copyengine_removal removal = {
+        .size = sizeof(removal), .dirfd = AT_FDCWD, .on_done = be_held_up, .context = &go_on};
+    for (int i = 0; i < 4; i++) {
+        removal.path = (const char *const[]){"a", "b", "c", "d"}[i];
+        mkdir(removal.path, 0755);
+        cr_assert_eq(copyengine_submit_removal(engine, &removal, &jobs[i]), 0);
+        while (atomic_load(&held_up) <= i)
+            usleep(1000);
+    }
+    atomic_store(&go_on, true);
+    for (int i = 0; i < 4; i++) {
+        cr_expect_eq(copyengine_wait(jobs[i])->error.code, 0);
+        copyengine_job_free(jobs[i]);
+    }
+}
+
 static void set_cold(unsigned cold)
 {
     pthread_mutex_lock(&engine->devices.lock);
