@@ -346,11 +346,12 @@ static void rotate_batches(struct copyengine_job *job)
  * for a server, so that many directories are in use at once: FUSE may look up one name of each at a
  * time only (fuse_lock_inode in fs/fuse/inode.c).
  */
-static struct slice take_files(const struct copyengine *engine, struct copyengine_job *job)
+static struct slice take_files(struct copyengine *engine, struct copyengine_job *job)
 {
     struct batch *batch = job->first_batch;
     unsigned left = batch->count - batch->taken;
-    unsigned share = MIN(MAX(job->waiting_files / engine->worker_count, 1U), (unsigned)SLICE_MAX);
+    unsigned takers = job->waits ? waiting_share(engine, job) : engine->worker_count;
+    unsigned share = MIN(MAX(job->waiting_files / takers, 1U), (unsigned)SLICE_MAX);
     if (job->waiting_directories && job->read_by_workers)
         share = left; /* others read a directory, and do not contend for this one */
     unsigned count = MIN(share, left);
