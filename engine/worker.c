@@ -23,7 +23,7 @@ enum {
     SLICES_MAX = 4,
 };
 
-#define DELAY_LOOK_NS (10 * NS_PER_MS) /* under a bandwidth cap */
+#define DELAY_LOOK_NS (10 * NS_PER_MS) /* under a bandwidth cap: whether the job was stopped */
 
 struct transfer_list {
     struct transfer *first;
@@ -118,6 +118,18 @@ static void run_due(struct worker *worker)
             list_append(&worker->delayed, transfer);
         }
     }
+}
+
+/* How long a worker without anything to do may sleep: until a delayed transfer is due. */
+static uint64_t sleep_ns(const struct worker *worker)
+{
+    if (!worker->delayed.first)
+        return UINT64_MAX;
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t until_ns = now_ns + DELAY_LOOK_NS;
+    for (const struct transfer *delayed = worker->delayed.first; delayed; delayed = delayed->next)
+        until_ns = MIN(until_ns, MAX(delayed->due_ns, now_ns + 1));
+    return until_ns - now_ns;
 }
 
 bool worker_delays(const struct worker *worker, const struct copyengine_job *job)
@@ -222,8 +234,7 @@ static void *worker_main(void *argument)
             run_completed(worker, port->backend->reap(port->io, 0));
             run_due(worker);
         } while (begin(worker));
-        run_completed(worker, port->backend->reap(port->io, worker->delayed.first ? DELAY_LOOK_NS
-                                                                                  : UINT64_MAX));
+        run_completed(worker, port->backend->reap(port->io, sleep_ns(worker)));
     } while (!atomic_load(&engine->stopping));
     return NULL;
 }
