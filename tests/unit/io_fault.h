@@ -2,12 +2,16 @@
  * An io backend that makes operations go wrong, in front of another one that does not.
  *
  * The fault model. Of all operations that all threads of an engine begin, in the order in which
- * they begin them, the nth goes wrong in one of these ways, and no other: error  it is not carried
- * out, and answers with an errno; a descriptor that was to be closed is closed all the same
- * (close(2)) full   from then on everything that needs room on the disk answers ENOSPC short  a
- * read, a write or a copy moves half of what it was asked to, but at least a byte hang   it is not
- * carried out before io_fault_release Not in the model: data that is wrong, an answer to something
- * that was not asked, a kernel that crashes.
+ * they begin them, the nth goes wrong in one of these ways, and no other:
+ *
+ *     error   it is not carried out, and answers with an errno; a descriptor that was to be closed
+ *             is closed all the same (close(2))
+ *     full    from then on everything that needs room on the disk answers ENOSPC
+ *     short   a read, a write or a copy moves half of what it was asked to, but at least a byte
+ *     hang    it is not carried out before io_fault_release
+ *
+ * Not in the model: data that is wrong, an answer to something that was not asked, a kernel that
+ * crashes.
  */
 #pragma once
 
