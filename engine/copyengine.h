@@ -150,6 +150,9 @@ struct copyengine_scan {
 /**
  * Starts an engine. Raises the limit of open files of this process to what the system allows.
  *
+ * Its threads keep the working directory that they were started in: as long as jobs have relative
+ * paths, it must not be changed (chdir(2)).
+ *
  * @param options   NULL: the defaults
  * @param ret       the engine; the caller ends it with copyengine_free
  * @param ret_error may be NULL; says why there is no engine
