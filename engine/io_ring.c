@@ -15,8 +15,9 @@
 #include <liburing.h>
 
 enum {
-    SUBMIT_BATCH = 16,       /* queued operations that go to the kernel without waiting for more */
-    KERNEL_THREADS_MAX = 512 /* of one ring, for operations that block: opens */
+    SUBMIT_BATCH = 16,        /* queued operations that go to the kernel without waiting for more */
+    KERNEL_THREADS_MAX = 512, /* of one ring, for operations that block: opens */
+    FAILED_LOOK_US = 1000,    /* between two looks at a ring that failed */
 };
 
 enum ring_state {
@@ -274,22 +275,21 @@ static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
     if (op || (io->in_flight == 0 && !wait_ns))
         return op;
     bool woken = false;
-    if (io->state == RING_READY || io->in_flight > 0) {
+    if (io->in_flight > 0 || io->wake_armed) {
         op = take_completion(io, &woken);
         if (op || woken || !wait_ns)
             return op;
     }
-    if (io->state == RING_READY && (io->in_flight > 0 || io->wake_armed)) {
+    if (io->in_flight == 0 && !io->wake_armed) {
+        wake_wait(io->wake_fd, wait_ns);
+    } else if (io->state == RING_READY) {
         arm_wake(io);
         ring_submit_queued(io, wait_ns);
         op = take_returned(io);
         return op ? op : take_completion(io, &woken);
+    } else { /* it failed: nothing but looking again tells what is done of what it has taken */
+        usleep((useconds_t)MIN(wait_ns / NS_PER_US, (uint64_t)FAILED_LOOK_US));
     }
-    if (io->in_flight > 0) {
-        usleep(1000); /* the ring failed: nothing but looking again tells when the rest is done */
-        return NULL;
-    }
-    wake_wait(io->wake_fd, wait_ns);
     return NULL;
 }
 
