@@ -20,8 +20,10 @@ enum {
     WAITING_FIRST = 48,        /* of a processor, to begin with: right for a server a millisecond
                                   away. Threads for more would take longer to start than they save */
     WAITING_FIRST_MAX = 128,   /* of all */
+    WAITING_MIN = 16,          /* of a processor: what a ring takes together (io_ring.c) */
     RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
+    DESCRIPTORS_PER_FILE = 8,  /* likewise, of those that are in flight in rings */
     BATCHES_MAX = 1024,
     DESCRIPTORS_READY = 1024, /* what copies keep open as a rule */
     COUNTS_PER_LOOK = 16,     /* completions between two looks at the clock */
@@ -162,16 +164,17 @@ static void set_bounds(struct copyengine *engine)
         engine->processors = MIN(engine->processors, in_flight);
         tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
     } else {
-        tuner_init(&engine->waiting,
-                   MAX(engine->processors,
-                       MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX)),
-                   engine->processors, MAX((unsigned)WAITING_MAX, engine->processors));
+        unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
+        unsigned least = MIN(WAITING_MIN * engine->processors, (unsigned)WAITING_FIRST_MAX);
+        tuner_init(&engine->waiting, MAX(engine->processors, first), MAX(engine->processors, least),
+                   MAX(engine->processors, (unsigned)WAITING_MAX));
     }
     unsigned running_min =
         engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
     tuner_init(&engine->running, engine->processors, running_min, engine->processors);
-    engine->transfers_in_ring =
-        MIN(engine->waiting.max / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
+    unsigned long fit = descriptors / DESCRIPTORS_PER_FILE / engine->processors;
+    engine->transfers_in_ring = MIN(engine->waiting.max / engine->processors + 1,
+                                    (unsigned)MIN(MAX(fit, 1UL), (unsigned long)TRANSFERS_OF_RING));
 }
 
 static void init(struct copyengine *engine)

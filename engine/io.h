@@ -62,6 +62,8 @@ enum io_answer {
 struct io_op {
     enum io_kind kind;
     enum io_latency latency; /* of the kinds that may be queued; others: IO_IMMEDIATE */
+    bool one_of_many;        /* a ring takes it together with others, though it would not block:
+                                cheaper than a system call each */
     int fd;                  /* the file, or the directory that `name` is in */
     int other_fd;
     const char *name; /* NULL or "": fd itself */

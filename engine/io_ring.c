@@ -1,11 +1,13 @@
 /*
- * The ring backend: operations that would block are queued in an io_uring(7), all others are plain
- * calls, because handing a cached open to the kernel's worker threads costs more than doing it.
+ * The ring backend. In an io_uring(7) are queued operations that would block, and those that the
+ * kernel carries out at once but for less than a system call each when it gets many together: opens
+ * of what is cached, closes. All others are plain calls, because the kernel would hand them to its
+ * worker threads, which costs more than doing them.
  *
- * One ring per thread, made when the first operation has to be queued: on a cached tree there is
- * never one. A read of an eventfd stays queued beside the operations, so that other threads can end
- * a sleep. When a ring cannot be made, or io_uring_enter(2) fails for good, the operations that the
- * kernel has not taken, and all later ones, are plain calls: slower, and right.
+ * One ring per thread, made when the first operation is queued. A read of an eventfd stays queued
+ * beside the operations, so that other threads can end a sleep. When a ring cannot be made, or
+ * io_uring_enter(2) fails for good, the operations that the kernel has not taken, and all later
+ * ones, are plain calls: slower, and right.
  */
 #include "engine/compiler.h"
 #include "engine/io.h"
@@ -29,6 +31,7 @@ enum ring_state {
 struct io {
     struct io_uring ring;
     enum ring_state state;
+    bool buffers_asked; /* whether they can be */
     bool buffers_registered;
     bool wake_armed; /* a read of wake_fd is with the ring */
     unsigned entries;
@@ -109,7 +112,6 @@ static int ring_create(unsigned entries, const struct io_buffers *buffers, struc
     return 0;
 }
 
-/* Makes the ring, registers the buffers where the limit of locked memory allows it. */
 static bool ring_ready(struct io *io)
 {
     if (io->state == RING_NOT_MADE) {
@@ -120,34 +122,45 @@ static bool ring_ready(struct io *io)
         io->state = RING_READY;
         unsigned threads[2] = {KERNEL_THREADS_MAX, 0}; /* bounded, unbounded (0: leave it) */
         io_uring_register_iowq_max_workers(&io->ring, threads);
-        struct iovec vectors[IO_BUFFERS_MAX];
-        assert(io->buffers->count <= IO_BUFFERS_MAX);
-        for (unsigned i = 0; i < io->buffers->count; i++)
-            vectors[i] = (struct iovec){
-                .iov_base = io->buffers->memory + i * io->buffers->buffer_bytes,
-                .iov_len = io->buffers->buffer_bytes,
-            };
-        io->buffers_registered =
-            io_uring_register_buffers(&io->ring, vectors, io->buffers->count) == 0;
     }
     return io->state == RING_READY;
 }
 
-static void prepare(const struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
+/*
+ * Registers the buffers, if the limit of locked memory allows it: with the first transfer of bytes,
+ * since it makes the kernel find a page for each byte of them.
+ */
+static bool buffers_ready(struct io *io)
+{
+    struct iovec vectors[IO_BUFFERS_MAX];
+    if (io->buffers_asked)
+        return io->buffers_registered;
+    io->buffers_asked = true;
+    assert(io->buffers->count <= IO_BUFFERS_MAX);
+    for (unsigned i = 0; i < io->buffers->count; i++)
+        vectors[i] = (struct iovec){
+            .iov_base = io->buffers->memory + i * io->buffers->buffer_bytes,
+            .iov_len = io->buffers->buffer_bytes,
+        };
+    io->buffers_registered = io_uring_register_buffers(&io->ring, vectors, io->buffers->count) == 0;
+    return io->buffers_registered;
+}
+
+static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
 {
     switch (op->kind) {
     case IO_OPEN:
         io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
         break;
     case IO_READ:
-        if (io->buffers_registered)
+        if (buffers_ready(io))
             io_uring_prep_read_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                      op->buffer_index);
         else
             io_uring_prep_read(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
         break;
     case IO_WRITE:
-        if (io->buffers_registered)
+        if (buffers_ready(io))
             io_uring_prep_write_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                       op->buffer_index);
         else
@@ -199,12 +212,14 @@ static void ring_submit_queued(struct io *io, uint64_t wait_ns)
 
 static enum io_answer ring_submit(struct io *io, struct io_op *op)
 {
-    if (op->latency == IO_IMMEDIATE) { /* all kinds that a ring does not know are */
-        io_call(op);
-        return IO_DONE;
+    if (!op->one_of_many) {
+        if (op->latency == IO_IMMEDIATE) { /* all kinds that a ring does not know are */
+            io_call(op);
+            return IO_DONE;
+        }
+        if (op->latency == IO_CACHED && io_try(op))
+            return IO_DONE;
     }
-    if (op->latency == IO_CACHED && io_try(op))
-        return IO_DONE;
     if (io->in_flight >= io->entries)
         return IO_BUSY;
     if (!ring_ready(io)) {

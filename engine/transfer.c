@@ -3,9 +3,10 @@
  * transfer is a chain of steps; each looks at the result of the operation before it and starts the
  * next, so that the same code runs when operations are done at once and when they are queued.
  *
- * The system calls for a small file that is cached, and why each: openat (source), statx (size,
- * mode, times), flistxattr (are there any), openat (destination, with its final mode), sendfile or
- * preadv2 and pwrite, statx (did the source change meanwhile), utimensat, close, close.
+ * The system calls for a small file that is cached, and why each: statx (size, mode, times),
+ * flistxattr (are there any), openat (destination, with its final mode), sendfile or preadv2 and
+ * pwrite, statx (did the source change meanwhile), utimensat. The open of the source and both
+ * closes are calls of their own without a ring, and for the first files.
  */
 #include "engine/transfer.h"
 
@@ -90,19 +91,33 @@ static void learn_inline(struct device_pair *pair, uint64_t began_ns)
         atomic_store_explicit(&pair->no_inline, true, memory_order_relaxed);
     else if (!slow && in_a_row > 0) /* looked at before: all processors share it */
         atomic_store_explicit(&pair->slow_inline, 0, memory_order_relaxed);
+    if (!slow)
+        atomic_fetch_add_explicit(&pair->quick_inline, 1, memory_order_relaxed);
+}
+
+/*
+ * Whether opens and closes are handed over many at a time: a system call for each costs more than
+ * what it does. Not before some opens were tried: what blocks in spite of its promise would hold up
+ * all others; and for a few files a ring does not pay.
+ */
+static bool opens_together(const struct copyengine_job *job)
+{
+    return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= DEVICE_QUICK;
 }
 
 static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
 {
     const struct copyengine_job *job = transfer_job(transfer);
     int follow = job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW ? 0 : O_NOFOLLOW;
-    bool tries = job_source_latency(job) == IO_CACHED && host->port.backend->queues;
+    bool together = opens_together(job);
+    bool tries = !together && job_source_latency(job) == IO_CACHED && host->port.backend->queues;
     uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
     enum transfer_state state =
         transfer_start(host, transfer,
                        (struct io_op){
                            .kind = IO_OPEN,
                            .latency = job_source_latency(job),
+                           .one_of_many = together,
                            .fd = transfer->file->batch->directory->source_fd,
                            .name = transfer->file->name,
                            /* O_NONBLOCK: the name may have become a fifo since it was read */
@@ -414,6 +429,7 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
                           (struct io_op){
                               .kind = IO_CLOSE,
                               .latency = job->destination_latency,
+                              .one_of_many = opens_together(job),
                               .fd = steal_fd(&file->destination_fd),
                           },
                           step_close_source);
@@ -421,11 +437,17 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
 
 static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
 {
+    struct copyengine_job *job = transfer_job(transfer);
     if (transfer->op.result < 0) /* a server may say only now that the disk is full */
         return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    io_do(&host->port,
-          (struct io_op){.kind = IO_CLOSE, .fd = steal_fd(&transfer->file->source_fd)});
-    return transfer_go_on(transfer, step_finish);
+    return transfer_start(host, transfer,
+                          (struct io_op){
+                              .kind = IO_CLOSE,
+                              .latency = job_source_latency(job),
+                              .one_of_many = opens_together(job),
+                              .fd = steal_fd(&transfer->file->source_fd),
+                          },
+                          step_finish);
 }
 
 static enum transfer_state step_finish(struct transfer_host *host, struct transfer *transfer)

@@ -12,6 +12,7 @@ import cachecheck
 import mounts
 import rezlike
 import support
+import trees
 from support import DONE, FAILED, INTERRUPTED, PARTLY, TERMINATED, Variant
 
 LONELY = 54321  # a user without any other process
@@ -246,6 +247,21 @@ class OfAUser(LimitsTest):
                 self.assert_code(self.warm([other]), DONE)
                 self.assert_code(support.finish(first), DONE)
         self.assert_sound([self.variant, other])
+
+
+class FewDescriptors(LimitsTest):
+    """Fewer files are open at once then."""
+
+    def test_many_files(self):
+        """They are in memory, where many are opened and closed together."""
+        source, destination = self.path('source'), self.path('copy')
+        trees.make_plain_tree(source, {f'file{number}': b'x' for number in range(1000)})
+        for backend in ('ring', 'threads'):
+            result = support.finish(self.under(['--nofile=64:64'], 'copy', '--backend', backend,
+                                               source, destination))
+            self.assert_code(result, DONE)
+            self.assert_same_tree(source, destination)
+            trees.remove_tree(destination)
 
 
 class CopyOntoSomething(LimitsTest):

@@ -126,6 +126,7 @@ static enum io_answer fault_submit(struct io *io, struct io_op *op)
     unsigned number = atomic_fetch_add(&begun, 1) + 1;
     if (plan.queues && op->latency == IO_CACHED)
         op->latency = IO_REMOTE;
+    op->one_of_many |= plan.queues && op->kind == IO_CLOSE;
     if (plan.how == FAULT_FULL && plan.nth > 0 && number >= plan.nth && needs_room(op))
         return answer_error(op, ENOSPC);
     if (number != plan.nth)
