@@ -124,7 +124,7 @@ static enum transfer_state step_begin(struct transfer_host *host, struct transfe
                            .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
                        },
                        step_opened_source);
-    if (tries && state == TRANSFER_ADVANCE)
+    if (tries)
         learn_inline(job->pair, began_ns);
     return state;
 }
