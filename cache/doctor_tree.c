@@ -42,6 +42,12 @@ struct tour {
     size_t copies;
 };
 
+/* What an entry of a hash directory is called: three names, and its own. */
+static void join(char ret[PATH_BYTES], const char *directory, const char *name)
+{
+    snprintf(ret, PATH_BYTES, "%.*s/%s", PATH_BYTES - NAME_MAX - 2, directory, name);
+}
+
 static void say_foreign(const struct tour *tour, const char *path, bool harms_rez)
 {
     if (harms_rez)
@@ -142,7 +148,7 @@ static void examine_slot(struct tour *tour, int hash_fd, const char *name, const
 {
     struct diagnosis diagnosis;
     char path[PATH_BYTES];
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    join(path, directory, name);
     damage_diagnose(tour->examination->cache, hash_fd, name, directory, NULL, &diagnosis);
     tour->slots++;
     if (diagnosis.copying_inode) {
@@ -174,7 +180,7 @@ static void examine_entry(struct tour *tour, int hash_fd, const char *entry, uns
         strncmp(entry, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0;
     if (is_slot || waits_for_clean)
         return;
-    snprintf(path, sizeof(path), "%s/%s", directory, entry);
+    join(path, directory, entry);
     say_foreign(tour, path, length > 5 && strcmp(entry + length - 5, ".json") == 0);
 }
 
