@@ -99,10 +99,20 @@ bool device_pair_learn(struct device_pair *pair, uint64_t began_ns, int64_t byte
     return at_once;
 }
 
-bool device_is_btrfs(int fd)
+static bool is_of_type(int fd, unsigned magic)
 {
     struct statfs file_system;
-    return fstatfs(fd, &file_system) == 0 && file_system.f_type == BTRFS_SUPER_MAGIC;
+    return fstatfs(fd, &file_system) == 0 && (unsigned)file_system.f_type == magic;
+}
+
+bool device_is_btrfs(int fd)
+{
+    return is_of_type(fd, BTRFS_SUPER_MAGIC);
+}
+
+bool device_flushes(int fd)
+{
+    return is_of_type(fd, OVERLAYFS_SUPER_MAGIC);
 }
 
 bool device_pair_cannot(int code)

@@ -23,6 +23,7 @@ struct device_pair {
     atomic_bool no_xattrs;     /* at the source, or at the destination */
     atomic_bool no_direct;     /* O_DIRECT */
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
+    atomic_bool flushes;       /* close(2) of one of them: a ring hands it to a kernel thread */
     atomic_uint slow_inline;   /* in a row */
     atomic_uint quick_inline;  /* in all, up to DEVICE_QUICK */
     atomic_uint hot;           /* reads in a row that were in the page cache */
@@ -75,6 +76,12 @@ enum io_latency device_latency(int fd);
 /** Whether a file system copies on write, and has one tree for all: what follows is where it is
  * used. */
 bool device_is_btrfs(int fd);
+
+/**
+ * Whether files of a file system have something to do when they are closed (`flush` in the
+ * kernel's struct file_operations) though it is not remote: overlayfs, which asks those below it.
+ */
+bool device_flushes(int fd);
 
 /**
  * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot

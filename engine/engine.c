@@ -165,7 +165,7 @@ static void set_bounds(struct copyengine *engine)
         tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
     } else {
         unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
-        unsigned least = MIN(WAITING_MIN * engine->processors, (unsigned)WAITING_FIRST_MAX);
+        unsigned least = MIN(WAITING_MIN * engine->processors, WAITING_FIRST_MAX / 2U);
         tuner_init(&engine->waiting, MAX(engine->processors, first), MAX(engine->processors, least),
                    MAX(engine->processors, (unsigned)WAITING_MAX));
     }

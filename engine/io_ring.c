@@ -18,6 +18,7 @@
 
 enum {
     SUBMIT_BATCH = 16,        /* queued operations that go to the kernel without waiting for more */
+    LOOKS_MAX = 16,           /* for completions; then those that are queued go, too */
     KERNEL_THREADS_MAX = 512, /* of one ring, for operations that block: opens */
     FAILED_LOOK_US = 1000,    /* between two looks at a ring that failed */
 };
@@ -35,6 +36,7 @@ struct io {
     bool buffers_registered;
     bool wake_armed; /* a read of wake_fd is with the ring */
     unsigned entries;
+    unsigned looks;     /* in vain, since operations went to the kernel */
     unsigned in_flight; /* operations queued and not reaped */
     int wake_fd;
     eventfd_t wake_count;
@@ -112,25 +114,11 @@ static int ring_create(unsigned entries, const struct io_buffers *buffers, struc
     return 0;
 }
 
-static bool ring_ready(struct io *io)
-{
-    if (io->state == RING_NOT_MADE) {
-        if (ring_init(&io->ring, io->entries + 1) < 0) {
-            io->state = RING_FAILED;
-            return false;
-        }
-        io->state = RING_READY;
-        unsigned threads[2] = {KERNEL_THREADS_MAX, 0}; /* bounded, unbounded (0: leave it) */
-        io_uring_register_iowq_max_workers(&io->ring, threads);
-    }
-    return io->state == RING_READY;
-}
-
 /*
- * Registers the buffers, if the limit of locked memory allows it: with the first transfer of bytes,
- * since it makes the kernel find a page for each byte of them.
+ * Registers the buffers, if the limit of locked memory allows it. The kernel has to find a page for
+ * each byte of them, so not before bytes are to pass through the ring.
  */
-static bool buffers_ready(struct io *io)
+static bool register_buffers(struct io *io)
 {
     struct iovec vectors[IO_BUFFERS_MAX];
     if (io->buffers_asked)
@@ -146,6 +134,22 @@ static bool buffers_ready(struct io *io)
     return io->buffers_registered;
 }
 
+static bool ring_ready(struct io *io)
+{
+    if (io->state == RING_NOT_MADE) {
+        if (ring_init(&io->ring, io->entries + 1) < 0) {
+            io->state = RING_FAILED;
+            return false;
+        }
+        io->state = RING_READY;
+        unsigned threads[2] = {KERNEL_THREADS_MAX, 0}; /* bounded, unbounded (0: leave it) */
+        io_uring_register_iowq_max_workers(&io->ring, threads);
+        if (!(io->ring.flags & IORING_SETUP_SUBMIT_ALL))
+            register_buffers(io); /* before 5.13 that waits until nothing is under way */
+    }
+    return io->state == RING_READY;
+}
+
 static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
 {
     switch (op->kind) {
@@ -153,14 +157,14 @@ static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
         io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
         break;
     case IO_READ:
-        if (buffers_ready(io))
+        if (register_buffers(io))
             io_uring_prep_read_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                      op->buffer_index);
         else
             io_uring_prep_read(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
         break;
     case IO_WRITE:
-        if (buffers_ready(io))
+        if (register_buffers(io))
             io_uring_prep_write_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                       op->buffer_index);
         else
@@ -202,6 +206,7 @@ static int submit_and_wait(struct io_uring *ring, uint64_t wait_ns)
 static void ring_submit_queued(struct io *io, uint64_t wait_ns)
 {
     int result;
+    io->looks = 0;
     do {
         result = wait_ns ? submit_and_wait(&io->ring, wait_ns) : io_uring_submit(&io->ring);
     } while (result == -EINTR && !wait_ns);
@@ -281,6 +286,13 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
     return NULL;
 }
 
+/* What is queued does not wait for others as long as its thread has other things to do. */
+static void submit_overdue(struct io *io)
+{
+    if (io->state == RING_READY && io_uring_sq_ready(&io->ring) > 0 && ++io->looks >= LOOKS_MAX)
+        ring_submit_queued(io, 0);
+}
+
 static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
 {
     struct io_op *op = take_returned(io);
@@ -289,8 +301,12 @@ static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
     bool woken = false;
     if (io->in_flight > 0 || io->wake_armed) {
         op = take_completion(io, &woken);
-        if (op || woken || !wait_ns)
+        if (op || woken)
             return op;
+    }
+    if (!wait_ns) {
+        submit_overdue(io);
+        return NULL;
     }
     if (io->in_flight == 0 && !io->wake_armed) {
         wake_wait(io->wake_fd, wait_ns);

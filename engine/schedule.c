@@ -350,7 +350,7 @@ static struct slice take_files(struct copyengine *engine, struct copyengine_job 
 {
     struct batch *batch = job->first_batch;
     unsigned left = batch->count - batch->taken;
-    unsigned takers = job->waits ? waiting_share(engine, job) : engine->worker_count;
+    unsigned takers = job->waits ? waiting_share(engine, job) : running_share(engine, job);
     unsigned share = MIN(MAX(job->waiting_files / takers, 1U), (unsigned)SLICE_MAX);
     if (job->waiting_directories && job->read_by_workers)
         share = left; /* others read a directory, and do not contend for this one */

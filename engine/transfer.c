@@ -105,11 +105,17 @@ static bool opens_together(const struct copyengine_job *job)
     return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= DEVICE_QUICK;
 }
 
+static bool closes_together(const struct copyengine_job *job)
+{
+    return opens_together(job) && !atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
+}
+
 static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
 {
     const struct copyengine_job *job = transfer_job(transfer);
     int follow = job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW ? 0 : O_NOFOLLOW;
-    bool together = opens_together(job);
+    /* One now and then is tried all the same: names may have been cached since, and opens block. */
+    bool together = opens_together(job) && ++host->opens % DEVICE_QUICK != 0;
     bool tries = !together && job_source_latency(job) == IO_CACHED && host->port.backend->queues;
     uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
     enum transfer_state state =
@@ -429,7 +435,7 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
                           (struct io_op){
                               .kind = IO_CLOSE,
                               .latency = job->destination_latency,
-                              .one_of_many = opens_together(job),
+                              .one_of_many = closes_together(job),
                               .fd = steal_fd(&file->destination_fd),
                           },
                           step_close_source);
@@ -444,7 +450,7 @@ static enum transfer_state step_close_source(struct transfer_host *host, struct 
                           (struct io_op){
                               .kind = IO_CLOSE,
                               .latency = job_source_latency(job),
-                              .one_of_many = opens_together(job),
+                              .one_of_many = closes_together(job),
                               .fd = steal_fd(&transfer->file->source_fd),
                           },
                           step_finish);

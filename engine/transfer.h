@@ -75,6 +75,7 @@ struct transfer_host {
     const struct io_buffers *buffers;
     int *free_buffers; /* a stack of indexes */
     unsigned free_buffer_count;
+    unsigned opens; /* begun while they go together */
 };
 
 /** Begins with a file. The batch's reference for it is dropped when it is done. */

@@ -125,6 +125,8 @@ static bool learn_destination(struct copyengine_job *job, const struct directory
     job->pair = devices_find(&job->engine->devices, root->device, status.st_dev);
     if (!job->pair)
         return false;
+    if (device_flushes(root->source_fd) || device_flushes(fd))
+        atomic_store(&job->pair->flushes, true);
     bool btrfs = device_is_btrfs(fd);
     job->workers_max = btrfs ? BTRFS_WORKERS_MAX : UINT_MAX;
     if (btrfs)

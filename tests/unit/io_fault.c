@@ -108,7 +108,7 @@ static enum io_answer submit_half(struct io *io, struct io_op *op)
 static enum io_answer hang(struct io *io, struct io_op *op)
 {
     pthread_mutex_lock(&hang_lock);
-    if (plan.inner->queues && op->latency != IO_IMMEDIATE) {
+    if (plan.inner->queues && (op->latency != IO_IMMEDIATE || op->one_of_many)) {
         io->hung = op;
         hung_io = io;
         pthread_mutex_unlock(&hang_lock);
