@@ -1,4 +1,5 @@
-/* A ring that is refused, from the start, later, or half-way: slower, and right. */
+/* A ring: what is queued is sent off. One that is refused, from the start, later, or half-way:
+ * slower, and right. */
 #include "tests/unit/io_fault.h"
 #include "tests/unit/refuse.h"
 
@@ -113,4 +114,22 @@ Test(ring, fails_half_way)
 Test(ring, is_gone_half_way)
 {
     expect_copy_when_entering_fails(EBADF);
+}
+
+/* Nobody waits for it, and no others come along: it is carried out all the same. */
+Test(ring, sends_off_what_is_queued)
+{
+    const char *why;
+    struct io *io;
+    struct io_op *done = NULL;
+    if (io_ring_probe(&why) < 0)
+        cr_skip_test("%s", why);
+    cr_assert_eq(io_ring_backend.create(2, &(struct io_buffers){0}, &io), 0);
+    struct io_op op = {.kind = IO_CLOSE, .one_of_many = true, .fd = open("/", O_PATH | O_CLOEXEC)};
+    cr_assert_eq(io_ring_backend.submit(io, &op), IO_QUEUED);
+    for (int looks = 0; looks < 100 && !done; looks++)
+        done = io_ring_backend.reap(io, 0);
+    cr_assert_eq(done, &op);
+    cr_expect_eq(op.result, 0);
+    io_ring_backend.destroy(io);
 }
