@@ -2,7 +2,7 @@
  * The engine: what a copy keeps, what it refuses, what it leaves behind. Runs with each backend,
  * by PKGCACHE_BACKEND.
  */
-#include "engine_support.h"
+#include "tests/unit/engine_support.h"
 
 TestSuite(engine, .init = set_up, .fini = tear_down, .timeout = 60);
 

@@ -3,7 +3,7 @@
  * copies; what is reported. Runs with each backend, by PKGCACHE_BACKEND.
  */
 #include "engine/engine.h"
-#include "engine_support.h"
+#include "tests/unit/engine_support.h"
 
 #include <stdatomic.h>
 
