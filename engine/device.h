@@ -6,10 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum {
-    DEVICE_COLD = 32,  /* from this on, a source is cold */
-    DEVICE_QUICK = 64, /* opens that kept their promise: the next ones will */
-};
+enum { DEVICE_COLD = 32 }; /* from this on, a source is cold */
 
 /** What can be done between two file systems. Starts as "try it"; is learned once per engine. */
 struct device_pair {
@@ -25,7 +22,7 @@ struct device_pair {
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
     atomic_bool flushes;       /* close(2) of one of them: a ring hands it to a kernel thread */
     atomic_uint slow_inline;   /* in a row */
-    atomic_uint quick_inline;  /* in all, up to DEVICE_QUICK */
+    atomic_uint quick_inline;  /* in all, as long as all are tried */
     atomic_uint hot;           /* reads in a row that were in the page cache */
     atomic_uint cold;          /* goes up with those that were not, slowly down with others */
     unsigned workers;          /* that wait for it, in calls that block; under the engine's lock */

@@ -29,7 +29,9 @@ enum {
     REMOTE_RANGES = 32,     /* at once are enough, since the kernel reads ahead in each */
     STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
     SLOW_INLINE_NS = 2000000,
-    SLOW_INLINES = 4, /* in a row: a thread that was not running looks slow, too */
+    SLOW_INLINES = 4,   /* in a row: a thread that was not running looks slow, too */
+    QUICK_INLINES = 64, /* that kept their promise: the next ones will, and go together */
+    TRIED_OF_MANY = 64, /* one of so many is tried all the same */
 };
 
 static transfer_step step_opened_source, step_opened_destination, step_complete, step_close_source,
@@ -102,12 +104,20 @@ static void learn_inline(struct device_pair *pair, uint64_t began_ns)
  */
 static bool opens_together(const struct copyengine_job *job)
 {
-    return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= DEVICE_QUICK;
+    return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= QUICK_INLINES;
 }
 
-static bool closes_together(const struct copyengine_job *job)
+static enum transfer_state start_close(struct transfer_host *host, struct transfer *transfer,
+                                       int *fd, enum io_latency latency, transfer_step *next)
 {
-    return opens_together(job) && !atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
+    const struct copyengine_job *job = transfer_job(transfer);
+    bool flushes = atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
+    return transfer_start(host, transfer,
+                          (struct io_op){.kind = IO_CLOSE,
+                                         .latency = latency,
+                                         .one_of_many = opens_together(job) && !flushes,
+                                         .fd = steal_fd(fd)},
+                          next);
 }
 
 static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
@@ -115,7 +125,7 @@ static enum transfer_state step_begin(struct transfer_host *host, struct transfe
     const struct copyengine_job *job = transfer_job(transfer);
     int follow = job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW ? 0 : O_NOFOLLOW;
     /* One now and then is tried all the same: names may have been cached since, and opens block. */
-    bool together = opens_together(job) && ++host->opens % DEVICE_QUICK != 0;
+    bool together = opens_together(job) && ++host->opens % TRIED_OF_MANY != 0;
     bool tries = !together && job_source_latency(job) == IO_CACHED && host->port.backend->queues;
     uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
     enum transfer_state state =
@@ -431,14 +441,8 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
                       file->has_xattrs, file->made_otherwise || job->modes_need_setting, &failed);
     if (result < 0)
         return transfer_fail(host, transfer, failed, JOB_DESTINATION, -result);
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_CLOSE,
-                              .latency = job->destination_latency,
-                              .one_of_many = closes_together(job),
-                              .fd = steal_fd(&file->destination_fd),
-                          },
-                          step_close_source);
+    return start_close(host, transfer, &file->destination_fd, job->destination_latency,
+                       step_close_source);
 }
 
 static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
@@ -446,14 +450,8 @@ static enum transfer_state step_close_source(struct transfer_host *host, struct 
     struct copyengine_job *job = transfer_job(transfer);
     if (transfer->op.result < 0) /* a server may say only now that the disk is full */
         return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_CLOSE,
-                              .latency = job_source_latency(job),
-                              .one_of_many = closes_together(job),
-                              .fd = steal_fd(&transfer->file->source_fd),
-                          },
-                          step_finish);
+    return start_close(host, transfer, &transfer->file->source_fd, job_source_latency(job),
+                       step_finish);
 }
 
 static enum transfer_state step_finish(struct transfer_host *host, struct transfer *transfer)
