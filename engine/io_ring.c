@@ -16,6 +16,17 @@
 #include <assert.h>
 #include <liburing.h>
 
+/*
+ * The thread sanitizer holds a descriptor to be the same file until it sees a close(2) of it. Of
+ * what the kernel is to close it has to be told (compiler-rt, sanitizer/linux_syscall_hooks.h).
+ */
+#ifdef THREAD_SANITIZER
+void __sanitizer_syscall_pre_impl_close(long fd); /* NOLINT(bugprone-reserved-identifier,cert-*) */
+#define TELL_SANITIZER_OF_CLOSE(fd) __sanitizer_syscall_pre_impl_close(fd)
+#else
+#define TELL_SANITIZER_OF_CLOSE(fd) ((void)0)
+#endif
+
 enum {
     SUBMIT_BATCH = 16,        /* queued operations that go to the kernel without waiting for more */
     LOOKS_MAX = 16,           /* for completions; then those that are queued go, too */
@@ -172,6 +183,7 @@ static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
         break;
     default:
         assert(op->kind == IO_CLOSE);
+        TELL_SANITIZER_OF_CLOSE(op->fd);
         io_uring_prep_close(sqe, op->fd);
         break;
     }
