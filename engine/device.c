@@ -55,11 +55,11 @@ struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t de
     return pair;
 }
 
-enum io_latency device_latency(int fd)
+enum device_kind device_kind(int fd)
 {
     struct statfs file_system;
     if (fstatfs(fd, &file_system) < 0)
-        return IO_CACHED;
+        return DEVICE_LOCAL;
     switch ((unsigned)file_system.f_type) {
     case NFS_SUPER_MAGIC:
     case FUSE_SUPER_MAGIC:
@@ -75,15 +75,19 @@ enum io_latency device_latency(int fd)
     case MAGIC_LUSTRE:
     case MAGIC_GPFS:
     case MAGIC_BEEGFS:
-        return IO_REMOTE;
+        return DEVICE_REMOTE;
+    case BTRFS_SUPER_MAGIC:
+        return DEVICE_BTRFS;
+    case OVERLAYFS_SUPER_MAGIC:
+        return DEVICE_OVERLAY;
     default:
-        return IO_CACHED;
+        return DEVICE_LOCAL;
     }
 }
 
 bool copyengine_is_remote(int fd)
 {
-    return device_latency(fd) == IO_REMOTE;
+    return device_kind(fd) == DEVICE_REMOTE;
 }
 
 bool device_pair_learn(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
@@ -97,22 +101,6 @@ bool device_pair_learn(struct device_pair *pair, uint64_t began_ns, int64_t byte
     else if (!at_once && cold < COLD_MAX)
         atomic_store_explicit(&pair->cold, cold + COLD_STEP, memory_order_relaxed);
     return at_once;
-}
-
-static bool is_of_type(int fd, unsigned magic)
-{
-    struct statfs file_system;
-    return fstatfs(fd, &file_system) == 0 && (unsigned)file_system.f_type == magic;
-}
-
-bool device_is_btrfs(int fd)
-{
-    return is_of_type(fd, BTRFS_SUPER_MAGIC);
-}
-
-bool device_flushes(int fd)
-{
-    return is_of_type(fd, OVERLAYFS_SUPER_MAGIC);
 }
 
 bool device_pair_cannot(int code)

@@ -62,23 +62,25 @@ void devices_destroy(struct devices *devices);
 /** @return the pair; NULL for want of memory */
 struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t destination);
 
-/**
- * Guesses from the type of a file system how long its operations may take. A network file system,
- * and FUSE, make their callers wait also for what is cached.
- *
- * @param fd any open file of it
- */
-enum io_latency device_latency(int fd);
-
-/** Whether a file system copies on write, and has one tree for all: what follows is where it is
- * used. */
-bool device_is_btrfs(int fd);
+/** What the type of a file system says of it. */
+enum device_kind {
+    DEVICE_LOCAL,
+    DEVICE_REMOTE,  /* a network file system, or FUSE: callers wait also for what is cached */
+    DEVICE_BTRFS,   /* copies on write, and has one tree for all */
+    DEVICE_OVERLAY, /* has something to do when a file is closed: asks those below it */
+};
 
 /**
- * Whether files of a file system have something to do when they are closed (`flush` in the
- * kernel's struct file_operations) though it is not remote: overlayfs, which asks those below it.
+ * @param fd any open file of the file system
+ * @return   DEVICE_LOCAL, too, if the file system does not tell
  */
-bool device_flushes(int fd);
+enum device_kind device_kind(int fd);
+
+/** How long the operations of a file system may take that files are read from. */
+static inline enum io_latency device_latency(enum device_kind source)
+{
+    return source == DEVICE_REMOTE ? IO_REMOTE : IO_CACHED;
+}
 
 /**
  * Whether an error of FICLONE, copy_file_range(2), sendfile(2) or fallocate(2) says that it cannot

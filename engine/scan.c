@@ -16,7 +16,7 @@ bool scan_learn_root(struct directory *root)
         job_fail(job, "open", JOB_SOURCE, root, NULL, ENOMEM);
         return false;
     }
-    job->source_latency = device_latency(root->source_fd);
+    job->source_latency = device_latency(device_kind(root->source_fd));
     job->workers_max = UINT_MAX;
     return true;
 }

@@ -109,7 +109,10 @@ static bool destination_is_inside(const struct copyengine_job *job, const struct
     return false;
 }
 
-/* Learns what the tree that was just made inherits from where it was made, and what can be done. */
+/*
+ * Learns what the tree that was just made inherits from where it was made, and what the two file
+ * systems are like.
+ */
 static bool learn_destination(struct copyengine_job *job, const struct directory *root)
 {
     struct stat status;
@@ -120,16 +123,17 @@ static bool learn_destination(struct copyengine_job *job, const struct directory
     job->inherited_bits = status.st_mode & S_ISGID;
     job->modes_need_setting = atomic_load(&job->engine->modes_masked) ||
                               fgetxattr(fd, "system.posix_acl_default", NULL, 0) >= 0;
+    enum device_kind source = device_kind(root->source_fd), destination = device_kind(fd);
+    job->source_latency = device_latency(source);
     /* Making files, and writing to the page cache, does not wait for a disk. */
-    job->destination_latency = device_latency(fd) == IO_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
+    job->destination_latency = destination == DEVICE_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
     job->pair = devices_find(&job->engine->devices, root->device, status.st_dev);
     if (!job->pair)
         return false;
-    if (device_flushes(root->source_fd) || device_flushes(fd))
+    if (source == DEVICE_OVERLAY || destination == DEVICE_OVERLAY)
         atomic_store(&job->pair->flushes, true);
-    bool btrfs = device_is_btrfs(fd);
-    job->workers_max = btrfs ? BTRFS_WORKERS_MAX : UINT_MAX;
-    if (btrfs)
+    job->workers_max = destination == DEVICE_BTRFS ? BTRFS_WORKERS_MAX : UINT_MAX;
+    if (destination == DEVICE_BTRFS)
         atomic_store(&job->pair->no_allocate, true);
     return true;
 }
@@ -185,7 +189,6 @@ static bool open_root(const struct io_port *port, struct directory *root)
         job_fail(job, "resolve", JOB_SOURCE, NULL, NULL, -result);
         return false;
     }
-    job->source_latency = device_latency(root->source_fd);
     return make_destination(port, root, job->copy.destination_dirfd, job->copy.destination);
 }
 
