@@ -1,5 +1,7 @@
-/* A ring: what is queued is sent off. One that is refused, from the start, later, or half-way:
- * slower, and right. */
+/*
+ * A ring: what goes to it together, and that it is sent off. One that is refused, from the start,
+ * later, or half-way: slower, and right.
+ */
 #include "tests/unit/io_fault.h"
 #include "tests/unit/refuse.h"
 
@@ -8,7 +10,9 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 
 enum { FILES = 2000 };
 
@@ -39,7 +43,7 @@ static void tear_down(void)
 
 TestSuite(ring, .init = set_up, .fini = tear_down, .timeout = 120);
 
-static const struct copyengine_copy the_copy = {
+static struct copyengine_copy the_copy = {
     .size = sizeof(struct copyengine_copy),
     .source = "source",
     .destination_dirfd = AT_FDCWD,
@@ -114,6 +118,62 @@ Test(ring, fails_half_way)
 Test(ring, is_gone_half_way)
 {
     expect_copy_when_entering_fails(EBADF);
+}
+
+static unsigned together[IO_KIND_COUNT], alone[IO_KIND_COUNT];
+
+/* Counts opens of files that are read, and closes; by one worker alone. */
+static enum io_answer counting_submit(struct io *io, struct io_op *op)
+{
+    bool counted = op->kind == IO_CLOSE ||
+                   (op->kind == IO_OPEN && !(op->flags & (O_CREAT | O_DIRECTORY | O_PATH)));
+    unsigned *count = &(op->one_of_many ? together : alone)[op->kind];
+    enum io_answer answer = io_ring_backend.submit(io, op);
+    *count += counted && answer != IO_BUSY;
+    return answer;
+}
+
+static void copy_and_count(void)
+{
+    const char *why;
+    cpu_set_t one;
+    struct io_backend counting = io_ring_backend;
+    if (io_ring_probe(&why) < 0)
+        cr_skip_test("%s", why);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    counting.submit = counting_submit;
+    cr_assert_eq(engine_new(NULL, &counting, &engine, NULL), 0);
+    cr_assert_eq(copyengine_copy_tree(engine, &the_copy, NULL), 0);
+    copyengine_free(engine);
+    cr_assert_eq(copyengine_new(NULL, &engine, NULL), 0);
+    expect_copy();
+}
+
+/* As soon as opens have not blocked; and some are tried all the same, so that it would be seen. */
+Test(ring, opens_and_closes_go_together)
+{
+    copy_and_count();
+    cr_expect_eq(together[IO_OPEN] + alone[IO_OPEN], FILES);
+    cr_expect_geq(alone[IO_OPEN], 64 + FILES / 64 - 2);
+    cr_expect_leq(alone[IO_OPEN], 64 + FILES / 32);
+    cr_expect_geq(together[IO_CLOSE], 2 * together[IO_OPEN]);
+}
+
+/* Where closing flushes, a ring would hand each close to a thread of the kernel. */
+Test(ring, closes_on_overlayfs_go_alone)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        cr_skip_test("no mount namespace of our own: %s", strerror(errno));
+    cr_assert(mkdir("upper", 0755) == 0 && mkdir("work", 0755) == 0 && mkdir("merged", 0755) == 0);
+    if (mount("overlay", "merged", "overlay", 0, "lowerdir=source,upperdir=upper,workdir=work") < 0)
+        cr_skip_test("no overlayfs: %s", strerror(errno));
+    the_copy.source = "merged";
+    copy_and_count();
+    cr_expect_gt(together[IO_OPEN], 0);
+    cr_expect_eq(together[IO_CLOSE], 0);
+    cr_expect_eq(umount("merged"), 0);
 }
 
 /* Nobody waits for it, and no others come along: it is carried out all the same. */
