@@ -20,7 +20,6 @@ enum {
     WAITING_FIRST = 48,        /* of a processor, to begin with: right for a server a millisecond
                                   away. Threads for more would take longer to start than they save */
     WAITING_FIRST_MAX = 128,   /* of all */
-    WAITING_MIN = 16,          /* of a processor: what a ring takes together (io_ring.c) */
     RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
     DESCRIPTORS_PER_FILE = 8,  /* likewise, of those that are in flight in rings */
@@ -165,7 +164,7 @@ static void set_bounds(struct copyengine *engine)
         tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
     } else {
         unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
-        unsigned least = MIN(WAITING_MIN * engine->processors, WAITING_FIRST_MAX / 2U);
+        unsigned least = MIN(IO_TOGETHER * engine->processors, WAITING_FIRST_MAX / 2U);
         tuner_init(&engine->waiting, MAX(engine->processors, first), MAX(engine->processors, least),
                    MAX(engine->processors, (unsigned)WAITING_MAX));
     }

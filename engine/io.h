@@ -79,7 +79,10 @@ struct io_op {
     int64_t result;   /* what the call returned, or -errno */
 };
 
-enum { IO_BUFFERS_MAX = 64 };
+enum {
+    IO_BUFFERS_MAX = 64,
+    IO_TOGETHER = 16, /* queued operations of a ring for which it makes a system call */
+};
 
 /** Memory for reads and writes; a ring registers it with the kernel. */
 struct io_buffers {

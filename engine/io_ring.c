@@ -28,7 +28,6 @@ void __sanitizer_syscall_pre_impl_close(long fd); /* NOLINT(bugprone-reserved-id
 #endif
 
 enum {
-    SUBMIT_BATCH = 16,        /* queued operations that go to the kernel without waiting for more */
     LOOKS_MAX = 16,           /* for completions; then those that are queued go, too */
     KERNEL_THREADS_MAX = 512, /* of one ring, for operations that block: opens */
     FAILED_LOOK_US = 1000,    /* between two looks at a ring that failed */
@@ -250,7 +249,7 @@ static enum io_answer ring_submit(struct io *io, struct io_op *op)
     }
     prepare(io, sqe, op);
     io->in_flight++;
-    if (io_uring_sq_ready(&io->ring) >= SUBMIT_BATCH)
+    if (io_uring_sq_ready(&io->ring) >= IO_TOGETHER)
         ring_submit_queued(io, 0);
     return IO_QUEUED;
 }
