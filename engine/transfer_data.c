@@ -101,7 +101,7 @@ static bool can_send(const struct copyengine_job *job, const struct transfer *tr
 void transfer_moved(struct transfer *transfer, uint64_t bytes)
 {
     transfer->offset += bytes;
-    transfer->allowed = 0;
+    transfer->allowed -= MIN(bytes, transfer->allowed);
     job_moved(transfer_job(transfer), bytes);
 }
 
@@ -186,11 +186,15 @@ static enum transfer_state step_copy(struct transfer_host *host, struct transfer
                           step_have_read);
 }
 
-/* Whether bytes are digested as they pass: in order, all of them, and nobody else has some. */
+/*
+ * Whether bytes are digested as they pass: in order, all of them, and nobody else has some, nor has
+ * the kernel copied any.
+ */
 static bool digests_on_the_way(const struct transfer *transfer)
 {
-    return transfer_job(transfer)->copy.digest && !transfer->file->shared &&
-           !transfer->file->sparse;
+    const struct file *file = transfer->file;
+    return transfer_job(transfer)->copy.digest && !file->shared && !file->sparse &&
+           !atomic_load_explicit(&file->in_kernel, memory_order_relaxed);
 }
 
 int transfer_digest(struct transfer *transfer, const void *data, size_t length)

@@ -4,6 +4,7 @@ What is mounted is taken away when its context ends, else when Python ends, else
 """
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -128,6 +129,15 @@ class SlowMount:
         os.sync()
         with open('/proc/sys/vm/drop_caches', 'w', encoding='ascii') as file:
             file.write('2')
+
+    @contextlib.contextmanager
+    def hanging(self):
+        """Nothing is answered for a while. (Whoever waits cannot even be killed.)"""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self):
         """Unmounts; readers that hang get an error."""

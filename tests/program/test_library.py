@@ -4,6 +4,7 @@ From the environment, besides what support.py reads: PKGCACHE_BUILD (the build d
 PKGCACHE_CC and PKGCACHE_CXX (compilers; the latter may be empty), PKGCACHE_CFLAGS, and
 PKGCACHE_THREADS (the program of tests/threads.c).
 """
+import glob
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import mounts
@@ -202,6 +204,39 @@ class Threads(support.ProgramTest):
         """With one and the same cache; the thread sanitizer watches, in a build that has it."""
         result = self.run_program(self.directory, program=THREADS)
         self.assert_code(result, DONE)
+
+
+class Hanging(support.ProgramTest):
+    """tests/hanging.c."""
+
+    def test_a_server_that_hangs_while_it_is_listed(self):
+        """Its directories keep readers waiting; what is local has others, and so has who gives up."""
+        local, names = self.path('local'), [self.path('remote', str(number)) for number in range(6)]
+        trees.make_plain_tree(local, {'file': b'content'})
+        for name in names:
+            trees.make_plain_tree(name, {f'{number}/file': b'x' for number in range(60)})
+        with mounts.slow_mount(self.path('remote'), '--delay-ms', '50') as server, \
+                open(self.path('said'), 'w+', encoding='ascii') as said:
+            remote = [os.path.join(server.path, os.path.basename(name)) for name in names]
+            process = support.spawn([os.path.join(BUILD, 'tests', 'hanging'), local, *remote],
+                                    stdin=subprocess.PIPE, stdout=said)
+            support.wait_until(lambda: len(glob.glob(self.path('local.copy.*', '*'))) >= 20,
+                               'trees to be walked')
+            with server.hanging():
+                time.sleep(1)  # more readers are started, until there are as many as there may be
+                process.stdin.write(b'\n')
+                process.stdin.flush()
+                support.wait_until(lambda: self.lines_of(said) == ['begun', 'copied', 'cancelled'],
+                                   'a local copy, and the end of the others')
+            process.communicate(b'\n', timeout=support.PATIENCE_S)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(glob.glob(self.path('local.copy.*')), [])
+
+    @staticmethod
+    def lines_of(file):
+        """What is in a file."""
+        file.seek(0)
+        return file.read().splitlines()
 
 
 class Installed(LibraryTest):

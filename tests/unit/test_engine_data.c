@@ -1,0 +1,175 @@
+/*
+ * What is copied, where operations answer in other ways than usual: each test puts itself between
+ * the engine and its backend.
+ */
+#include "tests/unit/engine_support.h"
+
+#include "engine/clock.h"
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+#include <sys/xattr.h>
+
+enum { FILE_BYTES = 300000 };
+
+static struct io_backend hooked;
+static enum io_answer (*inner_submit)(struct io *io, struct io_op *op);
+static bool (*hook)(struct io_op *op); /* true: it has answered */
+
+static enum io_answer hooked_submit(struct io *io, struct io_op *op)
+{
+    return hook(op) ? IO_DONE : inner_submit(io, op);
+}
+
+static void hook_engine(bool (*with)(struct io_op *op), struct copyengine_options options)
+{
+    options.size = sizeof(options);
+    hooked = backend() == COPYENGINE_THREADS ? io_threads_backend : io_ring_backend;
+    inner_submit = hooked.submit;
+    hooked.submit = hooked_submit;
+    hook = with;
+    copyengine_free(engine);
+    cr_assert_eq(engine_new(&options, &hooked, &engine, NULL), 0);
+}
+
+static void make_source(mode_t mode)
+{
+    CLEANUP_FREE char *text = malloc(FILE_BYTES + 1);
+    for (size_t i = 0; i < FILE_BYTES; i++)
+        text[i] = (char)('a' + i * 7 % 23);
+    text[FILE_BYTES] = '\0';
+    cr_assert_eq(mkdir("source", 0755), 0);
+    make_file("source/file", text, mode);
+}
+
+TestSuite(engine_data, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static atomic_uint pieces;
+
+/* Half of the first piece, and then no more. */
+static bool copies_half_in_kernel(struct io_op *op)
+{
+    if (op->kind != IO_COPY_RANGE)
+        return false;
+    op->result = -EXDEV;
+    if (atomic_fetch_add(&pieces, 1) == 0) {
+        op->length /= 2;
+        io_call(op);
+    }
+    return true;
+}
+
+/* What the kernel copied was not seen: there is no digest, rather than a wrong one. */
+Test(engine_data, digests_nothing_of_which_the_kernel_copied_a_part)
+{
+    CLEANUP_CLOSE int fd = open("manifest", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct copyengine_copy copy = copy_of("source", "copy");
+    char manifest[4096];
+    bool found = false;
+    make_source(0644);
+    hook_engine(copies_half_in_kernel, (struct copyengine_options){0});
+    copy.digest = copy.manifest = true;
+    copy.manifest_fd = fd;
+    cr_assert_eq(run(copy).error.code, 0);
+    expect_same("source", "copy");
+    cr_assert_geq(pieces, 2);
+    ssize_t length = pread(fd, manifest, sizeof(manifest), 0);
+    for (const char *at = manifest; at < manifest + length; at += strlen(at) + 1)
+        if (strncmp(at, "f ", 2) == 0) {
+            found = true;
+            cr_expect(strstr(at, " - file"), "%s", at);
+        }
+    cr_expect(found);
+}
+
+static bool copies_nothing_in_kernel(struct io_op *op)
+{
+    bool answers = op->kind == IO_COPY_RANGE || op->kind == IO_SEND;
+    if (answers)
+        op->result = -EXDEV;
+    return answers;
+}
+
+/* A piece that is paid for is read a buffer at a time, and not paid for again with each: 40 MiB
+ * would take 16 seconds, and not 0.4. */
+Test(engine_data, a_cap_counts_what_is_moved)
+{
+    enum { MIB = 1 << 20, RATE = 100 * MIB, SECONDS_MAX = 8 };
+    static char data[MIB];
+    cr_assert_eq(mkdir("source", 0755), 0);
+    CLEANUP_CLOSE int fd = open("source/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    for (int i = 0; i < 40; i++)
+        cr_assert_eq(write(fd, data, sizeof(data)), MIB);
+    hook_engine(copies_nothing_in_kernel, (struct copyengine_options){.bytes_per_s = RATE});
+    uint64_t began_ns = clock_monotonic_ns();
+    cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+    cr_expect_lt(clock_monotonic_ns() - began_ns, SECONDS_MAX * NS_PER_S);
+    expect_same("source", "copy");
+}
+
+static atomic_bool changed;
+
+/* The source changes as soon as it is read. */
+static bool changes_the_source(struct io_op *op)
+{
+    bool reads = op->kind == IO_COPY_RANGE || op->kind == IO_SEND || op->kind == IO_READ;
+    if (reads && !atomic_exchange(&changed, true)) {
+        cr_assert_eq(setxattr("source/file", "user.added", "x", 1, 0), 0);
+        cr_assert_eq(chmod("source/file", 0440), 0);
+    }
+    return false;
+}
+
+Test(engine_data, keeps_xattrs_that_come_while_it_copies)
+{
+    char value;
+    make_source(0644);
+    if (setxattr("source/file", "user.probe", "x", 1, 0) < 0)
+        cr_skip_test("no xattrs in /tmp: %s", strerror(errno));
+    cr_assert_eq(removexattr("source/file", "user.probe"), 0);
+    hook_engine(changes_the_source, (struct copyengine_options){0});
+    cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+    cr_assert(changed);
+    cr_expect_eq(getxattr("copy/file", "user.added", &value, 1), 1);
+    cr_expect_eq(status_of("copy/file").st_mode & 07777, 0440);
+    expect_same("source", "copy");
+}
+
+static bool has_no_xattr_lost(struct io_op *op)
+{
+    bool answers = op->kind == IO_SET_XATTR && strcmp(op->name, "user.lost") == 0;
+    if (answers)
+        op->result = -EOPNOTSUPP;
+    return answers;
+}
+
+static void count_warning(void *context, const char *path, const char *text)
+{
+    (void)path;
+    if (strstr(text, "are lost"))
+        ++*(int *)context;
+}
+
+/* One kind that the destination does not have costs none of the others, and each job says so. */
+Test(engine_data, keeps_the_xattrs_that_the_destination_can_have)
+{
+    make_source(0644);
+    make_file("source/other", "text", 0644);
+    for (int i = 0; i < 2; i++)
+        if (setxattr(i ? "source/other" : "source/file", "user.kept", "x", 1, 0) < 0)
+            cr_skip_test("no xattrs in /tmp: %s", strerror(errno));
+    cr_assert_eq(setxattr("source/file", "user.lost", "x", 1, 0), 0);
+    cr_assert_eq(setxattr("source/other", "user.lost", "x", 1, 0), 0);
+    hook_engine(has_no_xattr_lost, (struct copyengine_options){0});
+    for (int i = 0; i < 2; i++) {
+        char value;
+        int warnings = 0;
+        struct copyengine_copy copy = copy_of("source", i ? "again" : "copy");
+        copy.on_warning = count_warning;
+        copy.context = &warnings;
+        cr_assert_eq(run(copy).error.code, 0);
+        cr_expect_eq(warnings, 1);
+        cr_expect_eq(getxattr(i ? "again/file" : "copy/file", "user.kept", &value, 1), 1);
+        cr_expect_eq(getxattr(i ? "again/other" : "copy/other", "user.kept", &value, 1), 1);
+    }
+}
