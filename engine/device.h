@@ -17,7 +17,7 @@ struct device_pair {
     atomic_bool no_copy_range; /* copy_file_range(2) */
     atomic_bool no_send;       /* sendfile(2) */
     atomic_bool no_allocate;   /* fallocate(2) */
-    atomic_bool no_xattrs;     /* at the source, or at the destination */
+    atomic_bool no_xattrs;     /* at the source */
     atomic_bool no_direct;     /* O_DIRECT */
     atomic_bool no_inline;     /* what the source promised not to block for, blocks */
     atomic_bool flushes;       /* close(2) of one of them: a ring hands it to a kernel thread */
@@ -25,7 +25,9 @@ struct device_pair {
     atomic_uint quick_inline;  /* in all, as long as all are tried */
     atomic_uint hot;           /* reads in a row that were in the page cache */
     atomic_uint cold;          /* goes up with those that were not, slowly down with others */
-    unsigned workers;          /* that wait for it, in calls that block; under the engine's lock */
+    /* Under the engine's lock, those that are in calls that wait for it: */
+    unsigned workers;
+    unsigned readers;
 };
 
 /** Whether reads of the source have to wait for a disk. */

@@ -3,6 +3,13 @@
 
 #include "engine/attr.h"
 
+/** What whoever reads a directory may have to wait for: see schedule.c. */
+enum reading {
+    READING_AT_ONCE,
+    READING_ROOT, /* that is not open yet: nobody knows where it is */
+    READING_REMOTE,
+};
+
 /**
  * Lives from when its parent was read until everything in it is copied, or removed. Every child,
  * every file waiting or under way, and the reader hold a reference; the last to let go sets mode
@@ -19,6 +26,7 @@ struct directory {
     dev_t device;
     ino_t inode;
     struct attributes attributes; /* that the copy shall have */
+    enum reading reading;         /* as what it is being read, or was last */
     char name[];
 };
 

@@ -15,14 +15,16 @@
 #include <sys/syscall.h>
 
 enum {
-    TRANSFERS_OF_RING = 256,   /* in flight on one thread, at most */
-    WAITING_MAX = 512,         /* in flight on all, at most */
-    WAITING_FIRST = 48,        /* of a processor, to begin with: right for a server a millisecond
-                                  away. Threads for more would take longer to start than they save */
-    WAITING_FIRST_MAX = 128,   /* of all */
-    RUNNING_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
-    DESCRIPTORS_PER_BATCH = 8, /* a batch keeps two; the rest is for files and our caller */
-    DESCRIPTORS_PER_FILE = 8,  /* likewise, of those that are in flight in rings */
+    TRANSFERS_OF_RING = 256, /* in flight on one thread, at most */
+    WAITING_MAX = 512,       /* in flight on all, at most */
+    WAITING_FIRST = 48,      /* of a processor, to begin with: right for a server a millisecond
+                                away. Threads for more would take longer to start than they save */
+    WAITING_FIRST_MAX = 128, /* of all */
+    RUNNING_TUNED_MIN = 5,   /* fewer processors are always worth their thread each */
+    /* A batch, or a file, keeps two, and two of each directory above it that no other keeps; the
+     * rest is for our caller. */
+    DESCRIPTORS_PER_BATCH = 16,
+    DESCRIPTORS_PER_FILE = 16,
     BATCHES_MAX = 1024,
     DESCRIPTORS_READY = 1024, /* what copies keep open as a rule */
     COUNTS_PER_LOOK = 16,     /* completions between two looks at the clock */
@@ -158,22 +160,20 @@ static void set_bounds(struct copyengine *engine)
     make_room_for_descriptors(descriptors);
     engine->processors = MIN(processors_find(&engine->processor_set), (unsigned)WORKERS_MAX / 2);
     engine->batches_max =
-        (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 8UL), (unsigned long)BATCHES_MAX);
-    if (in_flight) {
-        engine->processors = MIN(engine->processors, in_flight);
-        tuner_init(&engine->waiting, in_flight, in_flight, in_flight);
-    } else {
-        unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
-        unsigned least = MIN(IO_TOGETHER * engine->processors, WAITING_FIRST_MAX / 2U);
-        tuner_init(&engine->waiting, MAX(engine->processors, first), MAX(engine->processors, least),
-                   MAX(engine->processors, (unsigned)WAITING_MAX));
-    }
+        (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 2UL), (unsigned long)BATCHES_MAX);
+    unsigned most = (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_FILE, 1UL),
+                                  (unsigned long)(in_flight ? in_flight : WAITING_MAX));
+    engine->processors = MIN(engine->processors, most);
+    unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
+    unsigned least = MIN(IO_TOGETHER * engine->processors, WAITING_FIRST_MAX / 2U);
+    if (in_flight)
+        first = least = most;
+    tuner_init(&engine->waiting, MIN(MAX(first, engine->processors), most),
+               MIN(MAX(least, engine->processors), most), most);
     unsigned running_min =
         engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
     tuner_init(&engine->running, engine->processors, running_min, engine->processors);
-    unsigned long fit = descriptors / DESCRIPTORS_PER_FILE / engine->processors;
-    engine->transfers_in_ring = MIN(engine->waiting.max / engine->processors + 1,
-                                    (unsigned)MIN(MAX(fit, 1UL), (unsigned long)TRANSFERS_OF_RING));
+    engine->transfers_in_ring = MIN(most / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
 }
 
 static void init(struct copyengine *engine)

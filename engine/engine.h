@@ -17,7 +17,7 @@
 
 enum {
     WORKERS_MAX = 1024,
-    READERS_MAX = 64,
+    READERS_MAX = 160,
 };
 
 struct file;
@@ -58,6 +58,7 @@ struct copyengine {
     struct worker *workers[WORKERS_MAX];
     unsigned reader_count;
     unsigned readers_idle;
+    unsigned readers_waiting;  /* those that may hang: see schedule.c */
     unsigned readers_starting; /* of reader_count, those that have not come yet */
     pthread_t readers[READERS_MAX];
     struct canceller canceller;
@@ -127,13 +128,13 @@ void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
                        struct directory *root);
 
 /**
- * Adds what was found in a directory.
+ * Adds what was found in a directory that was taken.
  *
- * @param again       the directory itself when it has more to read, else NULL
+ * @param more        it is not at its end, and to be read again
  * @param directories found in it, linked by `next`
  * @param batches     of files, linked by `next`
  */
-void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
+void schedule_add(struct copyengine *engine, struct directory *directory, bool more,
                   struct directory *directories, struct batch *batches);
 
 /** Adds batches that no reader found. */
@@ -147,11 +148,9 @@ void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, st
  * Takes files to copy, a range, or a directory to be read, of the job that has had least. Marks the
  * worker as idle when there is nothing to do.
  *
- * @param service_below only of jobs that have had less than this
- * @return              false: nothing
+ * @return false: nothing
  */
-bool schedule_take_slice(struct copyengine *engine, struct worker *worker,
-                         unsigned long long service_below, struct slice *ret);
+bool schedule_take_slice(struct copyengine *engine, struct worker *worker, struct slice *ret);
 
 /** What a job has had so far, in bytes, weighed by its priority. */
 unsigned long long schedule_service(struct copyengine_job *job);

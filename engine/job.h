@@ -42,6 +42,9 @@ struct copyengine_job {
     char *root_absolute; /* the source as given, made absolute: what a link "into the tree" means */
     char *root_resolved; /* the same with every link on the way resolved */
     int root_fd;         /* of the destination; belongs to the root's directory */
+    dev_t root_device;   /* of the destination, too */
+    ino_t root_inode;
+    atomic_bool xattrs_lost; /* that was said */
 
     /* Under the engine's lock: see schedule.c. */
     struct copyengine_job *next;

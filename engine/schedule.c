@@ -21,7 +21,8 @@
  * What waits for a server has workers of its own, beyond the processors: calls that block cost less
  * there than a ring, which would hand each to a kernel thread. A server that hangs has them hang,
  * too; but each source may have a part of them, however many hang for others, and what is local
- * has the first workers to itself.
+ * has the first workers to itself. So it is with readers: each server may have a part of them,
+ * and some are kept for what is local, and for removing what was cancelled.
  */
 #include "engine/compiler.h"
 #include "engine/engine.h"
@@ -38,9 +39,11 @@ enum {
     WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
     READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
     READERS_OF_PROCESSOR = 8,   /* from a server: more take longer to start than they save */
-    READERS_OF_REMOTE = 16,     /* or so many */
+    READERS_OF_REMOTE = 16,     /* or so many, */
+    READERS_MAX_OF_REMOTE = 64, /* and no more than this */
+    READERS_KEPT = 16,          /* for what does not wait for a server */
     PRIORITY_WEIGHT = 16,
-    PARTS_MAX = 4, /* each source may have one of so many parts of the workers that wait */
+    PARTS_MAX = 4, /* each source may have one of so many parts of those who wait */
 };
 
 unsigned long long schedule_service(struct copyengine_job *job)
@@ -73,6 +76,12 @@ static bool has_work_for_workers(const struct copyengine_job *job)
     return job->first_batch || job->files || (job->waiting_directories && job->read_by_workers);
 }
 
+static unsigned readers_of_remote(const struct copyengine *engine)
+{
+    return MIN(MAX(READERS_OF_PROCESSOR * engine->processors, (unsigned)READERS_OF_REMOTE),
+               (unsigned)READERS_MAX_OF_REMOTE);
+}
+
 static unsigned readers_wanted(const struct copyengine *engine, struct copyengine_job *job)
 {
     if (job_is_stopped(job) || job->kind == JOB_REMOVAL)
@@ -82,17 +91,54 @@ static unsigned readers_wanted(const struct copyengine *engine, struct copyengin
     bool remote = job->source_latency == IO_REMOTE;
     if (job->waiting_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
         return 1;
-    return remote ? MIN(MAX(READERS_OF_PROCESSOR * engine->processors, (unsigned)READERS_OF_REMOTE),
-                        (unsigned)READERS_MAX)
-                  : READERS_MAX_OF_CACHED;
+    return remote ? readers_of_remote(engine) : READERS_MAX_OF_CACHED;
+}
+
+/*
+ * How many of those who wait, `all`, may wait for one source that `own` wait for. Those of others,
+ * which may hang, are many or few: a part is always left.
+ */
+static unsigned share_of_source(const struct copyengine *engine, unsigned all, unsigned waiting,
+                                unsigned own)
+{
+    unsigned others = MIN(waiting - own, all);
+    unsigned part = all / MIN(MAX(engine->job_count, 1U), (unsigned)PARTS_MAX);
+    return MAX(all - others, MAX(part, 1U));
+}
+
+static enum reading how_to_read(const struct copyengine_job *job)
+{
+    if (job->kind == JOB_REMOVAL)
+        return READING_AT_ONCE;
+    if (!job->pair)
+        return READING_ROOT;
+    return job->source_latency == IO_REMOTE || job->destination_latency == IO_REMOTE
+               ? READING_REMOTE
+               : READING_AT_ONCE;
+}
+
+/* Whether one more may read the next directory of a job. */
+static bool may_read(const struct copyengine *engine, struct copyengine_job *job)
+{
+    if (!job->waiting_directories || job->readers_active >= readers_wanted(engine, job))
+        return false;
+    switch (how_to_read(job)) {
+    case READING_ROOT:
+        return engine->readers_waiting < READERS_MAX - READERS_KEPT;
+    case READING_REMOTE:
+        return engine->readers_waiting < READERS_MAX - READERS_KEPT &&
+               job->pair->readers < share_of_source(engine, readers_of_remote(engine),
+                                                    engine->readers_waiting, job->pair->readers);
+    default:
+        return true;
+    }
 }
 
 static struct copyengine_job *job_to_read(struct copyengine *engine)
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if (job->waiting_directories && job->readers_active < readers_wanted(engine, job) &&
-            (!best || schedule_service(job) < schedule_service(best)))
+        if (may_read(engine, job) && (!best || schedule_service(job) < schedule_service(best)))
             best = job;
     return best;
 }
@@ -127,16 +173,11 @@ static bool look_who_copies(const struct copyengine *engine, struct copyengine_j
     return job->waits != waited || job->read_by_workers != was_read;
 }
 
-/*
- * How many workers may wait for the source of a job. Those of others, which may hang, are many or
- * few: a part is always left.
- */
+/* How many workers may wait for the source of a job. */
 static unsigned waiting_share(struct copyengine *engine, const struct copyengine_job *job)
 {
-    unsigned all = tuner_value(&engine->waiting);
-    unsigned others = MIN(engine->waiting_workers - job->pair->workers, all);
-    unsigned part = all / MIN(MAX(engine->job_count, 1U), (unsigned)PARTS_MAX);
-    return MAX(all - others, MAX(part, 1U));
+    return share_of_source(engine, tuner_value(&engine->waiting), engine->waiting_workers,
+                           job->pair->workers);
 }
 
 /* How many of the first workers, which do not wait, may copy files of a job. */
@@ -201,11 +242,23 @@ static void wake_whose_turn_it_is(struct copyengine *engine)
             wake_workers(engine, job, WOKEN_AT_ONCE);
 }
 
-static struct directory *take_directory(struct copyengine_job *job)
+/* Counts who begins to read a directory, or ends. */
+static void count_reader(struct copyengine *engine, const struct directory *directory, int change)
+{
+    struct copyengine_job *job = directory->job;
+    job->readers_active += (unsigned)change;
+    if (directory->reading != READING_AT_ONCE)
+        engine->readers_waiting += (unsigned)change;
+    if (directory->reading == READING_REMOTE)
+        job->pair->readers += (unsigned)change;
+}
+
+static struct directory *take_directory(struct copyengine *engine, struct copyengine_job *job)
 {
     struct directory *directory = job->waiting_directories;
     job->waiting_directories = directory->next;
-    job->readers_active++;
+    directory->reading = how_to_read(job);
+    count_reader(engine, directory, 1);
     return directory;
 }
 
@@ -216,7 +269,7 @@ struct directory *schedule_take_directory(struct copyengine *engine)
     while (!engine->stopping) {
         struct copyengine_job *job = job_to_read(engine);
         if (job) {
-            directory = take_directory(job);
+            directory = take_directory(engine, job);
             wake_reader(engine); /* perhaps there is work for another one */
             break;
         }
@@ -260,25 +313,26 @@ static void append_batches(struct copyengine *engine, struct copyengine_job *job
         wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
 }
 
-void schedule_add(struct copyengine *engine, struct copyengine_job *job, struct directory *again,
+void schedule_add(struct copyengine *engine, struct directory *directory, bool more,
                   struct directory *directories, struct batch *batches)
 {
+    struct copyengine_job *job = directory->job;
     pthread_mutex_lock(&engine->lock);
-    if (again) {
-        again->next = job->waiting_directories;
-        job->waiting_directories = again;
-    }
-    while (directories) {
-        struct directory *directory = directories;
-        directories = directory->next;
+    if (more) {
         directory->next = job->waiting_directories;
         job->waiting_directories = directory;
+    }
+    while (directories) {
+        struct directory *found = directories;
+        directories = found->next;
+        found->next = job->waiting_directories;
+        job->waiting_directories = found;
     }
     append_batches(engine, job, batches);
     if (job->waiting_directories && job->read_by_workers)
         wake_workers(engine, job, WOKEN_AT_ONCE);
     wake_reader(engine); /* one more than the caller, who comes back for the next directory */
-    job->readers_active--;
+    count_reader(engine, directory, -1);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -300,16 +354,14 @@ void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, st
     pthread_mutex_unlock(&engine->lock);
 }
 
-static struct copyengine_job *job_to_copy(struct copyengine *engine, const struct worker *worker,
-                                          unsigned long long service_below)
+static struct copyengine_job *job_to_copy(struct copyengine *engine, const struct worker *worker)
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = engine->jobs; job; job = job->next)
         if (has_work_for_workers(job) && may_copy(engine, worker, job) &&
-            !worker_delays(worker, job) && schedule_service(job) < service_below) {
+            !worker_delays(worker, job) &&
+            (!best || schedule_service(job) < schedule_service(best)))
             best = job;
-            service_below = schedule_service(job);
-        }
     return best;
 }
 
@@ -369,13 +421,12 @@ static struct slice take_files(struct copyengine *engine, struct copyengine_job 
     return slice;
 }
 
-bool schedule_take_slice(struct copyengine *engine, struct worker *worker,
-                         unsigned long long service_below, struct slice *ret)
+bool schedule_take_slice(struct copyengine *engine, struct worker *worker, struct slice *ret)
 {
     pthread_mutex_lock(&engine->lock);
     worker_set_work(worker, NULL); /* what it had is done */
     wake_whose_turn_it_is(engine);
-    struct copyengine_job *job = job_to_copy(engine, worker, service_below);
+    struct copyengine_job *job = job_to_copy(engine, worker);
     if (job) {
         worker_set_work(worker, job);
         if (job->files)
@@ -383,7 +434,7 @@ bool schedule_take_slice(struct copyengine *engine, struct worker *worker,
         else if (job->first_batch)
             *ret = take_files(engine, job);
         else
-            *ret = (struct slice){.directory = take_directory(job)};
+            *ret = (struct slice){.directory = take_directory(engine, job)};
         wake_others(engine);
     }
     wake_reader(engine);

@@ -67,6 +67,13 @@ static bool take_attributes(const struct io_port *port, struct directory *direct
     return true;
 }
 
+/* Whether a directory of the source, which a link led to, is the copy. */
+static bool is_copy(const struct directory *directory)
+{
+    const struct copyengine_job *job = directory->job;
+    return directory->device == job->root_device && directory->inode == job->root_inode;
+}
+
 /* Only when links are followed can a directory contain itself. */
 static bool is_loop(const struct directory *directory)
 {
@@ -120,6 +127,8 @@ static bool learn_destination(struct copyengine_job *job, const struct directory
     if (fstat(fd, &status) < 0)
         return false;
     job->root_fd = fd;
+    job->root_device = status.st_dev;
+    job->root_inode = status.st_ino;
     job->inherited_bits = status.st_mode & S_ISGID;
     job->modes_need_setting = atomic_load(&job->engine->modes_masked) ||
                               fgetxattr(fd, "system.posix_acl_default", NULL, 0) >= 0;
@@ -207,6 +216,11 @@ static bool open_below(const struct io_port *port, struct directory *directory)
     if (follows(job) && is_loop(directory)) {
         job_fail_because(job, "open", JOB_SOURCE, directory, NULL, ELOOP,
                          "symbolic links form a loop");
+        return false;
+    }
+    if (follows(job) && is_copy(directory)) {
+        job_fail_because(job, "open", JOB_SOURCE, directory, NULL, EINVAL,
+                         "a symbolic link leads to the destination");
         return false;
     }
     return make_destination(port, directory, parent->destination_fd, directory->name);
@@ -349,13 +363,12 @@ static bool read_piece(struct directory *directory, char *buffer, struct finding
 void walk_read(struct copyengine *engine, const struct io_port *port, struct directory *directory,
                char *buffer)
 {
-    struct copyengine_job *job = directory->job;
     struct finding finding = {.port = port};
-    bool more = !job_is_stopped(job);
+    bool more = !job_is_stopped(directory->job);
     if (more && directory->source_fd < 0)
         more = open_directory(port, directory);
     more = more && read_piece(directory, buffer, &finding);
-    schedule_add(engine, job, more ? directory : NULL, finding.directories, finding.batches);
+    schedule_add(engine, directory, more, finding.directories, finding.batches);
     if (!more)
         directory_release(port, directory);
 }

@@ -1,7 +1,8 @@
 /*
  * A thread that copies files, many at once where operations are queued, and reads directories that
- * are in memory. It prefers, in this order: operations that completed, files of the job that has
- * had least, files that it set aside for them, directories.
+ * are in memory. It prefers, in this order: operations that completed, files that it has taken and
+ * not begun (others were, while those waited for their bandwidth), files of the job that has had
+ * least, directories.
  */
 #include "engine/worker.h"
 
@@ -145,25 +146,25 @@ static struct copyengine_job *job_of(const struct slice *slice)
     return (slice->file ? slice->file->batch : slice->batch)->directory->job;
 }
 
-/* The slice of the job that has had least. */
+/* Of what it has taken, the slice of the job that has had least; else a new one. */
 static struct slice *find_slice(struct worker *worker)
 {
     struct slice *best = NULL;
     struct slice *unused = NULL;
-    unsigned long long service_below = ULLONG_MAX;
+    unsigned long long least = ULLONG_MAX;
     for (size_t i = 0; i < SLICES_MAX; i++) {
         struct slice *slice = &worker->slices[i];
         if (!slice->batch && !slice->file) {
             unused = slice;
         } else if (!worker_delays(worker, job_of(slice)) &&
-                   schedule_service(job_of(slice)) < service_below) {
+                   schedule_service(job_of(slice)) < least) {
             best = slice;
-            service_below = schedule_service(job_of(slice));
+            least = schedule_service(job_of(slice));
         }
     }
     if (best)
         return best;
-    if (unused && schedule_take_slice(worker->host.engine, worker, service_below, unused))
+    if (unused && schedule_take_slice(worker->host.engine, worker, unused))
         return unused;
     return NULL;
 }
@@ -178,7 +179,8 @@ static bool queues(const struct worker *worker)
 static bool has_room(const struct worker *worker)
 {
     struct copyengine *engine = worker->host.engine;
-    unsigned window = queues(worker) ? tuner_value(&engine->waiting) / engine->processors + 1 : 1;
+    unsigned share = (tuner_value(&engine->waiting) + engine->processors - 1) / engine->processors;
+    unsigned window = queues(worker) ? share : 1;
     return worker->unused.first && !worker->starved.first &&
            worker->under_way - worker->delayed_count < window;
 }

@@ -181,6 +181,20 @@ static void expect_links(const char *source, const char *destination)
     }
 }
 
+/* The copy would copy itself, and what it copied, until there are no descriptors left. */
+Test(engine, follows_no_link_to_the_copy)
+{
+    cr_assert(mkdir("source", 0755) == 0 && mkdir("place", 0755) == 0);
+    cr_assert_eq(symlink("../place", "source/link"), 0);
+    struct copyengine_copy copy = copy_of("source", "place/copy");
+    copy.symlinks = COPYENGINE_SYMLINKS_FOLLOW;
+    struct copyengine_result result = run(copy);
+    cr_expect_eq(result.error.code, EINVAL);
+    cr_expect(strstr(result.error.explanation, "leads to the destination"), "%s",
+              result.error.explanation);
+    cr_expect_eq(access("place/copy", F_OK), -1);
+}
+
 Test(engine, links_keep_their_meaning)
 {
     char name[64];
