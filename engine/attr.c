@@ -106,14 +106,13 @@ static int copy_xattrs(const struct io_port *port, struct copyengine_job *job, i
         if (!is_wanted(job, names + at))
             continue;
         int result = copy_xattr(port, source_fd, destination_fd, names + at);
-        if (is_unsupported(result)) { /* the destination has none: said once */
-            if (!atomic_exchange(&job->pair->no_xattrs, true))
+        if (is_unsupported(result)) { /* of this kind: it may have others */
+            if (!atomic_exchange(&job->xattrs_lost, true))
                 job_warn(job, NULL, NULL,
-                         "extended attributes and ACLs are lost: the destination has none");
-            return 0;
-        }
-        if (result < 0)
+                         "extended attributes or ACLs are lost: the destination has none");
+        } else if (result < 0) {
             return result;
+        }
     }
     return length < 0 ? (int)length : 0;
 }

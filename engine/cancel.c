@@ -94,7 +94,12 @@ void cancel_stop(struct copyengine *engine)
 
 void copyengine_cancel(struct copyengine_job *job)
 {
-    job_fail(job, job->copy.source ? "copy" : "remove",
-             job->copy.source ? JOB_SOURCE : JOB_DESTINATION, NULL, NULL, ECANCELED);
+    bool removal = !job->copy.source; /* job->kind changes when a copy fails */
+    bool scan = !*job->copy.destination;
+    job_fail(job,
+             removal ? "remove"
+             : scan  ? "scan"
+                     : "copy",
+             removal ? JOB_DESTINATION : JOB_SOURCE, NULL, NULL, ECANCELED);
     cancel_watch(job);
 }

@@ -57,8 +57,9 @@ int manifest_new(int fd, struct manifest **ret)
         return -ENOMEM;
     manifest->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (manifest->fd < 0) {
+        int code = errno;
         free(manifest);
-        return -errno;
+        return -code;
     }
     manifest->error = 0;
     manifest->count = 0;

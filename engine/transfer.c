@@ -211,14 +211,19 @@ static void take_attributes(const struct copyengine_job *job, struct file *file,
     file->sparse = source->stx_blocks * STAT_BLOCK_BYTES < source->stx_size;
 }
 
+/* Learns whether there are xattrs to copy. Returns 0 or -errno. */
+static int learn_xattrs(struct transfer_host *host, struct transfer *transfer)
+{
+    int result = attr_has_xattrs(&host->port, transfer_job(transfer), transfer->file->source_fd);
+    transfer->file->has_xattrs = result > 0;
+    return MIN(result, 0);
+}
+
 static enum transfer_state list_xattrs(struct transfer_host *host, struct transfer *transfer)
 {
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    int result = attr_has_xattrs(&host->port, job, file->source_fd);
+    int result = learn_xattrs(host, transfer);
     if (result < 0)
         return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
-    file->has_xattrs = result > 0;
     return open_destination(host, transfer);
 }
 
@@ -403,8 +408,16 @@ static enum transfer_state retry(struct transfer_host *host, struct transfer *tr
     atomic_store(&file->in_kernel, false);
     atomic_store(&file->shorter, false);
     take_attributes(job, file, source);
-    int64_t result =
-        io_do(&host->port, (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd});
+    int64_t result = learn_xattrs(host, transfer);
+    if (result < 0)
+        return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
+    if (file->has_xattrs) /* which are set where the owner may write */
+        result = io_do(&host->port, (struct io_op){.kind = IO_SET_MODE,
+                                                   .fd = file->destination_fd,
+                                                   .mode = file->attributes.mode | S_IWUSR});
+    if (result < 0)
+        return transfer_fail(host, transfer, "chmod", JOB_DESTINATION, -result);
+    result = io_do(&host->port, (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd});
     if (result < 0)
         return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
     return copy_contents(host, transfer);
