@@ -175,7 +175,8 @@ COPYENGINE_PUBLIC const char *copyengine_backend_description(const struct copyen
 
 /**
  * Hands a copy to the engine. What goes wrong with the files shows in the result, not here; a copy
- * that fails removes what it made.
+ * that fails removes what it made. Each job keeps descriptors open, and who takes work looks at all
+ * jobs: of thousands, submit some hundreds at a time.
  *
  * @param ret the job; the caller frees it with copyengine_job_free when it is done
  * @return    0, -EINVAL, -ENOMEM

@@ -179,8 +179,7 @@ static bool queues(const struct worker *worker)
 static bool has_room(const struct worker *worker)
 {
     struct copyengine *engine = worker->host.engine;
-    unsigned share = (tuner_value(&engine->waiting) + engine->processors - 1) / engine->processors;
-    unsigned window = queues(worker) ? share : 1;
+    unsigned window = queues(worker) ? tuner_value(&engine->waiting) / engine->processors : 1;
     return worker->unused.first && !worker->starved.first &&
            worker->under_way - worker->delayed_count < window;
 }
