@@ -103,7 +103,8 @@ class LinkLock:
         path = os.path.join(system, '.lock')
         self.lock_file = path + '.lock'
         thread = threading.get_ident() & 0xffffffff
-        path_hash = hash(path) if path_hash is None else path_hash
+        if path_hash is None:  # as the process's number runs into it: no other number can be meant
+            path_hash = -abs(hash(path))
         self.unique = os.path.join(
             system, f'{socket.gethostname()}-{thread:x}.{os.getpid()}{path_hash}')
 
