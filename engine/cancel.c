@@ -94,12 +94,10 @@ void cancel_stop(struct copyengine *engine)
 
 void copyengine_cancel(struct copyengine_job *job)
 {
-    bool removal = !job->copy.source; /* job->kind changes when a copy fails */
-    bool scan = !*job->copy.destination;
-    job_fail(job,
-             removal ? "remove"
-             : scan  ? "scan"
-                     : "copy",
-             removal ? JOB_DESTINATION : JOB_SOURCE, NULL, NULL, ECANCELED);
+    const struct copyengine_copy *copy = &job->copy; /* job->kind changes when a copy fails */
+    if (!copy->source)
+        job_fail(job, "remove", JOB_DESTINATION, NULL, NULL, ECANCELED);
+    else
+        job_fail(job, *copy->destination ? "copy" : "scan", JOB_SOURCE, NULL, NULL, ECANCELED);
     cancel_watch(job);
 }

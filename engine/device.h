@@ -73,7 +73,9 @@ enum device_kind {
 };
 
 /**
- * @param fd any open file of the file system
+ * Asks what kind of file system a file is on.
+ *
+ * @param fd any open file of it
  * @return   DEVICE_LOCAL, too, if the file system does not tell
  */
 enum device_kind device_kind(int fd);

@@ -173,6 +173,7 @@ static void set_bounds(struct copyengine *engine)
     unsigned running_min =
         engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
     tuner_init(&engine->running, engine->processors, running_min, engine->processors);
+    /* One more than may run: another goes on while one waits for its bandwidth. */
     engine->transfers_in_ring = MIN(most / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
 }
 

@@ -17,7 +17,7 @@
 
 enum {
     WORKERS_MAX = 1024,
-    READERS_MAX = 160,
+    READERS_MAX = 160, /* many more than one server may have: see schedule.c */
 };
 
 struct file;
@@ -43,7 +43,7 @@ struct copyengine {
     atomic_bool modes_masked;   /* a thread could not have a umask of its own */
     cpu_set_t processor_set;    /* that it may use */
     unsigned processors;        /* how many it goes by */
-    unsigned batches_max;       /* waiting at once: each keeps two descriptors open */
+    unsigned batches_max;       /* waiting at once: each keeps descriptors open */
     unsigned transfers_in_ring; /* files that a worker which queues has under way, at most */
 
     pthread_mutex_t lock; /* everything below, and what job.h says */

@@ -44,7 +44,6 @@ struct copyengine_job {
     int root_fd;         /* of the destination; belongs to the root's directory */
     dev_t root_device;   /* of the destination, too */
     ino_t root_inode;
-    atomic_bool xattrs_lost; /* that was said */
 
     /* Under the engine's lock: see schedule.c. */
     struct copyengine_job *next;
@@ -63,7 +62,8 @@ struct copyengine_job {
     struct manifest *manifest;     /* NULL: none was asked for */
     struct limit limit;
 
-    atomic_bool stopped; /* failed or cancelled: nothing new is begun */
+    atomic_bool stopped;     /* failed or cancelled: nothing new is begun */
+    atomic_bool xattrs_lost; /* its owner was warned of that */
     pthread_mutex_t lock;
     pthread_cond_t done_cond;
     unsigned references; /* the caller's, and the engine's as long as anything is under way */

@@ -108,7 +108,7 @@ static unsigned share_of_source(const struct copyengine *engine, unsigned all, u
 
 static enum reading how_to_read(const struct copyengine_job *job)
 {
-    if (job->kind == JOB_REMOVAL)
+    if (job->kind == JOB_REMOVAL || job_is_stopped(job)) /* then it is only let go of */
         return READING_AT_ONCE;
     if (!job->pair)
         return READING_ROOT;

@@ -1,6 +1,7 @@
 """The libraries as a program meets them: installed, found by pkg-config, compiled, linked, run.
 
-From the environment, besides what support.py reads: PKGCACHE_BUILD (the build directory),
+From the environment, besides what support.py reads: PKGCACHE_BUILD (the build directory,
+where tests/hanging lies),
 PKGCACHE_CC and PKGCACHE_CXX (compilers; the latter may be empty), PKGCACHE_CFLAGS, and
 PKGCACHE_THREADS (the program of tests/threads.c).
 """
