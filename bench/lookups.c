@@ -12,8 +12,8 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
-#include "cache/handle.h"
-#include "cache/sidecar.h"
+#include "cache/store/handle.h"
+#include "cache/store/sidecar.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* pkgcache copy: the engine alone. Copies a tree to a destination that does not exist. */
-#include "cache/cache.h"
+#include "cache/store/cache.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/output.h"

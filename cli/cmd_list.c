@@ -1,5 +1,5 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
-#include "cache/size.h"
+#include "cache/store/size.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/each.h"

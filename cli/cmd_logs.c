@@ -2,9 +2,9 @@
  * pkgcache logs: prints the last lines of the log, over the files of all days, and what is added to
  * it from then on.
  */
-#include "cache/file.h"
-#include "cache/log.h"
-#include "cache/names.h"
+#include "cache/store/log.h"
+#include "cache/util/file.h"
+#include "cache/util/names.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"

@@ -5,8 +5,8 @@
 #include "cli/exit.h"
 #include "cli/output.h"
 
-#include "cache/error.h"
-#include "cache/figures.h"
+#include "cache/store/figures.h"
+#include "cache/util/error.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "cli/output.h"
 #include "cli/signals.h"
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 #include <inttypes.h>
 #include <poll.h>

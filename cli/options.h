@@ -1,7 +1,7 @@
 /* The command line: which command, which options, which arguments. */
 #pragma once
 
-#include "cache/settings.h"
+#include "cache/rez/settings.h"
 
 #include <stdbool.h>
 

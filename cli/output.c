@@ -1,7 +1,7 @@
 /* What the program says. */
 #include "cli/output.h"
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 #include "cli/exit.h"
 #include "cli/progress.h"
 #include "cli/signals.h"

@@ -1,7 +1,7 @@
 /* What the program says: errors on standard error, documents on standard output. */
 #pragma once
 
-#include "cache/text.h"
+#include "cache/util/text.h"
 #include "cli/options.h"
 
 /**

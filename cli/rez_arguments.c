@@ -9,7 +9,7 @@
  */
 #include "cli/rez_arguments.h"
 
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cli/exit.h"
 #include "engine/compiler.h"
 

@@ -6,8 +6,8 @@
  * cleaned lately, is found out with a few system calls, before settings are read or anything else
  * is begun. The same for a cache that another process serves at the moment (see serve.c).
  */
-#include "cache/pending.h"
-#include "cache/serve.h"
+#include "cache/service/serve.h"
+#include "cache/store/pending.h"
 #include "cli/exit.h"
 #include "cli/rez_print.h"
 #include "cli/rez_program.h"

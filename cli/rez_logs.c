@@ -1,5 +1,5 @@
 /* rez-pkg-cache --logs: all files of the log, the oldest first, in the colours of their levels. */
-#include "cache/names.h"
+#include "cache/util/names.h"
 #include "cli/exit.h"
 #include "cli/rez_print.h"
 #include "cli/rez_program.h"

@@ -1,7 +1,7 @@
 /* rez's messages: its logging handler (rez/__init__.py) and its colours (utils/colorize.py). */
 #include "cli/rez_print.h"
 
-#include "cache/text.h"
+#include "cache/util/text.h"
 #include "cli/exit.h"
 
 #include <stdarg.h>

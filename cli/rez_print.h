@@ -1,7 +1,7 @@
 /* What rez-pkg-cache says, in rez's form and colours. */
 #pragma once
 
-#include "cache/error.h"
+#include "cache/util/error.h"
 
 enum rez_level { REZ_INFO, REZ_WARNING, REZ_ERROR };
 

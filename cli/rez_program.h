@@ -1,9 +1,9 @@
 /* rez-pkg-cache: what its parts share. */
 #pragma once
 
-#include "cache/log.h"
 #include "cache/rez/repository.h"
-#include "cache/settings.h"
+#include "cache/rez/settings.h"
+#include "cache/store/log.h"
 #include "cli/rez_arguments.h"
 
 struct rez_program {

@@ -1,6 +1,6 @@
 /* rez-pkg-cache -a and -r: one variant after the other, and the first that fails is the last. */
-#include "cache/repr.h"
-#include "cache/space.h"
+#include "cache/json/repr.h"
+#include "cache/warm/space.h"
 #include "cli/exit.h"
 #include "cli/rez_print.h"
 #include "cli/rez_program.h"

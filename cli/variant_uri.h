@@ -1,7 +1,7 @@
 /* What people call a variant. */
 #pragma once
 
-#include "cache/handle.h"
+#include "cache/store/handle.h"
 
 /**
  * The URI: the definition's path, then the index in brackets, empty for none. One whose definition

@@ -2,8 +2,8 @@
  * What clean reads that others may have written: the state of the clean before, and sizes. A path
  * in a state leads nowhere but into a slot, and what is accepted survives being written.
  */
-#include "cache/clean_state.h"
-#include "cache/size.h"
+#include "cache/clean/clean_state.h"
+#include "cache/store/size.h"
 #include "fuzz/fuzz.h"
 
 #include <string.h>

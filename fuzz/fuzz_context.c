@@ -1,6 +1,6 @@
 /* A context's packages are a list; each entry is a handle, or refused with a reason. */
-#include "cache/handle.h"
 #include "cache/rez/context.h"
+#include "cache/store/handle.h"
 #include "fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,5 @@
 /* A handle that is accepted survives being written, and never names a place outside the cache. */
-#include "cache/handle.h"
+#include "cache/store/handle.h"
 #include "fuzz/fuzz.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* Texts of /proc, which any process may put anything into: what is found is a path that is there.
  */
-#include "cache/inuse.h"
+#include "cache/clean/inuse.h"
 #include "fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

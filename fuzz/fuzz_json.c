@@ -1,7 +1,7 @@
 /* What is read can be written, and what is written reads back the same; so do strings of any bytes.
  */
-#include "cache/json.h"
-#include "cache/repr.h"
+#include "cache/json/json.h"
+#include "cache/json/repr.h"
 #include "fuzz/fuzz.h"
 
 #include <string.h>

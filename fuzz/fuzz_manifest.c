@@ -2,8 +2,8 @@
  * A manifest, of which anything may be in the file: every record that is accepted is in range and
  * stays inside its tree, and one that is accepted as a whole equals itself.
  */
-#include "cache/comparison.h"
-#include "cache/manifest_reader.h"
+#include "cache/store/manifest_reader.h"
+#include "cache/verify/comparison.h"
 #include "engine/compiler.h"
 #include "fuzz/fuzz.h"
 

@@ -2,9 +2,9 @@
  * What other processes left behind: owners' records, the lock file's record, names of rez's unique
  * files, and /proc/PID/stat. What is accepted is in range, and survives being written.
  */
-#include "cache/lock_record.h"
-#include "cache/owner.h"
-#include "cache/rezlock.h"
+#include "cache/lock/lock_record.h"
+#include "cache/lock/rezlock.h"
+#include "cache/owner/owner.h"
 #include "engine/compiler.h"
 #include "fuzz/fuzz.h"
 

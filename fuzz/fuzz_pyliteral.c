@@ -2,7 +2,7 @@
  * Python modules. What is read as a literal is one when it is written as Python writes it, and
  * reads the same again; a newline at the end changes nothing.
  */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/pyliteral.h"
 #include "fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 /* A sidecar that is accepted says the same after it was written again. */
-#include "cache/sidecar.h"
+#include "cache/store/sidecar.h"
 #include "fuzz/fuzz.h"
 
 #include <string.h>

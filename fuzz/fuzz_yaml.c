@@ -1,5 +1,5 @@
 /* YAML documents: what is read stays in its bounds, and can be written. */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/yaml.h"
 #include "fuzz/fuzz.h"
 

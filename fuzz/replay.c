@@ -2,7 +2,7 @@
  * Feeds every file of a directory to a fuzz target, in place of libFuzzer, so that what fuzzing
  * once found stays mended with every compiler. It does not look for anything new.
  */
-#include "cache/file.h"
+#include "cache/util/file.h"
 #include "fuzz/fuzz.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * a line with its length in bytes. Standard output, for each: `! MESSAGE`, or a line
  * `NAME LINE REPR` for every name (REPR is Python's, or `?`: not literal), then `.`. Not for users.
  */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/pyliteral.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * behind a line with its length in bytes. Standard output, a line for each: `! MESSAGE`, or
  * Python's repr of the value. Not for users.
  */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/yaml.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* Whether rez would cache a package: what its definition says, else what rez's settings say. */
 #pragma once
 
-#include "cache/handle.h"
 #include "cache/rez/definition.h"
 #include "cache/rez/rezconfig.h"
+#include "cache/store/handle.h"
 
 /**
  * @param ret         whether it may be cached

@@ -5,10 +5,10 @@
  */
 #include "cache/rez/definition.h"
 
-#include "cache/file.h"
 #include "cache/rez/definition_rez.h"
 #include "cache/rez/definition_text.h"
-#include "cache/spread.h"
+#include "cache/util/file.h"
+#include "cache/util/spread.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

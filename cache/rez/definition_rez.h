@@ -1,7 +1,7 @@
 /* Asking rez what definitions say that are more than literals. */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 /**
  * Asks rez, once for all.

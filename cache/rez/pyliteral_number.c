@@ -1,7 +1,7 @@
 /* Numbers: https://docs.python.org/3.11/reference/lexical_analysis.html#numeric-literals */
 #include "cache/rez/pyliteral_number.h"
 
-#include "cache/real.h"
+#include "cache/util/real.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What a Python number token is. Not for complex ones. */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 #include "cache/rez/pyliteral_token.h"
 
 /**

@@ -1,7 +1,7 @@
 /* The text of a Python module; its encoding is declared as PEP 263 says. */
 #include "cache/rez/pyliteral_source.h"
 
-#include "cache/utf8.h"
+#include "cache/util/utf8.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  */
 #pragma once
 
-#include "cache/error.h"
+#include "cache/util/error.h"
 
 struct pysource {
     const char *text; /* the caller's, or `copy` */

@@ -1,7 +1,7 @@
 /* Escapes: https://docs.python.org/3.11/reference/lexical_analysis.html#escape-sequences */
 #include "cache/rez/pyliteral_string.h"
 
-#include "cache/utf8.h"
+#include "cache/util/utf8.h"
 
 #include <limits.h>
 #include <string.h>

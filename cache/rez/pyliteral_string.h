@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cache/rez/pyliteral_token.h"
-#include "cache/text.h"
+#include "cache/util/text.h"
 
 /**
  * Appends a string's value: generalised UTF-8.

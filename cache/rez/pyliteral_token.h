@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "cache/error.h"
+#include "cache/util/error.h"
 
 #include <stdbool.h>
 

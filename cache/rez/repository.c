@@ -5,11 +5,11 @@
  */
 #include "cache/rez/repository_parts.h"
 
-#include "cache/names.h"
 #include "cache/rez/cachable.h"
 #include "cache/rez/requirement.h"
 #include "cache/rez/uri.h"
-#include "cache/spread.h"
+#include "cache/util/names.h"
+#include "cache/util/spread.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "cache/handle.h"
 #include "cache/rez/rezconfig.h"
+#include "cache/store/handle.h"
 
 /** A variant that was found. */
 struct repository_variant {

@@ -2,8 +2,8 @@
  */
 #include "cache/rez/repository_parts.h"
 
-#include "cache/names.h"
 #include "cache/rez/version.h"
+#include "cache/util/names.h"
 
 #include <dirent.h>
 #include <fcntl.h>

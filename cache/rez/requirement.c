@@ -5,9 +5,9 @@
  */
 #include "cache/rez/requirement.h"
 
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/version.h"
-#include "cache/sha1.h"
+#include "cache/util/sha1.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 enum {
     REQUIREMENT_BYTES_MAX = 64 * 1024,

@@ -1,10 +1,10 @@
 /* Which value of a setting counts. */
 #include "cache/rez/rezconfig.h"
 
-#include "cache/real.h"
 #include "cache/rez/rezconfig_expand.h"
 #include "cache/rez/rezconfig_file.h"
 #include "cache/rez/rezconfig_merge.h"
+#include "cache/util/real.h"
 
 #include <string.h>
 #include <strings.h>

@@ -15,7 +15,7 @@
  */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 enum rezconfig_key {
     REZCONFIG_CACHE_PACKAGES_PATH,

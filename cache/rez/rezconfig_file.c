@@ -4,11 +4,11 @@
  */
 #include "cache/rez/rezconfig_file.h"
 
-#include "cache/file.h"
 #include "cache/rez/pyliteral.h"
 #include "cache/rez/rezconfig_merge.h"
 #include "cache/rez/rezpython.h"
 #include "cache/rez/yaml.h"
+#include "cache/util/file.h"
 
 #include <fcntl.h>
 #include <string.h>

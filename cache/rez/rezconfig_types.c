@@ -1,8 +1,8 @@
 /* Types of rez's settings. The order of tests, and the words, are rez's: see rez/config.py. */
 #include "cache/rez/rezconfig_types.h"
 
-#include "cache/real.h"
-#include "cache/repr.h"
+#include "cache/json/repr.h"
+#include "cache/util/real.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 enum { REZPYTHON_LIMIT_MS = 60000 };
 

@@ -2,7 +2,7 @@
 #include "cache/rez/sources_parts.h"
 
 #include "cache/rez/uri.h"
-#include "cache/utf8.h"
+#include "cache/util/utf8.h"
 
 #include <limits.h>
 #include <string.h>

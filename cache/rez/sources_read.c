@@ -2,9 +2,9 @@
  * it is parsed. */
 #include "cache/rez/sources_parts.h"
 
-#include "cache/file.h"
 #include "cache/rez/context.h"
 #include "cache/rez/uri.h"
+#include "cache/util/file.h"
 
 #include <ctype.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/handle.h"
+#include "cache/store/handle.h"
 
 enum { URI_BYTES_MAX = 8192 };
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 struct values_block;
 

@@ -5,7 +5,7 @@
 #include "cache/rez/yaml.h"
 
 #include "cache/rez/yaml_scalar.h"
-#include "cache/utf8.h"
+#include "cache/util/utf8.h"
 
 #include <string.h>
 #include <yaml.h>

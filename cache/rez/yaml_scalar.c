@@ -4,7 +4,7 @@
  */
 #include "cache/rez/yaml_scalar.h"
 
-#include "cache/real.h"
+#include "cache/util/real.h"
 
 #include <ctype.h>
 #include <math.h>

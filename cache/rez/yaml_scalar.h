@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 enum yaml_scalar_kind {
     YAML_SCALAR_VALUE,   /* of JSON's types */

@@ -1,9 +1,9 @@
 /* A connection to the daemon: lines out, lines in. What is asked for is client_calls.c's. */
 #include "cache/service/client.h"
 
-#include "cache/error.h"
 #include "cache/service/listener.h"
 #include "cache/service/message.h"
+#include "cache/util/error.h"
 
 #include "engine/clock.h"
 

@@ -1,7 +1,7 @@
 /* The client's end of a connection to the daemon; pkgcache.h has what programs call. */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 #include "cache/pkgcache.h"
 
 /** An answer: the result, in the document that it is part of. Freed with json_document_free. */

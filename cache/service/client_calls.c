@@ -1,8 +1,8 @@
 /* What programs ask the daemon for: the calls of pkgcache.h. */
-#include "cache/error.h"
 #include "cache/service/client.h"
 #include "cache/service/listing.h"
 #include "cache/service/message.h"
+#include "cache/util/error.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
  */
 #include "cache/service/copier.h"
 
-#include "cache/run.h"
 #include "cache/service/precedence.h"
+#include "cache/warm/run.h"
 
 #include "engine/thread.h"
 

@@ -1,7 +1,7 @@
 /*
- * The thread that brings variants into the cache, all of them in one run that is fed (cache/run.h):
- * so they share the engine, the lock and the flushes. While there is nothing to do there is no run,
- * and nothing is held open. Who asked for a variant is the business of jobs.h.
+ * The thread that brings variants into the cache, all of them in one run that is fed
+ * (cache/warm/run.h): so they share the engine, the lock and the flushes. While there is nothing to
+ * do there is no run, and nothing is held open. Who asked for a variant is the business of jobs.h.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* Things that take their time, one after the other. */
 #include "cache/service/errands.h"
 
-#include "cache/error.h"
+#include "cache/util/error.h"
 #include "engine/thread.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /*
  * Leases that clients have taken: they end with the connection, with the process, or when they are
- * given back. The lease on disk (cache/lease.h) is one for each process and variant.
+ * given back. The lease on disk (cache/store/lease.h) is one for each process and variant.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* What is said of jobs: to subscribers, to who waits, in the log, and by method status. */
 #include "cache/service/jobs_parts.h"
 
-#include "cache/log.h"
+#include "cache/store/log.h"
 
 #include "engine/clock.h"
 

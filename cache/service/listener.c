@@ -4,7 +4,7 @@
  */
 #include "cache/service/listener.h"
 
-#include "cache/file.h"
+#include "cache/util/file.h"
 
 #include <fcntl.h>
 #include <limits.h>

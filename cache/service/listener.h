@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "cache/cache.h"
 #include "cache/service/peer.h"
+#include "cache/store/cache.h"
 
 struct listener {
     int fd;

@@ -1,7 +1,7 @@
 /* Variants as method list answers them: the daemon writes them, its clients read them. */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 #include "cache/pkgcache.h"
 
 /** Appends a variant, with the keys that `pkgcache list --json` has. */

@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "cache/handle.h"
-#include "cache/json.h"
+#include "cache/json/json.h"
+#include "cache/store/handle.h"
 
 enum {
     MESSAGE_PROTOCOL = 1,       /* the version that ping says */

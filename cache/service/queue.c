@@ -5,11 +5,11 @@
  */
 #include "cache/service/queue.h"
 
-#include "cache/error.h"
-#include "cache/log.h"
-#include "cache/pending.h"
-#include "cache/serve.h"
 #include "cache/service/precedence.h"
+#include "cache/service/serve.h"
+#include "cache/store/log.h"
+#include "cache/store/pending.h"
+#include "cache/util/error.h"
 
 #include "engine/clock.h"
 

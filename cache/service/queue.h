@@ -1,6 +1,6 @@
 /*
- * rez's queue, served by the daemon (cache/serve.h): what resolves leave in `.sys/pending`, and
- * would else be copied by a rez-pkg-cache of their own. A thread of its own does it, so nothing
+ * rez's queue, served by the daemon (cache/service/serve.h): what resolves leave in `.sys/pending`,
+ * and would else be copied by a rez-pkg-cache of their own. A thread of its own does it, so nothing
  * waits for it; and as that uses the disk when nobody else does, it waits for all others.
  */
 #pragma once

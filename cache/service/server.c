@@ -4,12 +4,12 @@
  */
 #include "cache/service/server.h"
 
-#include "cache/log.h"
-#include "cache/recall.h"
 #include "cache/service/notify.h"
 #include "cache/service/precedence.h"
 #include "cache/service/queue.h"
 #include "cache/service/upkeep.h"
+#include "cache/store/log.h"
+#include "cache/store/recall.h"
 
 #include "engine/clock.h"
 

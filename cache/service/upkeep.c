@@ -1,11 +1,11 @@
 /* Cleaning, counting and listing, as errands. */
 #include "cache/service/upkeep.h"
 
-#include "cache/cache.h"
-#include "cache/error.h"
-#include "cache/figures.h"
 #include "cache/service/listing.h"
 #include "cache/service/report.h"
+#include "cache/store/cache.h"
+#include "cache/store/figures.h"
+#include "cache/util/error.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

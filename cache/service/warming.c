@@ -1,8 +1,8 @@
 /* Warming: from what is named to a job. */
 #include "cache/service/warming.h"
 
-#include "cache/error.h"
 #include "cache/rez/sources.h"
+#include "cache/util/error.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "cache/lock.h"
-#include "cache/rezlock.h"
+#include "cache/lock/lock.h"
+#include "cache/lock/rezlock.h"
 #include "engine/clock.h"
 #include "engine/compiler.h"
 

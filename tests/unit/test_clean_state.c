@@ -1,6 +1,6 @@
 /* What one clean keeps for the next: the file, and which candidates are kept. And sizes. */
-#include "cache/clean_state.h"
-#include "cache/size.h"
+#include "cache/clean/clean_state.h"
+#include "cache/store/size.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* Contexts: one that rez saved, and what else may be called so. */
-#include "cache/handle.h"
 #include "cache/rez/context.h"
+#include "cache/store/handle.h"
 #include "tests/unit/vectors.h"
 
-#include "cache/file.h"
+#include "cache/util/file.h"
 
 static int read_packages(const char *text, size_t length, struct context *context,
                          const struct json **ret, struct pkgcache_error *error)

@@ -1,5 +1,5 @@
 /* Statistics as JSON, there and back: the daemon writes it, the command line reads it. */
-#include "cache/figures.h"
+#include "cache/store/figures.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Handles and their hash: all of rez's vectors, and every reason to refuse one. */
-#include "cache/handle.h"
+#include "cache/store/handle.h"
 #include "tests/unit/vectors.h"
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* What texts of /proc say about slots. That all of them are read is the program tests' business. */
-#include "cache/cleaning.h"
+#include "cache/clean/cleaning.h"
+#include "cache/util/text.h"
 
 #include "engine/clock.h"
 
@@ -12,7 +13,7 @@ static bool names(const char *text, const char *path)
 {
     struct inuse inuse = {0};
     inuse_add_text(&inuse, text, strlen(text));
-    bool result = inuse_has(&inuse, inuse_key(path, strlen(path)));
+    bool result = inuse_has(&inuse, text_key(path, strlen(path)));
     inuse_free(&inuse);
     return result;
 }
@@ -119,7 +120,7 @@ Test(inuse, many)
     cr_expect(inuse.count == 20000 && !inuse.everything);
     for (int i = 0; i < 20001; i++) {
         int length = snprintf(path, sizeof(path), "n%d/1/00ff/a", i);
-        cr_expect(inuse_has(&inuse, inuse_key(path, (size_t)length)) == (i < 20000));
+        cr_expect(inuse_has(&inuse, text_key(path, (size_t)length)) == (i < 20000));
     }
     inuse_free(&inuse);
 }
@@ -163,7 +164,7 @@ Test(inuse, looked_up_meanwhile)
     char line[128];
     struct pkgcache_clean options = {.size = sizeof(options)};
     struct cleaning cleaning = {.options = &options};
-    uint64_t key = inuse_key(slot, strlen(slot));
+    uint64_t key = text_key(slot, strlen(slot));
     cr_assert(mkdtemp(directory));
     cr_assert(!inuse_has(cleaning_inuse(&cleaning), key));
     snprintf(line, sizeof(line), "mkdir -p %s/%s", directory, slot);

@@ -1,5 +1,5 @@
 /* Reading and writing JSON: what Python accepts and writes, and what nobody should have sent. */
-#include "cache/json.h"
+#include "cache/json/json.h"
 #include "tests/unit/vectors.h"
 
 #include <locale.h>

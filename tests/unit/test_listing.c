@@ -2,7 +2,7 @@
  */
 #include "cache/service/listing.h"
 
-#include "cache/handle.h"
+#include "cache/store/handle.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Lines and names of the log. */
-#include "cache/log.h"
+#include "cache/store/log.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Manifests: what the engine writes and what others may have put there; comparing two of them. */
-#include "cache/comparison.h"
-#include "cache/manifest_reader.h"
+#include "cache/store/manifest_reader.h"
+#include "cache/verify/comparison.h"
 #include "engine/compiler.h"
 
 #include <criterion/criterion.h>

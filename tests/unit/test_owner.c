@@ -1,5 +1,5 @@
 /* Owners' records, and telling whether their processes are gone. */
-#include "cache/owner.h"
+#include "cache/owner/owner.h"
 
 #include "engine/clock.h"
 #include "engine/compiler.h"

@@ -1,5 +1,5 @@
 /* The literal part of Python modules: what is read, what is not known, what is refused. */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/pyliteral.h"
 #include "tests/unit/vectors.h"
 

@@ -2,10 +2,10 @@
  * Look-ups of one process while others change what it found before: as it looks by itself, and as
  * the daemon does, which is told.
  */
-#include "cache/recall.h"
+#include "cache/store/recall.h"
 
-#include "cache/handle.h"
-#include "cache/sidecar.h"
+#include "cache/store/handle.h"
+#include "cache/store/sidecar.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -295,7 +295,7 @@ BOTH_WAYS(two_in_one_directory)
     close_fixture(&fixture);
 }
 
-/* As many variants are remembered as have a place (PLACES, cache/recall.c). */
+/* As many variants are remembered as have a place (PLACES, cache/store/recall.c). */
 static bool share_place(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
 {
     return a->sha1[0] == b->sha1[0] && a->sha1[1] % 64 == b->sha1[1] % 64;

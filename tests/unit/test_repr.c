@@ -1,5 +1,5 @@
 /* Python's repr, against what Python printed. */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "tests/unit/vectors.h"
 
 static void expect_repr(const char *input, bool tuple, const char *expected)

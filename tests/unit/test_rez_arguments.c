@@ -1,6 +1,6 @@
 /* The command line of rez-pkg-cache: what argparse says to many of them, as rez printed it. */
-#include "cache/file.h"
-#include "cache/json.h"
+#include "cache/json/json.h"
+#include "cache/util/file.h"
 #include "cli/rez_arguments.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* rez's settings: all of rez's vectors, and what rez does that they do not have. */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/rezconfig.h"
 #include "cache/rez/rezconfig_types.h"
 #include "tests/unit/vectors.h"

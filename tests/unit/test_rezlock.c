@@ -1,8 +1,8 @@
 /* What may be concluded from a rez's lock; and the record of how busy ours is. */
 #include "tests/unit/lock_support.h"
 
-#include "cache/lock_record.h"
-#include "cache/process.h"
+#include "cache/lock/lock_record.h"
+#include "cache/owner/process.h"
 
 #define SECOND ((int64_t)NS_PER_S)
 

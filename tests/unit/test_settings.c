@@ -1,5 +1,5 @@
 /* Settings, where programs cannot show them: what rez has built in, and what is not asked for. */
-#include "cache/settings.h"
+#include "cache/rez/settings.h"
 
 #include <criterion/criterion.h>
 

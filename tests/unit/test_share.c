@@ -1,5 +1,5 @@
 /* What modes new files and directories get in a cache of several users. */
-#include "cache/share.h"
+#include "cache/util/share.h"
 
 #include <criterion/criterion.h>
 

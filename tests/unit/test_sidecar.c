@@ -1,5 +1,5 @@
 /* Sidecars: rez's, ours, and what is left of them after a crash. */
-#include "cache/sidecar.h"
+#include "cache/store/sidecar.h"
 #include "tests/unit/vectors.h"
 
 #include <fcntl.h>

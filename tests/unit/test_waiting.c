@@ -1,5 +1,5 @@
 /* Who waits until when, and for which directory: what is taken, and in which order. */
-#include "cache/waiting.h"
+#include "cache/warm/waiting.h"
 
 #include "engine/compiler.h"
 

@@ -1,6 +1,6 @@
 /* What only callers of the library can ask of a warm: priorities, temporary repositories; and runs
  * that are fed and cancelled while they are driven, as the daemon does. */
-#include "cache/run.h"
+#include "cache/warm/run.h"
 #include "engine/compiler.h"
 
 #include <criterion/criterion.h>

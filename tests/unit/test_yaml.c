@@ -1,5 +1,5 @@
 /* YAML: how scalars resolve, merges, aliases, and what is refused. */
-#include "cache/repr.h"
+#include "cache/json/repr.h"
 #include "cache/rez/yaml.h"
 #include "tests/unit/vectors.h"
 

@@ -1,7 +1,7 @@
 /* What the unit tests of formats share: the vectors that rez and Python printed, and short-cuts. */
 #pragma once
 
-#include "cache/json.h"
+#include "cache/json/json.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

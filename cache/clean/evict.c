@@ -1,0 +1,200 @@
+/*
+ * Taking out variants that are whole: those that nobody has used for long, and those that are too
+ * many. Never one that is in use; between finding that out and the removal lies this:
+ *
+ *  - /proc is looked at after the slot was noted, and its mtime has been there for so long that a
+ *    look-up would change it. A process that uses a slot later has looked it up later: then the
+ *    sidecar's mtime, read again with the lock held, is not the one that was noted, and the slot
+ *    stays. One that was started by a process seen to use the slot uses what is kept anyway.
+ *  - Leases are looked for with the lock held, and written with the lock held (lease.h).
+ *  - A look-up that takes no lease may get a root a moment before it goes. So it is with rez, too.
+ *
+ * The lock is taken for each slot anew, and held for some ten system calls.
+ */
+#include "cache/clean/cleaning.h"
+#include "cache/store/lease.h"
+#include "cache/store/log.h"
+#include "cache/store/slot.h"
+#include "cache/store/slot_manifest.h"
+#include "cache/store/stats.h"
+#include "cache/store/tree.h"
+#include "cache/store/used.h"
+
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { SECONDS_PER_DAY = 24 * 3600 };
+
+/* A slot that is to go. */
+struct condemned {
+    int hash_fd;
+    const char *directory; /* NAME/VERSION/HASH4 */
+    const char *name;
+    struct timespec last_used; /* when it was condemned */
+    const char *why;
+    uint64_t bytes;
+};
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* What is in use has been used: rez, which knows of times only, shall not take it either. */
+static void touch(const struct cleaning *cleaning, const struct condemned *slot)
+{
+    char sidecar[SLOT_FILE_MAX];
+    snprintf(sidecar, sizeof(sidecar), "%s.json", slot->name);
+    if (!cleaning->options->dry_run)
+        utimensat(slot->hash_fd, sidecar, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Why a slot has to stay; NULL: it does not. */
+static const char *why_kept(struct cleaning *cleaning, const struct condemned *slot)
+{
+    const struct inuse *inuse = cleaning_inuse_since(cleaning, slot->last_used);
+    uint64_t key = slot_key(slot->directory, slot->name);
+    const char *why = NULL;
+    if (inuse_has(inuse, key))
+        why =
+            inuse->everything ? "/proc cannot be read, so it may be in use" : "in use by a process";
+    else if (lease_is_held(cleaning->cache, key, true))
+        why = "leased by a process";
+    if (why && !inuse->everything)
+        touch(cleaning, slot);
+    if (!why && inuse_may_be_unseen(inuse, slot->last_used.tv_sec))
+        why = "used within a day, and processes of other users cannot be looked into (root can)";
+    return why;
+}
+
+/* With the lock held. Returns 1: it was removed; 0: it is not the same any more; or -errno. */
+static int remove_unused(struct pkgcache *cache, const struct lock *lock,
+                         const struct condemned *slot)
+{
+    char file[SLOT_FILE_MAX];
+    char uri[LOG_URI_MAX];
+    struct slot_view view;
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    snprintf(file, sizeof(file), "%s.json", slot->name);
+    if (sidecar_read(slot->hash_fd, file, &sidecar, NULL) < 0)
+        return 0;
+    slot_look(slot->hash_fd, slot->name, sidecar.fd, &view);
+    if (view.status != PKGCACHE_FOUND || !is_same_time(used_last(cache, &view), slot->last_used) ||
+        lease_is_held(cache, slot_key(slot->directory, slot->name), false))
+        return 0;
+    int result =
+        slot_remove(cache, lock, slot->hash_fd, slot->name, sidecar.handle->qualified_name);
+    if (result < 0)
+        return result;
+    slot_manifest_forget(cache, sidecar.handle, slot->name);
+    stats_add(cache, STATS_EVICTED, 1);
+    log_write(cache, LOGGED_INFO, "Removed unused variant %s from cache",
+              log_uri(sidecar.handle, uri));
+    return 1;
+}
+
+/* Returns 1: it went, or would go; 0: it stays; or -errno of what ends the clean. */
+static int evict(struct cleaning *cleaning, const struct condemned *slot)
+{
+    const struct pkgcache_clean *options = cleaning->options;
+    const char *kept = why_kept(cleaning, slot);
+    int result = 1;
+    if (kept) {
+        cleaning_say(cleaning, options->on_kept, slot->directory, slot->name, kept, slot->bytes);
+        return 0;
+    }
+    if (!options->dry_run) {
+        struct lock *lock = NULL;
+        result = cache_make_directories(cleaning->cache, cleaning->error);
+        if (result == 0)
+            result = cleaning_lock(cleaning, &lock);
+        if (result < 0)
+            return result;
+        result = remove_unused(cleaning->cache, lock, slot);
+        lock_release(lock);
+    }
+    if (result < 0)
+        cleaning_say_failed(cleaning, slot->directory, slot->name, strerror(-result));
+    if (result <= 0)
+        return 0;
+    cleaning_say(cleaning, options->on_removed, slot->directory, slot->name, slot->why,
+                 slot->bytes);
+    return 1;
+}
+
+static bool is_unused(const struct cleaning *cleaning, struct timespec last_used)
+{
+    int64_t days = cleaning->options->max_unused_days;
+    int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
+    return days > 0 && now_s - last_used.tv_sec > days * SECONDS_PER_DAY;
+}
+
+int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const char *name)
+{
+    char file[SLOT_FILE_MAX];
+    char slot_path[CLEAN_PATH_MAX];
+    struct slot_view view;
+    struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};
+    bool kept = false;
+    snprintf(file, sizeof(file), "%s.json", name);
+    CLEANUP_CLOSE int fd = openat(hash_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    slot_look(hash_fd, name, fd, &view);
+    if (view.status != PKGCACHE_FOUND)
+        return 0;
+    struct timespec last_used = used_last(cleaning->cache, &view);
+    size_kept(fd, &size);
+    if (is_unused(cleaning, last_used)) {
+        struct condemned slot = {hash_fd,   path, name, last_used, "has not been used for long",
+                                 size.bytes};
+        int result = evict(cleaning, &slot);
+        if (result != 0)
+            return MIN(result, 0);
+        kept = true;
+    }
+    if (!cleaning->state.sized ||
+        (size.bytes == PKGCACHE_NOT_COUNTED && size_find(hash_fd, name, &size) < 0))
+        return 0;
+    if (kept) { /* counted, and not to be judged again */
+        clean_state_count(&cleaning->state, size.bytes);
+        return 0;
+    }
+    snprintf(slot_path, sizeof(slot_path), "%s/%s", path, name);
+    return clean_state_note(&cleaning->state, slot_path, last_used, size.bytes);
+}
+
+/* Returns as evict(). */
+static int evict_candidate(struct cleaning *cleaning, const struct clean_candidate *candidate)
+{
+    char *name = strrchr(candidate->path, '/');
+    *name++ = '\0';
+    CLEANUP_CLOSE int hash_fd = tree_open(cleaning->cache, candidate->path);
+    struct condemned slot = {
+        .hash_fd = hash_fd,
+        .directory = candidate->path,
+        .name = name,
+        .last_used = candidate->last_used,
+        .why = "was not used for longest, and there is too much",
+        .bytes = candidate->bytes,
+    };
+    return hash_fd < 0 ? 0 : evict(cleaning, &slot);
+}
+
+int evict_for_size(struct cleaning *cleaning)
+{
+    struct clean_state *state = &cleaning->state;
+    int result = 0;
+    clean_state_sort(state);
+    while (result == 0 && state->bytes > cleaning->bytes_max && state->count > 0) {
+        struct clean_candidate *candidate = &state->oldest[--state->count];
+        result = evict_candidate(cleaning, candidate);
+        if (result > 0)
+            state->bytes -= MIN(candidate->bytes, state->bytes);
+        free(candidate->path);
+        result = result < 0 ? result : cleaning_check(cleaning);
+    }
+    return result;
+}

@@ -1,0 +1,67 @@
+/*
+ * The doctor: looks at everything that a cache rests on, and says what it found. It changes nothing
+ * and takes no lock, so that it can be asked at any time, also about a cache that hangs. What it
+ * says was true a moment ago.
+ *
+ * Each part examines one thing: doctor_machine.c the kernel and its limits, doctor_disk.c the file
+ * system, doctor_lock.c the lock, doctor_tree.c all that lies in the cache.
+ */
+#include "cache/doctor/doctor.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+void doctor_say(const struct examination *examination, enum pkgcache_severity severity,
+                const char *subject, const char *path, const char *advice, const char *format, ...)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_FREE char *absolute = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    if (path && *path != '/' && asprintf(&absolute, "%s/%s", examination->cache->path, path) < 0)
+        absolute = NULL;
+    struct pkgcache_finding finding = {
+        .severity = severity,
+        .subject = subject,
+        .path = absolute ? absolute : path,
+        .text = text ? text : "out of memory",
+        .advice = advice,
+    };
+    examination->request->on_finding(examination->request->context, &finding);
+}
+
+int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
+                    const struct pkgcache_doctor *doctor, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_error error;
+    struct pkgcache_doctor known;
+    struct pkgcache_options asked = {0};
+    struct examination examination = {.request = &known};
+    if (take_struct(&known, sizeof(known), doctor) < 0 ||
+        (options && take_struct(&asked, sizeof(asked), options) < 0))
+        return error_set(ret_error, EINVAL, "doctor: options of a newer library, or of no size");
+    int result = pkgcache_open(path, options, false, &examination.cache, &error);
+    doctor_machine(&examination, &asked);
+    if (result == -ENOENT) {
+        doctor_say(&examination, PKGCACHE_NOTE, "cache", NULL, NULL, "%s", error.message);
+        return 0;
+    }
+    if (result == 0)
+        result = cache_open_directories(examination.cache, &error);
+    if (result < 0)
+        doctor_say(&examination, PKGCACHE_PROBLEM, "cache", NULL, NULL, "%s", error.message);
+    if (!examination.cache)
+        return 0;
+    doctor_disk(&examination);
+    if (examination.cache->sys_fd >= 0)
+        doctor_lock(&examination);
+    result = doctor_tree(&examination);
+    if (result < 0)
+        error_set(ret_error, -result, "cache %s: cannot look through it: %s", path,
+                  strerror(-result));
+    pkgcache_close(examination.cache);
+    return result;
+}

@@ -1,0 +1,33 @@
+/* What the parts of the doctor share: see doctor.c. */
+#pragma once
+
+#include "cache/store/cache.h"
+
+/** One examination. */
+struct examination {
+    const struct pkgcache_doctor *request;
+    struct pkgcache *cache; /* NULL: there is none yet */
+};
+
+/**
+ * Reports a finding.
+ *
+ * @param path   absolute, or relative to the cache; NULL: the machine
+ * @param advice what to do; NULL: nothing
+ * @param format what was found
+ */
+void doctor_say(const struct examination *examination, enum pkgcache_severity severity,
+                const char *subject, const char *path, const char *advice, const char *format, ...)
+    PRINTF_LIKE(6, 7);
+
+/** Examines what the machine can do: doctor_machine.c. */
+void doctor_machine(const struct examination *examination, const struct pkgcache_options *options);
+
+/** Examines the file system that the cache is on, and how payloads get there: doctor_disk.c. */
+void doctor_disk(const struct examination *examination);
+
+/** Examines the lock: doctor_lock.c. */
+void doctor_lock(const struct examination *examination);
+
+/** Examines all that is in the cache: doctor_tree.c. @return 0 or -errno */
+int doctor_tree(const struct examination *examination);

@@ -1,0 +1,198 @@
+/*
+ * The file system that a cache is on: which, how it is mounted, how much room there is, and how
+ * bytes get onto it from where payloads come from. What can be done is tried, on files without
+ * names (open(2), O_TMPFILE) that are gone when they are closed.
+ */
+#include "cache/doctor/doctor.h"
+
+#include "engine/copyengine.h"
+
+#include <fcntl.h>
+#include <fts.h>
+#include <linux/fs.h>
+#include <mntent.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+
+enum {
+    LITTLE_ROOM_PERCENT = 5,
+    LOOKED_AT_MAX = 2000, /* entries of a source, until a file is found in it */
+    MOUNT_BYTES = 4096,
+};
+
+/* What the mount table says of a path. */
+struct mount {
+    char type[64];
+    char options[512];
+    char directory[1024];
+};
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strcmp(directory, "/") == 0 ||
+           (strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0'));
+}
+
+/* The mount that a path is on: the longest that it is below, and of those the last. */
+static bool find_mount(const char *path, struct mount *ret)
+{
+    struct mntent entry;
+    char buffer[MOUNT_BYTES];
+    bool found = false;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    if (!mounts)
+        return false;
+    *ret = (struct mount){0};
+    while (getmntent_r(mounts, &entry, buffer, sizeof(buffer))) {
+        if (!is_below(path, entry.mnt_dir) || strlen(entry.mnt_dir) < strlen(ret->directory))
+            continue;
+        snprintf(ret->type, sizeof(ret->type), "%s", entry.mnt_type);
+        snprintf(ret->options, sizeof(ret->options), "%s", entry.mnt_opts);
+        snprintf(ret->directory, sizeof(ret->directory), "%s", entry.mnt_dir);
+        found = true;
+    }
+    endmntent(mounts);
+    return found;
+}
+
+static bool has_option(const struct mount *mount, const char *option)
+{
+    return hasmntopt(&(struct mntent){.mnt_opts = (char *)mount->options}, option);
+}
+
+/* What a mount option, or a kind of file system, means for a cache. */
+static void examine_mount(const struct examination *examination)
+{
+    static const struct {
+        const char *option;
+        enum pkgcache_severity severity;
+        const char *text;
+        const char *advice;
+    } options[] = {
+        {"ro", PKGCACHE_PROBLEM, "is mounted read-only: what is cached can be used, not changed",
+         NULL},
+        {"noexec", PKGCACHE_WARNING,
+         "is mounted noexec: programs and libraries in the cache cannot be run", "Mount it exec"},
+        {"sync", PKGCACHE_WARNING, "is mounted sync: every write waits for the disk",
+         "Mount it async: what must be flushed is flushed"},
+        {"nobarrier", PKGCACHE_WARNING,
+         "is mounted nobarrier: a power cut may take what was flushed", "Mount it with barriers"},
+        {"barrier=0", PKGCACHE_WARNING,
+         "is mounted without barriers: a power cut may take what was flushed",
+         "Mount it with barriers"},
+    };
+    const char *path = examination->cache->path;
+    struct mount mount;
+    if (!find_mount(path, &mount))
+        return;
+    bool memory = strcmp(mount.type, "tmpfs") == 0 || strcmp(mount.type, "ramfs") == 0;
+    if (copyengine_is_remote(examination->cache->fd))
+        doctor_say(
+            examination, PKGCACHE_WARNING, "file-system", path, "Put the cache on a local disk",
+            "is on %s, which answers from another machine, or another process: look-ups wait",
+            mount.type);
+    else
+        doctor_say(examination, memory ? PKGCACHE_NOTE : PKGCACHE_WELL, "file-system", path, NULL,
+                   "is on %s%s", mount.type, memory ? ": in memory, and gone after a reboot" : "");
+    for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
+        if (has_option(&mount, options[i].option))
+            doctor_say(examination, options[i].severity, "mount", mount.directory,
+                       options[i].advice, "%s", options[i].text);
+}
+
+static void examine_room(const struct examination *examination)
+{
+    struct statvfs room;
+    const char *path = examination->cache->path;
+    if (fstatvfs(examination->cache->fd, &room) < 0 || room.f_blocks == 0)
+        return;
+    double free_percent = 100.0 * (double)room.f_bavail / (double)room.f_blocks;
+    bool little = free_percent < LITTLE_ROOM_PERCENT;
+    doctor_say(examination, little ? PKGCACHE_WARNING : PKGCACHE_WELL, "room", path,
+               little ? "pkgcache clean deletes what is no use any more" : NULL,
+               "%.1f GB are free, %.0f %% of its file system",
+               (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
+    if (room.f_files > 0 &&
+        100.0 * (double)room.f_favail < LITTLE_ROOM_PERCENT * (double)room.f_files)
+        doctor_say(examination, PKGCACHE_WARNING, "room", path,
+                   "pkgcache clean deletes what is no use any more",
+                   "its file system has room for %llu more files only",
+                   (unsigned long long)room.f_favail);
+}
+
+/* A file without a name in the cache. */
+static int open_nameless(const struct pkgcache *cache)
+{
+    int dirfd = cache->staging_fd >= 0 ? cache->staging_fd : cache->fd;
+    return openat(dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+/* How a file's bytes get into the cache. */
+static const char *way_into_cache(const struct pkgcache *cache, int from_fd)
+{
+    CLEANUP_CLOSE int to_fd = open_nameless(cache);
+    if (to_fd < 0)
+        return NULL;
+    if (ioctl(to_fd, FICLONE, from_fd) == 0)
+        return "share their blocks (reflink): nothing is copied";
+    loff_t from = 0;
+    if (copy_file_range(from_fd, &from, to_fd, NULL, 1, 0) == 1)
+        return "are copied inside the kernel (copy_file_range)";
+    return "are read and written: no reflink, no copy_file_range";
+}
+
+static void examine_reflink(const struct examination *examination)
+{
+    const struct pkgcache *cache = examination->cache;
+    CLEANUP_CLOSE int fd = open_nameless(cache);
+    const char *way = NULL;
+    if (fd >= 0 && write(fd, "x", 1) == 1)
+        way = way_into_cache(cache, fd);
+    if (way)
+        doctor_say(examination, PKGCACHE_WELL, "reflink", cache->path, NULL,
+                   "files from its own file system %s", way);
+}
+
+/* The first file with anything in it, not looked for for long. */
+static int open_some_file(const char *directory)
+{
+    char *paths[] = {(char *)directory, NULL};
+    int fd = -1, looked_at = 0;
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    for (FTSENT *entry; walk && fd < 0 && looked_at < LOOKED_AT_MAX && (entry = fts_read(walk));
+         looked_at++)
+        if (entry->fts_info == FTS_F && entry->fts_statp->st_size > 0)
+            fd = open(entry->fts_accpath, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (walk)
+        fts_close(walk);
+    return fd;
+}
+
+static void examine_source(const struct examination *examination, const char *source)
+{
+    struct mount mount = {.type = "an unknown file system"};
+    CLEANUP_FREE char *path = realpath(source, NULL);
+    CLEANUP_CLOSE int root_fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (root_fd < 0) {
+        doctor_say(examination, PKGCACHE_PROBLEM, "source", source, NULL,
+                   "is no directory that can be read: %s", strerror(errno));
+        return;
+    }
+    find_mount(path, &mount);
+    CLEANUP_CLOSE int fd = open_some_file(path);
+    const char *way = fd < 0 ? NULL : way_into_cache(examination->cache, fd);
+    doctor_say(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
+               copyengine_is_remote(root_fd) ? " (waited for)" : "", way ? "its files " : "",
+               way ? way : "how files get into the cache could not be tried");
+}
+
+void doctor_disk(const struct examination *examination)
+{
+    examine_mount(examination);
+    examine_room(examination);
+    examine_reflink(examination);
+    for (size_t i = 0; i < examination->request->source_count; i++)
+        examine_source(examination, examination->request->sources[i]);
+}

@@ -1,0 +1,124 @@
+/* Who holds the lock, since when, who waits for it, and what killed rezes have left. */
+#include "cache/doctor/doctor.h"
+
+#include "cache/lock/lock_file.h"
+#include "cache/lock/lock_record.h"
+#include "cache/lock/rezlock.h"
+#include "cache/util/names.h"
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { WAITS_AT_MOST_S = 15 }; /* rez gives up after 10 */
+
+#define PUBLIC_PATH ".sys/" LOCK_PUBLIC_NAME
+
+static bool is_locked(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+static void describe_ours(const struct examination *examination, int private_fd)
+{
+    struct lock_record record;
+    if (!is_locked(private_fd)) {
+        doctor_say(examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
+                   "The next pkgcache that needs the lock inherits it, and rez is kept out until "
+                   "then: run pkgcache clean",
+                   "was left by a pkgcache that was killed while it held the lock");
+        return;
+    }
+    lock_record_read(private_fd, &record);
+    uint64_t now_ns = clock_monotonic_ns();
+    bool known = record.holder.pid && record.held_since_ns && record.held_since_ns <= now_ns;
+    double age_s = known ? (double)(now_ns - record.held_since_ns) / (double)NS_PER_S : 0;
+    bool long_held = age_s > 2;
+    doctor_say(examination, long_held ? PKGCACHE_WARNING : PKGCACHE_NOTE, "lock", PUBLIC_PATH,
+               long_held ? "It is held for milliseconds as a rule. If that process is stopped, or "
+                           "hangs, end it: the lock is free at once"
+                         : NULL,
+               "held for %.1f s by pkgcache on host %s (pid %d, command %s)", age_s,
+               known ? record.holder.host : "?", record.holder.pid, record.holder.command);
+}
+
+static void describe_rez(const struct examination *examination, const struct rezlock *found,
+                         const struct lock_record *record)
+{
+    char holder_text[512], advice_text[256];
+    struct text holder = text_over(holder_text, sizeof(holder_text));
+    struct text advice = text_over(advice_text, sizeof(advice_text));
+    const struct pkgcache *cache = examination->cache;
+    struct rezlock_clock clock = {
+        .now_ns = (int64_t)clock_ns(CLOCK_REALTIME),
+        .boot_ns = owner_boot_time_ns(),
+        .was_set = lock_record_clock_was_set(record, &cache->self),
+        .hostname = cache->self.host,
+    };
+    enum rezlock_verdict verdict = rezlock_judge(cache->sys_fd, found, &clock);
+    rezlock_describe(found, verdict, &clock, &holder, &advice);
+    if (verdict == REZLOCK_DEAD)
+        doctor_say(examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
+                   "rez is kept out until a pkgcache needs the lock, and removes this one: run "
+                   "pkgcache clean",
+                   "%s", holder_text);
+    else
+        doctor_say(examination,
+                   verdict == REZLOCK_ALIVE || verdict == REZLOCK_YOUNG ? PKGCACHE_NOTE
+                                                                        : PKGCACHE_WARNING,
+                   "lock", PUBLIC_PATH, advice_text, "%s", holder_text);
+}
+
+/* The unique files of rezes that wait, or were killed while they did. */
+static void describe_waiters(const struct examination *examination)
+{
+    struct names names;
+    struct rezlock_name parsed;
+    struct stat status;
+    int sys_fd = examination->cache->sys_fd;
+    int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
+    int result = names_open(&names, sys_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char path[sizeof(".sys/") + NAME_MAX];
+        if (!rezlock_parse_name(name, &parsed) ||
+            fstatat(sys_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_nlink != 1)
+            continue;
+        snprintf(path, sizeof(path), ".sys/%s", name);
+        bool waits = llabs((long long)(now_s - status.st_mtime)) <= WAITS_AT_MOST_S;
+        doctor_say(examination, PKGCACHE_NOTE, "lock", path,
+                   waits ? NULL : "It does no harm, and pkgcache clean deletes it",
+                   waits ? "a rez on host %s waits for the lock"
+                         : "a rez on host %s was killed while it waited for the lock",
+                   parsed.host);
+    }
+    names_close(&names);
+}
+
+void doctor_lock(const struct examination *examination)
+{
+    int sys_fd = examination->cache->sys_fd;
+    struct lock_record record = {0};
+    struct rezlock found;
+    struct stat status = {0};
+    CLEANUP_CLOSE int fd =
+        openat(sys_fd, LOCK_PRIVATE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &status) == 0)
+        lock_record_read(fd, &record);
+    if (status.st_ino ? !S_ISREG(status.st_mode) : errno != ENOENT)
+        doctor_say(examination, PKGCACHE_PROBLEM, "lock", ".sys/" LOCK_PRIVATE_NAME,
+                   "Nothing can be added or removed before it is moved away, or its mode set (0660 "
+                   "for a group's cache)",
+                   "is no file, or cannot be opened");
+    int result = rezlock_look(sys_fd, &found);
+    if (result == -ENOENT)
+        doctor_say(examination, PKGCACHE_WELL, "lock", PUBLIC_PATH, NULL, "is free");
+    else if (result < 0)
+        doctor_say(examination, PKGCACHE_PROBLEM, "lock", PUBLIC_PATH, NULL,
+                   "cannot be looked at: %s", strerror(-result));
+    else if (found.status.st_ino == status.st_ino)
+        describe_ours(examination, fd);
+    else
+        describe_rez(examination, &found, &record);
+    describe_waiters(examination);
+}

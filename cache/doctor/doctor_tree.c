@@ -1,0 +1,367 @@
+/*
+ * What lies in a cache: slots that are damaged or being copied, what waits in .sys, who may write
+ * where, and what is neither rez's nor ours. Slots are judged by damage.c.
+ */
+#include "cache/doctor/doctor.h"
+#include "cache/lock/lock_record.h"
+#include "cache/lock/rezlock.h"
+#include "cache/owner/owner_file.h"
+#include "cache/store/damage.h"
+#include "cache/store/pending.h"
+#include "cache/store/staging.h"
+#include "cache/util/names.h"
+
+#include "engine/clock.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+enum {
+    PATH_BYTES = 4 * (NAME_MAX + 1),
+    LEVEL_HASH = 3, /* NAME, VERSION, HASH */
+};
+
+/* What stands in .sys. */
+static const char *const private_names[] = {
+    "staging",         "to_delete",      PENDING_DIRECTORY, "log",      "manifests",
+    "leases",          "used",           "clean",           "counters", "counters.damaged",
+    LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME, PENDING_ASIDE,     SERVE_LOCK, SERVE_CLEANED,
+    "daemon.lock",     "daemon.sock",
+};
+
+/* A walk through the tree. */
+struct tour {
+    const struct examination *examination;
+    mode_t writers;               /* S_IWGRP, S_IWOTH: those who write to the cache's root */
+    size_t closed;                /* directories that those may not write to */
+    char closed_path[PATH_BYTES]; /* the first of them */
+    size_t slots;
+    size_t copies;
+};
+
+/* What an entry of a hash directory is called: three names, and its own. */
+static void join(char ret[PATH_BYTES], const char *directory, const char *name)
+{
+    snprintf(ret, PATH_BYTES, "%.*s/%s", PATH_BYTES - NAME_MAX - 2, directory, name);
+}
+
+static void say_foreign(const struct tour *tour, const char *path, bool harms_rez)
+{
+    if (harms_rez)
+        doctor_say(tour->examination, PKGCACHE_WARNING, "foreign", path,
+                   "rez takes every file there that ends in .json for a sidecar, and may fail for "
+                   "all variants of that package: move it away",
+                   "is nothing that rez or pkgcache makes");
+    else
+        doctor_say(tour->examination, PKGCACHE_NOTE, "foreign", path, NULL,
+                   "is nothing that rez or pkgcache makes; it is never deleted");
+}
+
+static double seconds_ago(struct timespec time)
+{
+    int64_t age_ns =
+        (int64_t)clock_ns(CLOCK_REALTIME) - (time.tv_sec * (int64_t)NS_PER_S + time.tv_nsec);
+    return (double)age_ns / (double)NS_PER_S;
+}
+
+/* "by pkgcache on host x (pid 3)" */
+static void describe_copier(const struct owner *owner, char *buffer, size_t size)
+{
+    if (owner->pid)
+        snprintf(buffer, size, "by %s on host %s (pid %d)",
+                 *owner->command ? owner->command : "pkgcache", *owner->host ? owner->host : "?",
+                 owner->pid);
+    else
+        snprintf(buffer, size, "by a rez, which says no more about itself");
+}
+
+static void say_copy(struct tour *tour, const char *path, const struct diagnosis *diagnosis)
+{
+    char copier[256];
+    double age_s = seconds_ago(diagnosis->beat);
+    describe_copier(&diagnosis->owner, copier, sizeof(copier));
+    if (diagnosis->damage == DAMAGE_STALLED)
+        doctor_say(
+            tour->examination, PKGCACHE_WARNING, "stalled", path,
+            "Its copier is gone. pkgcache warm copies it again, pkgcache clean takes it away",
+            "its copy stalled: begun %s, which gave its last sign of life %.0f s ago", copier,
+            age_s);
+    else if (age_s < -1)
+        doctor_say(tour->examination, PKGCACHE_WARNING, "copying", path,
+                   "rez takes it for alive until then. Is the clock right?",
+                   "is being copied %s; its times are %.0f s in the future", copier, -age_s);
+    else
+        doctor_say(tour->examination, PKGCACHE_NOTE, "copying", path, NULL,
+                   "is being copied %s, last sign of life %.0f s ago", copier, age_s);
+}
+
+/* What cannot be read in a sidecar, in words. */
+static void explain_sidecar(int hash_fd, const char *name, struct pkgcache_error *error)
+{
+    char file[SLOT_FILE_MAX];
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    slot_sidecar_name(name, file);
+    if (sidecar_read(hash_fd, file, &sidecar, error) == 0)
+        snprintf(error->message, sizeof(error->message), "%s", "it is whole again");
+}
+
+static void say_damage(struct tour *tour, int hash_fd, const char *name, const char *path,
+                       enum damage damage)
+{
+    const struct damage_kind *kind = &damage_kinds[damage];
+    struct pkgcache_error error = {0};
+    bool about_sidecar = damage == DAMAGE_SIDECAR_BAD || damage == DAMAGE_SIDECAR_CLOSED ||
+                         damage == DAMAGE_SIDECAR_OTHER;
+    const char *advice = "pkgcache clean takes it away";
+    if (about_sidecar)
+        explain_sidecar(hash_fd, name, &error);
+    if (damage == DAMAGE_SIDECAR_CLOSED)
+        advice = "Its owner, or root, can see to it: chmod a+r, or pkgcache clean";
+    else if (damage == DAMAGE_SIDECAR_OTHER)
+        advice = "If no repository of that kind is in use here, move it away: rez's list and clean "
+                 "fail for the whole cache while it is there";
+    else if (damage == DAMAGE_ELSEWHERE)
+        advice = "Nobody finds it there, unless a rez of another version does. If somebody moved "
+                 "it, move it back";
+    doctor_say(tour->examination, PKGCACHE_WARNING, kind->name, path, advice, "%s%s%s", kind->why,
+               about_sidecar ? ": " : "", error.message);
+}
+
+static void say_if_empty(struct tour *tour, int hash_fd, const char *name, const char *path)
+{
+    struct names names;
+    CLEANUP_CLOSE int fd = openat(hash_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    bool empty = names_open(&names, fd) == 0 && !names_next(&names) && names.error == 0;
+    names_close(&names);
+    if (empty)
+        doctor_say(tour->examination, PKGCACHE_NOTE, "payload-empty", path,
+                   "If its source is not, remove it: pkgcache remove",
+                   "its payload is an empty directory");
+}
+
+static void examine_slot(struct tour *tour, int hash_fd, const char *name, const char *directory)
+{
+    struct diagnosis diagnosis;
+    char path[PATH_BYTES];
+    join(path, directory, name);
+    damage_diagnose(tour->examination->cache, hash_fd, name, directory, NULL, &diagnosis);
+    tour->slots++;
+    if (diagnosis.copying_inode) {
+        tour->copies++;
+        say_copy(tour, path, &diagnosis);
+    } else if (diagnosis.damage != DAMAGE_NONE) {
+        say_damage(tour, hash_fd, name, path, diagnosis.damage);
+    } else {
+        say_if_empty(tour, hash_fd, name, path);
+    }
+}
+
+static bool is_hash_name(const char *name)
+{
+    return strlen(name) == 4 && strspn(name, "0123456789abcdef") == 4;
+}
+
+/* One entry of a hash directory. */
+static void examine_entry(struct tour *tour, int hash_fd, const char *entry, unsigned char type,
+                          const char *directory)
+{
+    char name[SLOT_NAME_MAX];
+    char path[PATH_BYTES];
+    bool is_slot = damage_slot_of(hash_fd, entry, type, name);
+    size_t length = strlen(entry);
+    if (is_slot && *name)
+        examine_slot(tour, hash_fd, name, directory);
+    bool waits_for_clean =
+        strncmp(entry, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0;
+    if (is_slot || waits_for_clean)
+        return;
+    join(path, directory, entry);
+    say_foreign(tour, path, length > 5 && strcmp(entry + length - 5, ".json") == 0);
+}
+
+static void check_mode(struct tour *tour, int fd, const char *path)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0 || (status.st_mode & tour->writers) == tour->writers)
+        return;
+    if (tour->closed++ == 0)
+        snprintf(tour->closed_path, sizeof(tour->closed_path), "%s", path);
+}
+
+static int examine_level(struct tour *tour, int fd, const char *path, int level)
+{
+    struct names names;
+    int result = names_open(&names, fd);
+    check_mode(tour, fd, path);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char below[PATH_BYTES];
+        if (level == LEVEL_HASH) {
+            examine_entry(tour, fd, name, names.type, path);
+            continue;
+        }
+        if (level == 0 && strcmp(name, ".sys") == 0)
+            continue;
+        int length = snprintf(below, sizeof(below), "%s%s%s", path, *path ? "/" : "", name);
+        CLEANUP_CLOSE int below_fd =
+            openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        bool belongs = (level > 0 || *name != '.') &&
+                       (level + 1 < LEVEL_HASH || is_hash_name(name)) &&
+                       length < (int)sizeof(below);
+        if (below_fd < 0 && errno == EACCES && belongs)
+            doctor_say(tour->examination, PKGCACHE_WARNING, "modes", below,
+                       "What is in it, this user cannot find", "is closed to this user");
+        else if (below_fd < 0 && errno == ENOENT)
+            continue; /* gone by now */
+        else if (below_fd < 0 || !belongs)
+            say_foreign(tour, below, false);
+        else
+            result = examine_level(tour, below_fd, below, level + 1);
+    }
+    if (result == 0)
+        result = names.error;
+    names_close(&names);
+    return result;
+}
+
+static size_t count_names(int fd)
+{
+    struct names names;
+    size_t count = 0;
+    if (names_open(&names, fd) == 0)
+        while (names_next(&names))
+            count++;
+    names_close(&names);
+    return count;
+}
+
+/* Who works in staging, who left something there. */
+static void examine_staging(const struct tour *tour)
+{
+    const struct pkgcache *cache = tour->examination->cache;
+    struct names names;
+    int result = names_open(&names, cache->staging_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        struct owner_file file;
+        char path[PATH_BYTES], owner_name[NAME_MAX + 1], who[256];
+        size_t length = strlen(name), suffix = sizeof(STAGING_OWNER_SUFFIX) - 1;
+        if (length > suffix && strcmp(name + length - suffix, STAGING_OWNER_SUFFIX) == 0)
+            continue;
+        snprintf(path, sizeof(path), ".sys/staging/%s", name);
+        int written = snprintf(owner_name, sizeof(owner_name), "%s" STAGING_OWNER_SUFFIX, name);
+        if (written > NAME_MAX || owner_file_find(cache->staging_fd, owner_name, &cache->self,
+                                                  cache->options.stall_grace_s, &file) < 0) {
+            doctor_say(tour->examination, PKGCACHE_WARNING, "staging", path,
+                       "pkgcache clean deletes it", "belongs to nobody");
+            continue;
+        }
+        bool gone = file.state == OWNER_GONE || (file.state == OWNER_UNKNOWN && file.overdue);
+        describe_copier(&file.owner, who, sizeof(who));
+        doctor_say(tour->examination, gone ? PKGCACHE_WARNING : PKGCACHE_NOTE, "staging", path,
+                   gone ? "pkgcache clean deletes it" : NULL,
+                   gone ? "was left %s, which is gone" : "is in use %s", who);
+    }
+    names_close(&names);
+}
+
+/* rez's queue: one file that it cannot read ends its daemon, every time. */
+static void examine_pending(const struct tour *tour)
+{
+    struct names names;
+    CLEANUP_CLOSE int fd =
+        openat(tour->examination->cache->sys_fd, "pending", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    int result = names_open(&names, fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        CLEANUP_JSON struct json_document *document = NULL;
+        struct pkgcache_error error = {0};
+        char path[PATH_BYTES];
+        int read = json_read_file(fd, name, SIDECAR_MAX_BYTES, &document, &error);
+        snprintf(path, sizeof(path), ".sys/pending/%s", name);
+        if (read < 0 && read != -ENOENT)
+            doctor_say(tour->examination, PKGCACHE_WARNING, "pending", path,
+                       "rez's daemon ends at it, every time: delete it", "cannot be read: %s",
+                       error.message);
+    }
+    names_close(&names);
+}
+
+static bool is_private_name(const char *name)
+{
+    struct rezlock_name parsed;
+    for (size_t i = 0; i < ARRAY_LENGTH(private_names); i++)
+        if (strcmp(name, private_names[i]) == 0)
+            return true;
+    return rezlock_parse_name(name, &parsed);
+}
+
+static void examine_private(struct tour *tour)
+{
+    const struct pkgcache *cache = tour->examination->cache;
+    struct names names;
+    int result = names_open(&names, cache->sys_fd);
+    check_mode(tour, cache->sys_fd, ".sys");
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof(path), ".sys/%s", name);
+        CLEANUP_CLOSE int fd =
+            openat(cache->sys_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0)
+            check_mode(tour, fd, path);
+        if (!is_private_name(name))
+            say_foreign(tour, path, false);
+    }
+    names_close(&names);
+    size_t waiting = cache->trash_fd >= 0 ? count_names(cache->trash_fd) : 0;
+    if (waiting > 0)
+        doctor_say(tour->examination, PKGCACHE_NOTE, "to-delete", ".sys/to_delete",
+                   "pkgcache clean deletes them", "%zu payloads wait to be deleted", waiting);
+    if (cache->staging_fd >= 0)
+        examine_staging(tour);
+    examine_pending(tour);
+}
+
+static void examine_sharing(struct tour *tour, const struct stat *root)
+{
+    const struct examination *examination = tour->examination;
+    if (root->st_mode & S_IWOTH && !(root->st_mode & S_ISVTX))
+        doctor_say(examination, PKGCACHE_WARNING, "modes", examination->cache->path,
+                   "Anybody can put programs there that others run: a group's cache has mode 2770 "
+                   "or 2775",
+                   "may be written to by everybody");
+    else if (root->st_mode & S_IWGRP && !(root->st_mode & S_ISGID))
+        doctor_say(examination, PKGCACHE_WARNING, "modes", examination->cache->path,
+                   "chmod g+s makes what is in it the group's",
+                   "is shared by a group, and what is made in it is not the group's");
+    if (faccessat(examination->cache->fd, ".", W_OK, AT_EACCESS) < 0)
+        doctor_say(examination, PKGCACHE_NOTE, "modes", examination->cache->path, NULL,
+                   "can be read by this user, not changed (%s)", strerror(errno));
+}
+
+int doctor_tree(const struct examination *examination)
+{
+    const struct pkgcache *cache = examination->cache;
+    struct tour tour = {.examination = examination};
+    struct stat root;
+    if (fstat(cache->fd, &root) < 0)
+        return -errno;
+    tour.writers = root.st_mode & (S_IWGRP | S_IWOTH);
+    examine_sharing(&tour, &root);
+    if (cache->sys_fd >= 0)
+        examine_private(&tour);
+    int result = examine_level(&tour, cache->fd, "", 0);
+    if (tour.closed > 0)
+        doctor_say(examination, PKGCACHE_WARNING, "modes", tour.closed_path,
+                   "Their owners can change that: chmod g+w. A umask of 002 keeps it so",
+                   "the cache is shared, but others may not write to this and %zu more of its "
+                   "directories",
+                   tour.closed - 1);
+    if (result == 0)
+        doctor_say(examination, PKGCACHE_WELL, "slots", cache->path, NULL,
+                   "%zu variants, %zu of them being copied, or stalled", tour.slots, tour.copies);
+    return result;
+}

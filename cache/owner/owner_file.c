@@ -1,0 +1,51 @@
+/* Files that say who owns what lies beside them. What follows from it is their users' business. */
+#include "cache/owner/owner_file.h"
+
+#include "engine/clock.h"
+#include "engine/compiler.h"
+
+#include <fcntl.h>
+
+/*
+ * When the owner last got on. A time in the future (somebody set the clock, or the file's times) is
+ * no reason to wait until then: the kernel's own, ctime, says when the file was last touched.
+ */
+static struct timespec last_beat(const struct stat *status, time_t now_s)
+{
+    return status->st_mtim.tv_sec > now_s + 1 ? status->st_ctim : status->st_mtim;
+}
+
+/* Judges by what is known: a record, or times alone. */
+static void judge(const struct owner *self, unsigned grace_s, struct owner_file *file)
+{
+    time_t now_s = (time_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
+    struct timespec beat = last_beat(&file->status, now_s);
+    file->state = owner_judge(file->owner.pid ? &file->owner : NULL, self, &beat);
+    file->overdue = (int64_t)now_s - beat.tv_sec > (int64_t)grace_s;
+}
+
+void owner_file_look(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret)
+{
+    char text[OWNER_TEXT_MAX];
+    *ret = (struct owner_file){.state = OWNER_UNKNOWN};
+    if (fstat(fd, &ret->status) < 0)
+        return;
+    ssize_t length = pread(fd, text, sizeof(text), 0);
+    if (length <= 0 || owner_parse(text, (size_t)length, &ret->owner) < 0)
+        ret->owner = (struct owner){0};
+    judge(self, grace_s, ret);
+}
+
+int owner_file_find(int dirfd, const char *name, const struct owner *self, unsigned grace_s,
+                    struct owner_file *ret)
+{
+    CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *ret = (struct owner_file){.state = OWNER_UNKNOWN};
+    if (fd >= 0)
+        owner_file_look(fd, self, grace_s, ret);
+    else if (fstatat(dirfd, name, &ret->status, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    else
+        judge(self, grace_s, ret);
+    return 0;
+}

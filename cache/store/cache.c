@@ -1,0 +1,397 @@
+/* Opening a cache: its directories, made as rez makes them. Knows nothing of variants. */
+#include "cache/store/cache.h"
+
+#include "cache/store/recall.h"
+#include "cache/store/stats.h"
+#include "cache/util/share.h"
+
+#include "engine/clock.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+
+enum {
+    DEFAULT_STALL_GRACE_S = 60,
+    DEFAULT_LOCK_TIMEOUT_S = 10,
+};
+
+static const int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+/* Opens the cache itself, which may be named through a link. */
+static int open_or_make_root(const char *path)
+{
+    int fd = open(path, directory_flags);
+    if (fd >= 0 || errno != ENOENT)
+        return fd >= 0 ? fd : -errno;
+    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+        return -errno;
+    fd = open(path, directory_flags);
+    return fd >= 0 ? fd : -errno;
+}
+
+static int open_root(struct pkgcache *cache, const char *path, bool create,
+                     struct pkgcache_error *error)
+{
+    cache->fd = create ? open_or_make_root(path) : open(path, directory_flags);
+    int code = cache->fd >= 0 ? 0 : create ? -cache->fd : errno;
+    if (code == ENOENT && !create)
+        return error_set(error, code,
+                         "cache %s: there is none; warm and add make it, or name another with "
+                         "--cache or PKGCACHE_DIR",
+                         path);
+    if (code == ENOENT)
+        return error_set(error, code,
+                         "cache %s: its parent directory does not exist; make that "
+                         "first",
+                         path);
+    if (code)
+        return error_set(error, code, "cache %s: %s", path, strerror(code));
+    cache->path = realpath(path, NULL);
+    if (!cache->path)
+        return error_set(error, errno, "cache %s: %s", path, strerror(errno));
+    if (fstat(cache->fd, &cache->root) < 0)
+        return error_set(error, errno, "cache %s: %s", path, strerror(errno));
+    cache->device = cache->root.st_dev;
+    return 0;
+}
+
+/*
+ * Makes what is renamed out of staging look as if it had been made in place: the group, its
+ * inheritance and the default ACL of the cache's own directory, which may have been changed since
+ * staging was made. Where that is not ours to do, payloads belong to who made them.
+ */
+static void inherit(const struct pkgcache *cache)
+{
+    static const char default_acl[] = "system.posix_acl_default"; /* acl(5) */
+    char acl[1024];
+    struct stat root;
+    struct stat staging;
+    if (fstat(cache->fd, &root) < 0 || fstat(cache->staging_fd, &staging) < 0)
+        return;
+    if (root.st_mode & S_ISGID && (staging.st_gid != root.st_gid || !(staging.st_mode & S_ISGID)) &&
+        fchown(cache->staging_fd, (uid_t)-1, root.st_gid) == 0)
+        fchmod(cache->staging_fd, (staging.st_mode & 07777) | S_ISGID);
+    ssize_t size = fgetxattr(cache->fd, default_acl, acl, sizeof(acl));
+    if (size > 0)
+        fsetxattr(cache->staging_fd, default_acl, acl, (size_t)size, 0);
+}
+
+static int explain_directory(const struct pkgcache *cache, const char *name, bool top, int code,
+                             struct pkgcache_error *error)
+{
+    const char *below = top ? "" : ".sys/";
+    if (code == ENOENT && top)
+        return error_set(error, code,
+                         "cache %s: it is none: it has no directory .sys, which rez and pkgcache "
+                         "make in a cache",
+                         cache->path);
+    if (code == ENOTDIR || code == ELOOP)
+        return error_set(error, code,
+                         "cache: %s/%s%s is no directory (links are not followed there); move it "
+                         "away, and it is made anew",
+                         cache->path, below, name);
+    return error_set(error, code, "cache %s: cannot make or open its directory %s%s: %s%s",
+                     cache->path, below, name, strerror(code), error_advice(code));
+}
+
+/*
+ * Opens the directories under .sys; makes them if they are missing, or passes over them. What a
+ * sticky cache keeps its users from, taking away each other's files, they have to do in .sys: the
+ * lock is one file of all of them.
+ */
+static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_error *error)
+{
+    mode_t bits = share_directory_bits(cache->root.st_mode);
+    const struct {
+        const char *name;
+        int *parent;
+        int *fd;
+        mode_t bits;
+    } directories[] = {
+        {".sys", &cache->fd, &cache->sys_fd, bits & ~(mode_t)S_ISVTX},
+        {"staging", &cache->sys_fd, &cache->staging_fd, bits},
+        {"to_delete", &cache->sys_fd, &cache->trash_fd, bits},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(directories); i++) {
+        const char *name = directories[i].name;
+        if (*directories[i].fd >= 0)
+            continue;
+        int fd = openat(*directories[i].parent, name, directory_flags | O_NOFOLLOW);
+        int code = fd >= 0 ? 0 : errno;
+        if (code == ENOENT && make) {
+            fd =
+                share_open_or_make(*directories[i].parent, name, &cache->root, directories[i].bits);
+            code = fd >= 0 ? 0 : -fd;
+        } else if (code == 0 && make) { /* its owner mends what a umask, or a rez, has left */
+            share_follow(fd, &cache->root, directories[i].bits);
+        }
+        *directories[i].fd = fd >= 0 ? fd : -1;
+        if (code != 0 && (make || code != ENOENT || i == 0))
+            return explain_directory(cache, name, i == 0, code, error);
+    }
+    return 0;
+}
+
+int cache_make_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    int result = open_directories(cache, true, ret_error);
+    if (result == 0)
+        inherit(cache);
+    return result;
+}
+
+int cache_open_directories(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    return open_directories(cache, false, ret_error);
+}
+
+/* Takes over a path of the options: canonical, as rez has its own, where that is possible. */
+static int take_path(const char **path)
+{
+    char *resolved = *path ? realpath(*path, NULL) : NULL;
+    if (*path && !resolved)
+        resolved = strdup(*path);
+    bool failed = *path && !resolved;
+    *path = resolved;
+    return failed ? -ENOMEM : 0;
+}
+
+int pkgcache_open(const char *path, const struct pkgcache_options *options, bool create,
+                  struct pkgcache **ret, struct pkgcache_error *ret_error)
+{
+    struct pkgcache *cache = calloc(1, sizeof(*cache));
+    if (!cache)
+        return error_set(ret_error, ENOMEM, "cache %s: out of memory", path);
+    if (options && take_struct(&cache->options, sizeof(cache->options), options) < 0) {
+        free(cache);
+        return error_set(ret_error, EINVAL, "cache %s: options of a newer library, or of no size",
+                         path);
+    }
+    pthread_mutex_init(&cache->look_up_lock, NULL);
+    if (cache->options.stall_grace_s == 0)
+        cache->options.stall_grace_s = DEFAULT_STALL_GRACE_S;
+    if (cache->options.lock_timeout_s == 0)
+        cache->options.lock_timeout_s = DEFAULT_LOCK_TIMEOUT_S;
+    cache->fd = cache->sys_fd = cache->staging_fd = cache->trash_fd = cache->log_fd = -1;
+    owner_of_this_process(&cache->self);
+    int local = take_path(&cache->options.local_packages_path);
+    int temporary = take_path(&cache->options.temporary_path);
+    int result = local < 0 || temporary < 0
+                     ? error_set(ret_error, ENOMEM, "cache %s: out of memory", path)
+                     : 0;
+    if (result == 0)
+        result = open_root(cache, path, create, ret_error);
+    if (result == 0 && create)
+        result = cache_make_directories(cache, ret_error);
+    if (result < 0) {
+        pkgcache_close(cache);
+        return result;
+    }
+    *ret = cache;
+    return 0;
+}
+
+void pkgcache_close(struct pkgcache *cache)
+{
+    if (!cache)
+        return;
+    copyengine_free(cache->engine);
+    stats_close(cache);
+    recall_free(cache);
+    int fds[] = {cache->fd, cache->sys_fd, cache->staging_fd, cache->trash_fd, cache->log_fd};
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        cleanup_close_fd(&fds[i]);
+    pthread_mutex_destroy(&cache->look_up_lock);
+    free(cache->path);
+    free((char *)cache->options.local_packages_path);
+    free((char *)cache->options.temporary_path);
+    free(cache);
+}
+
+struct copyengine_options cache_engine_options(const struct pkgcache_options *options)
+{
+    return (struct copyengine_options){
+        .size = sizeof(struct copyengine_options),
+        .backend = options->backend,
+        .in_flight = options->in_flight,
+        .bytes_per_s = options->bytes_per_s,
+        .idle_priority = options->idle_priority,
+    };
+}
+
+int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
+{
+    struct copyengine_error error;
+    if (cache->engine)
+        return 0;
+    struct copyengine_options options = cache_engine_options(&cache->options);
+    int result = copyengine_new(&options, &cache->engine, &error);
+    if (result < 0)
+        error_set(ret_error, -result, "cannot start the copy engine: %s",
+                  *error.explanation ? error.explanation : strerror(-result));
+    return result;
+}
+
+static void on_deleted(void *context)
+{
+    eventfd_write(*(const int *)context, 1);
+}
+
+int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,
+                      struct copyengine_error *ret_error)
+{
+    CLEANUP_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
+    struct copyengine_removal removal = {
+        .size = sizeof(removal),
+        .dirfd = dirfd,
+        .path = name,
+        .on_done = on_deleted,
+        .context = &done_fd,
+    };
+    struct copyengine_job *job = NULL;
+    if (cache_start_engine(cache, NULL) < 0) /* no thread to be had: on this one */
+        return copyengine_remove_tree(NULL, dirfd, name, ret_error);
+    int result = done_fd < 0 ? -errno : copyengine_submit_removal(cache->engine, &removal, &job);
+    if (result < 0) {
+        if (ret_error) {
+            *ret_error = (struct copyengine_error){.code = -result, .operation = "delete"};
+            snprintf(ret_error->path, sizeof(ret_error->path), "%s", name);
+        }
+        return result;
+    }
+    struct pollfd fds[] = {{.fd = done_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+    while (poll(fds, ARRAY_LENGTH(fds), -1) < 0 && errno == EINTR)
+        continue;
+    if (fds[1].revents)
+        copyengine_cancel(job);
+    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    result = -error->code;
+    if (ret_error)
+        *ret_error = *error;
+    copyengine_job_free(job);
+    return result;
+}
+
+const char *pkgcache_path(const struct pkgcache *cache)
+{
+    return cache->path;
+}
+
+const char *pkgcache_backend_description(const struct pkgcache *cache)
+{
+    return cache->engine ? copyengine_backend_description(cache->engine) : NULL;
+}
+
+int cache_open_private(const struct pkgcache *cache, const char *name, bool make)
+{
+    const int flags = directory_flags | O_NOFOLLOW;
+    CLEANUP_CLOSE int opened = cache->sys_fd < 0 ? openat(cache->fd, ".sys", flags) : -1;
+    int sys_fd = cache->sys_fd < 0 ? opened : cache->sys_fd;
+    if (sys_fd < 0)
+        return -errno;
+    if (make)
+        return share_open_or_make(sys_fd, name, &cache->root,
+                                  share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX);
+    int fd = openat(sys_fd, name, flags);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Name by name, for kernels before 5.6 and for sandboxes; and to make what is missing. */
+static int open_name_by_name(const struct pkgcache *cache, const char *path, bool create)
+{
+    char name[NAME_MAX + 1];
+    CLEANUP_CLOSE int fd = -1;
+    for (const char *at = path; *at;) {
+        int parent = fd < 0 ? cache->fd : fd;
+        size_t length = strcspn(at, "/");
+        snprintf(name, sizeof(name), "%.*s", (int)length, at);
+        at += length + (at[length] == '/');
+        int below;
+        if (create) {
+            below = share_open_or_make(parent, name, &cache->root,
+                                       share_directory_bits(cache->root.st_mode));
+        } else {
+            below = openat(parent, name, directory_flags | O_NOFOLLOW);
+            below = below < 0 ? -errno : below;
+        }
+        if (below < 0)
+            return below;
+        cleanup_close_fd(&fd);
+        fd = below;
+    }
+    return steal_fd(&fd);
+}
+
+int cache_open_below(const struct pkgcache *cache, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)flags,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, cache->fd, path, &how, sizeof(how));
+    if (fd < 0 &&
+        (errno == EPERM || errno == EAGAIN)) /* a sandbox; something was moved meanwhile */
+        return -ENOSYS;
+    return fd >= 0 ? (int)fd : -errno;
+}
+
+int cache_open_hash_directory(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                              bool create)
+{
+    if (create)
+        return open_name_by_name(cache, handle->relative_path, true);
+    int fd = cache_open_below(cache, handle->relative_path, directory_flags);
+    if (fd == -ENOSYS)
+        fd = open_name_by_name(cache, handle->relative_path, false);
+    /* no directory of ours: nothing is cached there */
+    return fd == -ELOOP || fd == -ENOTDIR ? -ENOENT : fd;
+}
+
+char *cache_payload_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                         const char *slot_name)
+{
+    char *path;
+    int length = asprintf(&path, "%s/%s/%s", cache->path, handle->relative_path, slot_name);
+    return length < 0 ? NULL : path;
+}
+
+static bool fd_is_readable(void *context)
+{
+    struct pollfd wait = {.fd = *(const int *)context, .events = POLLIN};
+    return poll(&wait, 1, 0) > 0;
+}
+
+bool cache_is_cancelled(int cancel_fd)
+{
+    return cancel_fd >= 0 && fd_is_readable(&cancel_fd);
+}
+
+int cache_lock(const struct pkgcache *cache, uint64_t timeout_ms, int cancel_fd, struct lock **ret,
+               struct pkgcache_error *ret_error)
+{
+    struct lock_request request = {
+        .sys_fd = cache->sys_fd,
+        .cache_path = cache->path,
+        .owner = &cache->self,
+        .deadline_ns = clock_monotonic_ns() + timeout_ms * NS_PER_MS,
+        .cancelled = cancel_fd >= 0 ? fd_is_readable : NULL,
+        .cancel_argument = &cancel_fd,
+    };
+    return lock_acquire(&request, ret, ret_error);
+}
+
+void cache_unique_name(const char *prefix, char *buffer, size_t size)
+{
+    uint64_t random[2];
+    /* cannot fail for 16 bytes (getrandom(2)) but before the pool is ready: then it blocks */
+    if (getrandom(random, sizeof(random), 0) != sizeof(random))
+        random[0] = clock_monotonic_ns();
+    snprintf(buffer, size, "%.200s-%016llx%016llx", prefix, (unsigned long long)random[0],
+             (unsigned long long)random[1]);
+}

@@ -1,0 +1,168 @@
+/*
+ * Damage: what crashes, power cuts, other programs and people leave behind.
+ *
+ * A slot with a `.copying-INC` is its copier's, whatever else is missing: a claim begins with that
+ * file, and ends with its going. So only whether the copier is gone can condemn it. A slot without
+ * one is finished, and must have a sidecar that can be read and a payload that is a directory.
+ *
+ * Judged without the lock this may be wrong for a moment: somebody may be making the slot, or
+ * taking it away. So nothing is taken away before it was judged again with the lock held. There, no
+ * half-made slot without a `.copying-INC` exists: rez and we make that first and remove it last.
+ *
+ * The names of slots are few: rez counts a, b, … z, aa, ab, …, ours are four letters after all the
+ * z that the greatest has, and rez counts on from there. A longer name is nobody's, and stays.
+ */
+#include "cache/store/damage.h"
+
+#include "cache/owner/owner_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+enum { COUNTED_LETTERS = 4 }; /* after the z: 475,254 slots in one hash directory */
+
+const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
+    [DAMAGE_NONE] = {"none", "is whole", false},
+    [DAMAGE_SIDECAR_MISSING] = {"sidecar-missing", "has no sidecar", true},
+    [DAMAGE_SIDECAR_BAD] = {"sidecar-bad", "its sidecar cannot be read", true},
+    [DAMAGE_PAYLOAD_MISSING] = {"payload-missing", "its payload is missing", true},
+    [DAMAGE_PAYLOAD_KIND] = {"payload-kind", "its payload is no directory", true},
+    [DAMAGE_STALLED] = {"stalled", "its copy stalled", true},
+    [DAMAGE_DUPLICATE] = {"duplicate", "is there twice, and the other one is found", true},
+    [DAMAGE_SIDECAR_CLOSED] = {"sidecar-closed", "its sidecar cannot be opened", false},
+    [DAMAGE_SIDECAR_OTHER] = {"sidecar-other", "its sidecar holds another kind of handle", false},
+    [DAMAGE_ELSEWHERE] = {"elsewhere", "its handle belongs into another directory", false},
+    [DAMAGE_FOREIGN] = {"foreign", "is nothing that rez or pkgcache makes", false},
+};
+
+static bool is_slot_name(const char *name)
+{
+    const char *counted = name + strspn(name, "z");
+    size_t letters = strspn(counted, "abcdefghijklmnopqrstuvwxyz");
+    return *name && letters <= COUNTED_LETTERS && counted[letters] == '\0' &&
+           counted + letters - name < SLOT_NAME_MAX;
+}
+
+static bool is_there(int hash_fd, const char *file)
+{
+    struct stat status;
+    return fstatat(hash_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool is_directory(int hash_fd, const char *file)
+{
+    struct stat status;
+    return fstatat(hash_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
+                    char ret[static SLOT_NAME_MAX])
+{
+    static const size_t prefix_length = sizeof(SLOT_COPYING_PREFIX) - 1;
+    char sidecar[SLOT_FILE_MAX];
+    if (slot_name_of_sidecar(entry, ret))
+        return is_slot_name(ret);
+    bool is_copying = strncmp(entry, SLOT_COPYING_PREFIX, prefix_length) == 0;
+    const char *name = is_copying ? entry + prefix_length : entry;
+    if (!is_slot_name(name))
+        return false;
+    slot_sidecar_name(name, sidecar);
+    strcpy(ret, name);
+    if (is_there(hash_fd, sidecar) || (is_copying && is_directory(hash_fd, name)))
+        *ret = '\0'; /* that is the entry that stands for the slot */
+    else if (!is_copying && type != DT_DIR && !is_directory(hash_fd, name))
+        return false; /* somebody's file */
+    return true;
+}
+
+/* A sidecar that may not be read: by nobody, or only not by us? */
+static enum damage damage_of_closed(int hash_fd, const char *name)
+{
+    char sidecar[SLOT_FILE_MAX];
+    struct stat status;
+    slot_sidecar_name(name, sidecar);
+    bool own =
+        fstatat(hash_fd, sidecar, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_uid == geteuid();
+    return own ? DAMAGE_SIDECAR_BAD : DAMAGE_SIDECAR_CLOSED;
+}
+
+enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
+{
+    struct stat status;
+    bool payload = fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    switch (sidecar_result) {
+    case 0:
+        return !payload                  ? DAMAGE_PAYLOAD_MISSING
+               : S_ISDIR(status.st_mode) ? DAMAGE_NONE
+                                         : DAMAGE_PAYLOAD_KIND;
+    case -ENOENT:
+        return payload && S_ISDIR(status.st_mode) ? DAMAGE_SIDECAR_MISSING : DAMAGE_NONE;
+    case -EBADMSG:
+        return DAMAGE_SIDECAR_BAD;
+    case -EINVAL:
+        return DAMAGE_SIDECAR_OTHER;
+    case -EACCES:
+        return damage_of_closed(hash_fd, name);
+    default:
+        return DAMAGE_SIDECAR_CLOSED;
+    }
+}
+
+/* Whether whoever copied to a slot is gone. */
+static bool is_stalled(const struct owner_file *file, const struct diagnosis *before,
+                       const struct diagnosis *now)
+{
+    if (!before)
+        return file->state == OWNER_GONE || file->overdue;
+    return before->damage == DAMAGE_STALLED && before->copying_inode == now->copying_inode &&
+           before->beat.tv_sec == now->beat.tv_sec && before->beat.tv_nsec == now->beat.tv_nsec;
+}
+
+/* What is wrong with a whole slot in this directory. */
+static enum damage damage_of_place(int hash_fd, const char *name, const char *path,
+                                   const struct sidecar *sidecar)
+{
+    struct slot_view first;
+    if (strcmp(sidecar->handle->relative_path, path) != 0)
+        return DAMAGE_ELSEWHERE;
+    bool found =
+        slot_find(hash_fd, sidecar->handle, false, &first) == 0 && first.status == PKGCACHE_FOUND;
+    return found && strcmp(first.name, name) != 0 ? DAMAGE_DUPLICATE : DAMAGE_NONE;
+}
+
+/* Of a slot with a .copying-INC. Returns false: there is none. */
+static bool diagnose_copy(const struct pkgcache *cache, int hash_fd, const char *name,
+                          const struct diagnosis *before, struct diagnosis *ret)
+{
+    char copying[SLOT_FILE_MAX];
+    struct owner_file file = {0};
+    slot_copying_name(name, copying);
+    int result =
+        before
+            ? (fstatat(hash_fd, copying, &file.status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0)
+            : owner_file_find(hash_fd, copying, &cache->self, cache->options.stall_grace_s, &file);
+    if (result == -ENOENT)
+        return false;
+    ret->owner = file.owner;
+    ret->copying_inode = file.status.st_ino;
+    ret->beat = file.status.st_mtim;
+    if (result == 0 && is_stalled(&file, before, ret))
+        ret->damage = DAMAGE_STALLED;
+    return true;
+}
+
+void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name, const char *path,
+                     const struct diagnosis *before, struct diagnosis *ret)
+{
+    char file[SLOT_FILE_MAX];
+    *ret = (struct diagnosis){.damage = DAMAGE_NONE};
+    if (diagnose_copy(cache, hash_fd, name, before, ret))
+        return;
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    slot_sidecar_name(name, file);
+    int result = sidecar_read(hash_fd, file, &sidecar, NULL);
+    ret->damage = damage_of(hash_fd, name, result);
+    if (result == 0 && ret->damage == DAMAGE_NONE && path)
+        ret->damage = damage_of_place(hash_fd, name, path, &sidecar);
+}

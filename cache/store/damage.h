@@ -1,0 +1,70 @@
+/*
+ * What is wrong with what stands in a hash directory. There is one judgement for all: look-ups pass
+ * over what is damaged, add and clean take away what heals (heal.h, clean.c), doctor names all of
+ * it. This only looks; taking away is slot.c's.
+ */
+#pragma once
+
+#include "cache/store/slot.h"
+
+enum damage {
+    DAMAGE_NONE,
+    /* No use to anybody: taken away. */
+    DAMAGE_SIDECAR_MISSING,
+    DAMAGE_SIDECAR_BAD,     /* empty, half, no JSON, no file at all, or closed to its own owner */
+    DAMAGE_PAYLOAD_MISSING, /* the sidecar says that it is there */
+    DAMAGE_PAYLOAD_KIND,    /* a file, a symbolic link, …: no directory */
+    DAMAGE_STALLED,         /* its copier is gone */
+    DAMAGE_DUPLICATE,       /* another slot of the same handle comes first: nobody finds this one */
+    /* Of use to somebody, or not ours to judge: only named. */
+    DAMAGE_SIDECAR_CLOSED, /* another user's, and we may not read it; or the disk does not */
+    DAMAGE_SIDECAR_OTHER,  /* a handle of a kind that rez's own repositories do not have */
+    DAMAGE_ELSEWHERE,      /* its handle belongs into another hash directory */
+    DAMAGE_FOREIGN,        /* neither rez nor pkgcache makes such things */
+    DAMAGE_COUNT,
+};
+
+struct damage_kind {
+    const char *name; /* for programs */
+    const char *why;  /* for people: follows a path */
+    bool heals;       /* add and clean take it away */
+};
+
+extern const struct damage_kind damage_kinds[DAMAGE_COUNT];
+
+/** What can be found out about a slot. */
+struct diagnosis {
+    enum damage damage;
+    ino_t copying_inode;  /* of .copying-INC; 0: there is none */
+    struct timespec beat; /* of the copier */
+    struct owner owner;   /* the copier; pid 0: not known (rez leaves no record) */
+};
+
+/**
+ * The slot that an entry of a hash directory stands for. Each slot has one such entry, the first
+ * that is there of INC.json, INC and .copying-INC; the others stand for nothing.
+ *
+ * @param type as names_next has it: DT_DIR, …, DT_UNKNOWN
+ * @param ret  the slot's name; "": the entry stands for nothing
+ * @return     false: the entry is no part of a slot
+ */
+bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
+                    char ret[static SLOT_NAME_MAX]);
+
+/**
+ * What is wrong with a slot that nobody copies to.
+ *
+ * @param sidecar_result what sidecar_read said of it: 0 or -errno
+ */
+enum damage damage_of(int hash_fd, const char *name, int sidecar_result);
+
+/**
+ * Finds out all that is wrong with a slot. With the lock held, what was found before is not found
+ * out again: a copier that has not beaten since is as gone as it was, and it takes 20 ms to prove.
+ *
+ * @param path   of the hash directory, relative to the cache; NULL: only what is wrong with the
+ *               slot itself, not whether it is the right place, or the second of its handle
+ * @param before the diagnosis made without the lock; NULL: none
+ */
+void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name, const char *path,
+                     const struct diagnosis *before, struct diagnosis *ret);

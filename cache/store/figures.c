@@ -1,0 +1,190 @@
+/* Figures: one table gives each its names and its help. */
+#include "cache/store/figures.h"
+
+#include "cache/json/json_string.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A figure, and where in the statistics it is: a time_t, seconds as a double, or an uint64_t. */
+struct stat_figure {
+    struct figure figure;
+    size_t place;
+};
+
+#define STAT(key, metric, text, help, unit, member)                                \
+    {                                                                              \
+        {key, "pkgcache_" metric, text, help, unit, (unit) == UNIT_SECONDS, 0, 0}, \
+            offsetof(struct pkgcache_stats, member)                                \
+    }
+
+static const struct stat_figure stat_figures[] = {
+    STAT("hits", "hits_total", "hits", "Look-ups that found the variant.", UNIT_COUNT, hits),
+    STAT("misses", "misses_total", "misses", "Look-ups that did not find the variant.", UNIT_COUNT,
+         misses),
+    STAT("waits", "waits_total", "waits",
+         "Variants that were waited for while another process copied them.", UNIT_COUNT, waits),
+    STAT("copies", "copies_total", "copies", "Variants that were copied into the cache.",
+         UNIT_COUNT, copies),
+    STAT("files", "copied_files_total", "files copied", "Files that were copied.", UNIT_COUNT,
+         files),
+    STAT("bytes", "copied_bytes_total", "bytes copied", "Bytes that were copied.", UNIT_BYTES,
+         bytes),
+    STAT("copy_seconds", "copy_seconds_total", "copy time", "Time that copies took.", UNIT_SECONDS,
+         copy_seconds),
+    STAT("seconds_saved", "saved_seconds", "time saved",
+         "Estimate of the time saved: hits, each as long as a copy took on average.", UNIT_SECONDS,
+         seconds_saved),
+    STAT("failures", "failures_total", "failures", "Variants that could not be copied.", UNIT_COUNT,
+         failures),
+    STAT("skipped", "skipped_total", "skipped", "Variants that were refused.", UNIT_COUNT, skipped),
+    STAT("removals", "removals_total", "removals", "Variants that somebody took out.", UNIT_COUNT,
+         removals),
+    STAT("evictions", "evictions_total", "evictions",
+         "Variants that clean took out for their age or for room.", UNIT_COUNT, evictions),
+    STAT("cleans", "cleans_total", "cleans", "Runs of clean.", UNIT_COUNT, cleans),
+    STAT("since", "counting_since_timestamp_seconds", "counting since",
+         "When counting began; 0: nothing was counted yet.", UNIT_TIME, since),
+    STAT("variants", "variants", "variants", "Variants that are cached.", UNIT_COUNT, variants),
+    STAT("stored_files", "stored_files", "files", "Files of cached variants.", UNIT_COUNT,
+         stored_files),
+    STAT("size", "stored_bytes", "size", "Bytes of cached variants.", UNIT_BYTES, stored_bytes),
+    STAT("room", "room_bytes", "room left", "Bytes free on the file system.", UNIT_BYTES,
+         room_bytes),
+    STAT("largest_size", "largest_variant_bytes", NULL, "Bytes of the largest variant.", UNIT_BYTES,
+         largest_bytes),
+    STAT("oldest_used", "oldest_use_timestamp_seconds", NULL,
+         "When the variant that was not used for longest was used; 0: none is cached.", UNIT_TIME,
+         oldest_used.tv_sec),
+};
+static_assert(ARRAY_LENGTH(stat_figures) <= FIGURES_MAX, "there is room for all");
+
+size_t figures_of_stats(const struct pkgcache_stats *stats, struct figure ret[static FIGURES_MAX])
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(stat_figures); i++) {
+        const void *member = (const char *)stats + stat_figures[i].place;
+        ret[i] = stat_figures[i].figure;
+        if (ret[i].is_real)
+            ret[i].real = *(const double *)member;
+        else if (ret[i].unit == UNIT_TIME)
+            ret[i].whole = (uint64_t)MAX(*(const time_t *)member, (time_t)0);
+        else
+            ret[i].whole = *(const uint64_t *)member;
+    }
+    return ARRAY_LENGTH(stat_figures);
+}
+
+static int read_name(const struct json *value, char *ret, size_t size)
+{
+    if (!value || (value->type != JSON_STRING && value->type != JSON_NULL))
+        return -EBADMSG;
+    snprintf(ret, size, "%s", value->type == JSON_STRING ? value->text : "");
+    return 0;
+}
+
+static int read_figure(const struct json *value, const struct figure *figure, void *member)
+{
+    int64_t whole;
+    if (!value || (value->type != JSON_INTEGER && value->type != JSON_REAL))
+        return -EBADMSG;
+    if (figure->is_real) {
+        *(double *)member = strtod(value->text, NULL);
+        return 0;
+    }
+    if (json_integer(value, 0, INT64_MAX, &whole) < 0)
+        return -EBADMSG;
+    if (figure->unit == UNIT_TIME)
+        *(time_t *)member = whole;
+    else
+        *(uint64_t *)member = (uint64_t)whole;
+    return 0;
+}
+
+int figures_read_stats(const struct json *value, struct pkgcache_stats *ret)
+{
+    int result = 0;
+    *ret = (struct pkgcache_stats){.size = sizeof(*ret)};
+    for (size_t i = 0; i < ARRAY_LENGTH(stat_figures) && result == 0; i++)
+        result = read_figure(json_member(value, stat_figures[i].figure.key),
+                             &stat_figures[i].figure, (char *)ret + stat_figures[i].place);
+    if (result == 0)
+        result = read_name(json_member(value, "largest"), ret->largest, sizeof(ret->largest));
+    if (result == 0)
+        result = read_name(json_member(value, "oldest"), ret->oldest, sizeof(ret->oldest));
+    return result;
+}
+
+void figure_append(struct text *text, const struct figure *figure)
+{
+    if (figure->is_real)
+        text_printf(text, "%.6f", figure->real);
+    else
+        text_printf(text, "%" PRIu64, figure->whole);
+}
+
+static void append_string(struct text *text, const char *string)
+{
+    if (*string)
+        json_write_string(text, string, strlen(string));
+    else
+        text_append_string(text, "null");
+}
+
+void figures_append_stats(struct text *text, const struct pkgcache_stats *stats)
+{
+    struct figure figures[FIGURES_MAX];
+    size_t count = figures_of_stats(stats, figures);
+    text_append_byte(text, '{');
+    for (size_t i = 0; i < count; i++) {
+        text_printf(text, "\"%s\": ", figures[i].key);
+        figure_append(text, &figures[i]);
+        text_append_string(text, ", ");
+    }
+    text_append_string(text, "\"largest\": ");
+    append_string(text, stats->largest);
+    text_append_string(text, ", \"oldest\": ");
+    append_string(text, stats->oldest);
+    text_append_byte(text, '}');
+}
+
+/* A label's value: UTF-8, with three escapes. */
+static void append_label(struct text *text, const char *value)
+{
+    size_t length = strlen(value);
+    for (size_t at = 0; at < length;) {
+        uint32_t code_point;
+        size_t used = utf8_decode(value + at, length - at, UTF8_STRICT, &code_point);
+        if (used == 0)
+            text_append_string(text, "\xef\xbf\xbd"); /* the replacement character */
+        else if (value[at] == '\n')
+            text_append_string(text, "\\n");
+        else if (value[at] == '\\' || value[at] == '"')
+            text_printf(text, "\\%c", value[at]);
+        else
+            text_append(text, value + at, used);
+        at += MAX(used, (size_t)1);
+    }
+}
+
+void figures_append_prometheus(struct text *text, const char *cache_path,
+                               const struct figure *figures, size_t count)
+{
+    static const char suffix[] = "_total";
+    for (size_t i = 0; i < count; i++) {
+        const struct figure *figure = &figures[i];
+        size_t length = strlen(figure->metric);
+        bool counter = length >= sizeof(suffix) &&
+                       strcmp(figure->metric + length - (sizeof(suffix) - 1), suffix) == 0;
+        text_printf(text, "# HELP %s %s\n# TYPE %s %s\n%s{cache=\"", figure->metric, figure->help,
+                    figure->metric, counter ? "counter" : "gauge", figure->metric);
+        append_label(text, cache_path);
+        text_append_string(text, "\"} ");
+        figure_append(text, figure);
+        text_append_byte(text, '\n');
+    }
+}

@@ -1,0 +1,41 @@
+/*
+ * Numbers that are shown: what a cache's statistics are called in JSON, in Prometheus's text format
+ * and by people.
+ */
+#pragma once
+
+#include "cache/json/json.h"
+#include "cache/pkgcache.h"
+#include "cache/util/text.h"
+
+enum figure_unit { UNIT_COUNT, UNIT_BYTES, UNIT_SECONDS, UNIT_TIME };
+
+/* A number, under all its names. */
+struct figure {
+    const char *key;    /* in JSON */
+    const char *metric; /* Prometheus; a counter's ends in _total */
+    const char *text;   /* for people; NULL: it stands in another line */
+    const char *help;
+    enum figure_unit unit;
+    bool is_real;
+    uint64_t whole;
+    double real;
+};
+
+enum { FIGURES_MAX = 24 };
+
+/** @return how many there are */
+size_t figures_of_stats(const struct pkgcache_stats *stats, struct figure ret[static FIGURES_MAX]);
+
+/** Appends the number alone. */
+void figure_append(struct text *text, const struct figure *figure);
+
+/** Appends statistics as a JSON object. */
+void figures_append_stats(struct text *text, const struct pkgcache_stats *stats);
+
+/** Reads what that wrote. @return 0 or -EBADMSG */
+int figures_read_stats(const struct json *value, struct pkgcache_stats *ret);
+
+/** Appends figures as Prometheus reads them. @param cache_path the value of their label "cache" */
+void figures_append_prometheus(struct text *text, const char *cache_path,
+                               const struct figure *figures, size_t count);

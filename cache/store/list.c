@@ -1,0 +1,222 @@
+/* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
+#include "cache/store/pending.h"
+#include "cache/store/recall.h"
+#include "cache/store/size.h"
+#include "cache/store/slot.h"
+#include "cache/store/stats.h"
+#include "cache/store/tree.h"
+#include "cache/store/used.h"
+#include "cache/util/names.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <search.h>
+#include <string.h>
+
+/* Writes the path of a payload into a buffer. */
+static int write_path(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                      const char *slot_name, char *buffer, size_t size)
+{
+    size_t length = strlen(cache->path) + strlen(handle->relative_path) + strlen(slot_name) + 2;
+    if (length >= size)
+        return -ENAMETOOLONG;
+    char *end = stpcpy(stpcpy(buffer, cache->path), "/");
+    stpcpy(stpcpy(stpcpy(end, handle->relative_path), "/"), slot_name);
+    return 0;
+}
+
+/* Finds the slot of a variant, wherever it is. */
+static int find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                struct slot_view *ret)
+{
+    if (recall_find(cache, handle, touch, ret))
+        return 0;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, ret);
+    if (result == 0 && ret->status == PKGCACHE_FOUND)
+        recall_note(cache, handle, ret->name);
+    return result == -ENOENT ? 0 : result;
+}
+
+int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                      char *buffer, size_t size, struct pkgcache_error *ret_error)
+{
+    struct slot_view view = {.status = PKGCACHE_NOT_FOUND};
+    if (size > 0)
+        *buffer = '\0';
+    int result = find(cache, handle, touch, &view);
+    if (result == 0 && view.status == PKGCACHE_FOUND) {
+        result = write_path(cache, handle, view.name, buffer, size);
+        used_record(cache, &view);
+    }
+    if (result < 0)
+        return error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
+                         cache->path, strerror(-result));
+    stats_add(cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
+    return (int)view.status;
+}
+
+int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                 char **ret_root, struct pkgcache_error *ret_error)
+{
+    char path[PATH_MAX];
+    *ret_root = NULL;
+    int result = pkgcache_get_into(cache, handle, touch, path, sizeof(path), ret_error);
+    if (result != PKGCACHE_FOUND)
+        return result;
+    *ret_root = strdup(path);
+    return *ret_root ? result : error_set(ret_error, ENOMEM, "out of memory");
+}
+
+int pkgcache_get_many(struct pkgcache *cache, const struct pkgcache_handle *const *handles,
+                      size_t count, bool touch, struct pkgcache_result *results,
+                      struct pkgcache_error *ret_error)
+{
+    int first = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct pkgcache_error error;
+        results[i] = (struct pkgcache_result){0};
+        int status = pkgcache_get(cache, handles[i], touch, &results[i].root, &error);
+        results[i].status = status < 0 ? PKGCACHE_FAILED : (enum pkgcache_status)status;
+        if (status >= 0)
+            continue;
+        results[i].reason = strdup(error.message);
+        if (first == 0)
+            first = error_set(ret_error, error.code, "%s", error.message);
+    }
+    return first;
+}
+
+struct listing {
+    struct pkgcache *cache;
+    int (*visit)(void *context, const struct pkgcache_entry *entry);
+    void *context;
+    pthread_mutex_t lock; /* one call of `visit` at a time */
+    int result;           /* what it returned last */
+};
+
+/* Shows an entry to whoever lists, unless they have seen enough. */
+static int show(struct listing *listing, const struct pkgcache_entry *entry)
+{
+    pthread_mutex_lock(&listing->lock);
+    if (listing->result == 0)
+        listing->result = listing->visit(listing->context, entry);
+    int result = listing->result;
+    pthread_mutex_unlock(&listing->lock);
+    return result;
+}
+
+static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
+                        const char *file_name, const char *slot_name)
+{
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    struct slot_view view;
+    if (sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0)
+        return 0; /* gone, or damaged: nobody finds it */
+    slot_look(hash_fd, slot_name, sidecar.fd, &view);
+    if (view.status == PKGCACHE_NOT_FOUND || strcmp(sidecar.handle->relative_path, path) != 0)
+        return 0;
+    struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};
+    if (view.status == PKGCACHE_FOUND)
+        size_kept(sidecar.fd, &size);
+    CLEANUP_FREE char *cached_root = cache_payload_path(listing->cache, sidecar.handle, slot_name);
+    struct pkgcache_entry entry = {
+        .handle = sidecar.handle,
+        .status = view.status,
+        .cached_root = cached_root,
+        .source_root = sidecar.root,
+        .last_used = used_last(listing->cache, &view),
+        .bytes = size.bytes,
+        .files = size.files,
+    };
+    return cached_root ? show(listing, &entry) : -ENOMEM;
+}
+
+static int list_hash_directory(void *context, int hash_fd, const char *path)
+{
+    struct names names;
+    int result = 0;
+    names_borrow(&names, hash_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char slot_name[SLOT_NAME_MAX];
+        if (slot_name_of_sidecar(name, slot_name))
+            result = list_sidecar(context, hash_fd, path, name, slot_name);
+    }
+    names_close(&names);
+    return result;
+}
+
+/* Whether anything of a handle is in the cache already. */
+static bool is_cached(struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    struct slot_view view;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    return hash_fd >= 0 && slot_find(hash_fd, handle, false, &view) == 0 &&
+           view.status != PKGCACHE_NOT_FOUND;
+}
+
+static int compare_handles(const void *a, const void *b)
+{
+    return handle_compare(a, b);
+}
+
+static void free_handle(void *handle)
+{
+    handle_free(handle);
+}
+
+/* Lists a handle of the queue, unless it was listed before: then it is in `seen`, which takes it.
+ */
+static int list_pending_handle(struct listing *listing, struct pkgcache_handle *handle, void **seen)
+{
+    CLEANUP_HANDLE struct pkgcache_handle *ours = handle;
+    if (is_cached(listing->cache, handle))
+        return 0;
+    struct pkgcache_handle *const *node = tsearch(handle, seen, compare_handles);
+    if (!node)
+        return -ENOMEM;
+    if (*node != handle)
+        return 0;
+    ours = NULL;
+    struct pkgcache_entry entry = {.handle = handle,
+                                   .status = PKGCACHE_PENDING,
+                                   .bytes = PKGCACHE_NOT_COUNTED,
+                                   .files = PKGCACHE_NOT_COUNTED};
+    return show(listing, &entry);
+}
+
+static int list_pending(struct listing *listing)
+{
+    struct names names;
+    void *seen = NULL; /* of tsearch(3) */
+    CLEANUP_CLOSE int pending_fd =
+        openat(listing->cache->fd, ".sys/pending", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (pending_fd < 0) /* rez was never here */
+        return errno == ENOENT ? 0 : -errno;
+    int result = names_open(&names, pending_fd);
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        struct pkgcache_handle *handle;
+        if (pending_read(pending_fd, name, &handle, NULL) ==
+            0) /* else it was taken, or is poison */
+            result = list_pending_handle(listing, handle, &seen);
+    }
+    names_close(&names);
+    tdestroy(seen, free_handle);
+    return result;
+}
+
+int pkgcache_list(struct pkgcache *cache,
+                  int (*visit)(void *context, const struct pkgcache_entry *entry), void *context,
+                  struct pkgcache_error *ret_error)
+{
+    struct listing listing = {.cache = cache, .visit = visit, .context = context};
+    pthread_mutex_init(&listing.lock, NULL);
+    int result = tree_visit_threaded(cache, list_hash_directory, &listing);
+    if (result == 0)
+        result = list_pending(&listing);
+    pthread_mutex_destroy(&listing.lock);
+    if (result < 0)
+        error_set(ret_error, -result, "cannot list %s: %s", cache->path, strerror(-result));
+    return result;
+}

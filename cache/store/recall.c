@@ -1,0 +1,336 @@
+/*
+ * Look-ups where a variant was. Names are relative to the cache, not to a directory that was kept
+ * open, which might have been moved away: what is found is what the path that we answer leads to.
+ *
+ * The looks and their order are those of lookup.c, with one left out where it can be: the sidecar
+ * need not be read again while its inode's change time (ctime) is what it was before and after the
+ * last reading. So a place is sure when two look-ups in a row read the sidecar and saw the same
+ * change time, which was not of that very moment: within a tick of the kernel's clock two changes
+ * may have one time. Then the payload is opened, and its sidecar and .copying are looked at from
+ * there: `..` is where the payload is now, not where it was when it was opened.
+ *
+ * Who looks up all the time, as the daemon does, has the hash directories watched: as long as
+ * inotify(7) tells of no change since the last look, the slot is what it was. Whether the path
+ * leads there still is told, too: a hash directory tells when it is moved, and what is moved above
+ * it, NAME or NAME/VERSION, is told by the directory that it leaves, the cache's or NAME; then all
+ * is looked at again. (Nobody does that but by hand.) inotify is asked after the questions have
+ * come, and before they are answered, once for all of them: whoever changed something and then asks
+ * has put the event there before.
+ *
+ * Touching changes the sidecar's times. It is left out where somebody has done it within the last
+ * second: "last used" is for telling days apart.
+ */
+#include "cache/store/recall.h"
+
+#include "cache/owner/watch.h"
+
+#include "engine/clock.h"
+#include "engine/copyengine.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum {
+    PLACES = 16384, /* a power of two */
+    SLOT_MAX = 12,  /* with the NUL: longer names are not remembered */
+    PATH_SIZE = 2 * (HANDLE_COMPONENT_MAX + 1) + 8 + SLOT_FILE_MAX,
+    CLOCK_TICK_MS = 20, /* twice that of the slowest kernel */
+};
+
+struct place {
+    unsigned char sha1[SHA1_BYTES]; /* of the handle */
+    char slot[SLOT_MAX];
+    bool sure;
+    ino_t sidecar_inode;
+    struct timespec sidecar_changed; /* its ctime */
+    struct timespec used;            /* its mtime, or when it was touched since */
+    int directory;                   /* the number of the hash directory's watch; 0: none */
+    bool unchanged; /* since it was looked at; only of the one that watched_places has */
+};
+
+struct recall {
+    struct place places[PLACES];
+    struct watch watch; /* of the hash directories */
+    struct watch moves; /* of the cache's directory, and of those with a package's name */
+    bool watches;
+    uint64_t changes;                     /* that the watches told of */
+    struct place *watched_places[PLACES]; /* by the directory's number, the rest of a division */
+};
+
+/* Where a handle's place is. With the lock held. */
+static struct place *place_of(const struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    uint32_t hash;
+    memcpy(&hash, handle->sha1, sizeof(hash));
+    return &cache->recall->places[hash % PLACES];
+}
+
+static struct place **watched_place(struct recall *recall, int directory)
+{
+    return &recall->watched_places[(unsigned)directory % PLACES];
+}
+
+/* Has a place told of changes in its directory, and no longer another one whose directory's number
+ * has the same rest. */
+static void be_told(struct recall *recall, struct place *place)
+{
+    struct place **told = watched_place(recall, place->directory);
+    if (*told && *told != place)
+        (*told)->unchanged = false;
+    *told = place;
+}
+
+/* Remembers. @param changes how many there were before what `place` says was looked at */
+static void put(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                const struct place *place, uint64_t changes)
+{
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (!cache->recall)
+        cache->recall = calloc(1, sizeof(*cache->recall));
+    if (cache->recall) {
+        struct place *ours = place_of(cache, handle);
+        if (ours->directory > 0 && ours->directory != place->directory)
+            watch_no_more(&cache->recall->watch, ours->directory);
+        *ours = *place;
+        ours->unchanged = place->unchanged && changes == cache->recall->changes;
+        if (ours->unchanged)
+            be_told(cache->recall, ours);
+    }
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
+void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                 const char *slot_name)
+{
+    struct place place = {.sure = false};
+    if (strlen(slot_name) >= SLOT_MAX)
+        return;
+    memcpy(place.sha1, handle->sha1, sizeof(place.sha1));
+    strcpy(place.slot, slot_name);
+    put(cache, handle, &place, 0);
+}
+
+static void close_watches(struct recall *recall)
+{
+    watch_close(&recall->watch);
+    watch_close(&recall->moves);
+}
+
+static bool open_watches(struct recall *recall, const struct pkgcache *cache)
+{
+    int opened = watch_open(&cache->self, &recall->watch);
+    if (watch_open(&cache->self, &recall->moves) == 0 && opened == 0 &&
+        watch_moves(&recall->moves, cache->fd) > 0)
+        return true;
+    close_watches(recall);
+    return false;
+}
+
+void recall_watch(struct pkgcache *cache)
+{
+    if (copyengine_is_remote(cache->fd)) /* other hosts' changes are not told */
+        return;
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (!cache->recall)
+        cache->recall = calloc(1, sizeof(*cache->recall));
+    if (cache->recall && !cache->recall->watches)
+        cache->recall->watches = open_watches(cache->recall, cache);
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
+static void see_change(void *context, int directory)
+{
+    struct recall *recall = context;
+    struct place *place = directory > 0 ? *watched_place(recall, directory) : NULL;
+    recall->changes++;
+    if (place)
+        place->unchanged = false;
+    for (size_t i = 0; directory == WATCH_EVERYTHING && i < PLACES; i++)
+        recall->places[i].unchanged = false;
+}
+
+static void see_move(void *context, int directory)
+{
+    (void)directory;
+    see_change(context, WATCH_EVERYTHING);
+}
+
+void recall_take_changes(struct pkgcache *cache)
+{
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (cache->recall && cache->recall->watches) {
+        watch_take_changes(&cache->recall->watch, see_change, cache->recall);
+        watch_take_changes(&cache->recall->moves, see_move, cache->recall);
+    }
+    pthread_mutex_unlock(&cache->look_up_lock);
+}
+
+/*
+ * Returns false when nothing is remembered of a handle.
+ *
+ * *ret_changes: how many there were when that was so
+ */
+static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle, struct place *ret,
+                   uint64_t *ret_changes)
+{
+    *ret = (struct place){.sure = false};
+    pthread_mutex_lock(&cache->look_up_lock);
+    if (cache->recall) {
+        *ret = *place_of(cache, handle);
+        *ret_changes = cache->recall->changes;
+    }
+    pthread_mutex_unlock(&cache->look_up_lock);
+    return *ret->slot && memcmp(ret->sha1, handle->sha1, sizeof(ret->sha1)) == 0;
+}
+
+/* Watches what is moved in the directory of a package's name. */
+static bool watch_name(struct pkgcache *cache, const struct pkgcache_handle *handle)
+{
+    CLEANUP_CLOSE int fd =
+        cache_open_below(cache, handle->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && watch_moves(&cache->recall->moves, fd) > 0;
+}
+
+static int look_at(int dirfd, const char *path, struct stat *ret)
+{
+    return fstatat(dirfd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* Watches a place's directory, before it is looked at; from the top down, so that whoever puts
+ * another in its place is seen. Returns whether whatever happens to it from now on is told. */
+static bool begin_to_watch(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                           struct place *place)
+{
+    struct stat watched;
+    struct stat there;
+    place->directory = 0;
+    if (!watch_name(cache, handle))
+        return false;
+    CLEANUP_CLOSE int fd = cache_open_hash_directory(cache, handle, false);
+    int directory = fd < 0 ? fd : watch_directory(&cache->recall->watch, fd);
+    if (directory <= 0)
+        return false;
+    place->directory = directory;
+    return fstat(fd, &watched) == 0 && look_at(cache->fd, handle->relative_path, &there) == 0 &&
+           there.st_ino == watched.st_ino && there.st_dev == watched.st_dev;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* How long ago that was; negative: it is to come. */
+static int64_t age_ms(struct timespec time)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (now.tv_sec - time.tv_sec) * 1000 + (now.tv_nsec - time.tv_nsec) / (int64_t)NS_PER_MS;
+}
+
+/* The path of a slot's file, relative to the cache or to something else in its directory. */
+static const char *join(const char *directory, const char *prefix, const char *slot,
+                        const char *suffix, char ret[static PATH_SIZE])
+{
+    char *end = stpcpy(stpcpy(ret, directory), "/");
+    stpcpy(stpcpy(stpcpy(end, prefix), slot), suffix);
+    return ret;
+}
+
+/* A sure place: whether the slot is whole, and its sidecar the one that was read. */
+static bool is_unchanged(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                         const struct place *place, struct stat *ret_sidecar)
+{
+    char path[PATH_SIZE];
+    struct stat status;
+    CLEANUP_CLOSE int fd =
+        cache_open_below(cache, join(handle->relative_path, "", place->slot, "", path),
+                         O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 ||
+        look_at(fd, join("..", SLOT_COPYING_PREFIX, place->slot, "", path), &status) != -ENOENT)
+        return false;
+    return look_at(fd, join("..", "", place->slot, ".json", path), ret_sidecar) == 0 &&
+           ret_sidecar->st_ino == place->sidecar_inode &&
+           same_time(ret_sidecar->st_ctim, place->sidecar_changed);
+}
+
+/* Any other place: the same, by reading the sidecar. */
+static bool is_whole(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                     struct place *place, struct stat *ret_sidecar)
+{
+    char path[PATH_SIZE];
+    struct stat status;
+    const char *directory = handle->relative_path;
+    CLEANUP_CLOSE int fd = cache_open_below(cache, join(directory, "", place->slot, ".json", path),
+                                            SIDECAR_OPEN_FLAGS);
+    if (fd < 0 || !sidecar_file_holds(fd, handle) ||
+        look_at(cache->fd, join(directory, SLOT_COPYING_PREFIX, place->slot, "", path), &status) !=
+            -ENOENT ||
+        look_at(cache->fd, join(directory, "", place->slot, "", path), &status) < 0 ||
+        !S_ISDIR(status.st_mode) || fstat(fd, ret_sidecar) < 0 || ret_sidecar->st_nlink == 0 ||
+        !S_ISREG(ret_sidecar->st_mode))
+        return false;
+    place->sure = ret_sidecar->st_ino == place->sidecar_inode &&
+                  same_time(ret_sidecar->st_ctim, place->sidecar_changed) &&
+                  age_ms(ret_sidecar->st_ctim) > CLOCK_TICK_MS;
+    place->sidecar_inode = ret_sidecar->st_ino;
+    place->sidecar_changed = ret_sidecar->st_ctim;
+    return true;
+}
+
+/* Looks at all that there is to see of a place. *ret_learned: it is to be put back. */
+static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                       struct place *place, bool *ret_learned)
+{
+    struct stat sidecar;
+    bool watches = cache->recall->watches;
+    bool sure = !watches && place->sure && is_unchanged(cache, handle, place, &sidecar);
+    place->unchanged = watches && begin_to_watch(cache, handle, place);
+    if (!sure && !is_whole(cache, handle, place, &sidecar))
+        return false;
+    place->used = sidecar.st_mtim;
+    *ret_learned = !sure;
+    return true;
+}
+
+/* Returns whether it was tried; *ret_refused: and must not be. */
+static bool touch_sidecar(const struct pkgcache *cache, const struct pkgcache_handle *handle,
+                          struct place *place, bool *ret_refused)
+{
+    char path[PATH_SIZE];
+    int64_t used_ms = age_ms(place->used);
+    if (used_ms >= -CLOCK_TICK_MS && used_ms <= RECALL_TOUCH_INTERVAL_MS)
+        return false;
+    join(handle->relative_path, "", place->slot, ".json", path);
+    *ret_refused = utimensat(cache->fd, path, NULL, AT_SYMLINK_NOFOLLOW) < 0;
+    clock_gettime(CLOCK_REALTIME_COARSE, &place->used);
+    return true;
+}
+
+bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
+                 struct slot_view *ret)
+{
+    uint64_t changes = 0;
+    bool learned = false;
+    struct place place;
+    if (!recall(cache, handle, &place, &changes))
+        return false;
+    if (!place.unchanged && !look_again(cache, handle, &place, &learned))
+        return false;
+    *ret = (struct slot_view){
+        .status = PKGCACHE_FOUND, .last_used = place.used, .sidecar_inode = place.sidecar_inode};
+    strcpy(ret->name, place.slot);
+    if (touch && touch_sidecar(cache, handle, &place, &ret->touch_refused))
+        learned = true;
+    if (learned)
+        put(cache, handle, &place, changes);
+    return true;
+}
+
+void recall_free(struct pkgcache *cache)
+{
+    if (cache->recall && cache->recall->watches)
+        close_watches(cache->recall);
+    free(cache->recall);
+    cache->recall = NULL;
+}

@@ -1,0 +1,373 @@
+/*
+ * Slots: claimed, filled, committed, taken away.
+ *
+ * What makes a payload visible is the sidecar that holds its handle, together with the absence of
+ * `.copying-INC`. So the order of all steps follows from one rule: whenever a sidecar is there,
+ * either `.copying-INC` is there too, or the payload is whole.
+ *
+ *   reserve   .copying, INC; then both go to disk. Without that, Btrfs shows the sidecar without
+ *             them after a power cut: found, and nothing there. It is done without the lock, and
+ *             for many slots at once, so nobody waits for the disk who only wants the lock.
+ *   announce  the sidecar is renamed into the slot, after another look whether anybody else has
+ *             announced the same variant meanwhile.
+ *   place     the copied tree is renamed over INC, which is empty: rename(2) does both or neither.
+ *   commit    .copying goes, last of all.
+ *   retire    sidecar, payload, .copying: who looks in between sees no sidecar, or a copy.
+ *   remove    .copying comes back first, so that what is left of a removal that was killed has an
+ *             owner who is known to be dead; then as in retire.
+ *
+ * A slot is proven to be ours before each change, because whoever takes us for dead may have taken
+ * it, and because a rez that wakes after a pause writes into names that it chose long ago. The open
+ * descriptors rule out that an inode number was used again; the record and the sidecar's text rule
+ * out a rez that truncated and rewrote the same inodes (rez opens both in place).
+ *
+ * No name is ever used twice, for the same reason: rez's copier that was paused would wake up in
+ * our slot. rez takes the successor of the greatest name as text, so ours begin with all the z that
+ * the greatest begins with ("z" is followed by "aa" in rez, which is less, and chosen again and
+ * again), and have no z after them.
+ */
+#include "cache/store/slot.h"
+
+#include "cache/util/file.h"
+#include "cache/util/names.h"
+#include "cache/util/text.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    RANDOM_LETTERS = 4,
+    LETTERS = 25, /* a to y */
+    NAME_TRIES = 100,
+};
+
+uint64_t slot_key(const char *directory, const char *name)
+{
+    char path[SLOT_PATH_MAX];
+    int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return text_key(path, (size_t)length);
+}
+
+static bool exists(int dirfd, const char *name)
+{
+    struct stat status;
+    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The greatest name of a sidecar, as rez compares them: as text. Empty when there is none. */
+static int greatest_name(int hash_fd, char ret[static SLOT_NAME_MAX])
+{
+    struct names names;
+    int result = names_open(&names, hash_fd);
+    *ret = '\0';
+    for (const char *name; result == 0 && (name = names_next(&names));) {
+        char slot[SLOT_NAME_MAX];
+        if (slot_name_of_sidecar(name, slot) && strcmp(slot, ret) > 0)
+            strcpy(ret, slot);
+    }
+    if (result == 0)
+        result = names.error;
+    names_close(&names);
+    return result;
+}
+
+static int random_letters(char *ret)
+{
+    uint8_t bytes[RANDOM_LETTERS];
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        return -EIO;
+    for (int i = 0; i < RANDOM_LETTERS; i++)
+        ret[i] = (char)('a' + bytes[i] % LETTERS);
+    ret[RANDOM_LETTERS] = '\0';
+    return 0;
+}
+
+static int choose_name(int hash_fd, char ret[static SLOT_NAME_MAX])
+{
+    char greatest[SLOT_NAME_MAX];
+    int result = greatest_name(hash_fd, greatest);
+    size_t leading = strspn(greatest, "z");
+    if (leading + RANDOM_LETTERS >= SLOT_NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(ret, greatest, leading);
+    for (int i = 0; i < NAME_TRIES && result == 0; i++) {
+        char copying[SLOT_FILE_MAX];
+        char sidecar[SLOT_FILE_MAX];
+        result = random_letters(ret + leading);
+        slot_copying_name(ret, copying);
+        slot_sidecar_name(ret, sidecar);
+        if (!exists(hash_fd, ret) && !exists(hash_fd, copying) && !exists(hash_fd, sidecar))
+            return result;
+    }
+    return result < 0 ? result : -EEXIST;
+}
+
+/* Makes .copying-INC, with its owner's record inside. */
+static int make_copying(int hash_fd, const char *name, const char *record, int *ret_fd)
+{
+    char copying[SLOT_FILE_MAX];
+    slot_copying_name(name, copying);
+    return file_make(hash_fd, copying, record, ret_fd);
+}
+
+/* rename(2) that replaces nothing, where the file system can promise that. */
+static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
+{
+    if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
+}
+
+void slot_withdraw(const struct slot *slot)
+{
+    char copying[SLOT_FILE_MAX];
+    slot_copying_name(slot->name, copying);
+    unlinkat(slot->hash_fd, slot->name, AT_REMOVEDIR);
+    unlinkat(slot->hash_fd, copying, 0);
+}
+
+static int make_payload(struct slot *slot)
+{
+    if (mkdirat(slot->hash_fd, slot->name, 0777) < 0)
+        return -errno;
+    slot->payload_fd =
+        openat(slot->hash_fd, slot->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return slot->payload_fd < 0 ? -errno : 0;
+}
+
+int slot_reserve(int hash_fd, const char *sidecar_text, const struct owner *owner,
+                 struct slot **ret)
+{
+    struct slot *slot = calloc(1, sizeof(*slot));
+    if (!slot)
+        return -ENOMEM;
+    slot->copying_fd = slot->payload_fd = -1;
+    slot->hash_fd = fcntl(hash_fd, F_DUPFD_CLOEXEC, 0);
+    slot->sidecar_text = strdup(sidecar_text);
+    int result = slot->hash_fd < 0 ? -errno : slot->sidecar_text ? 0 : -ENOMEM;
+    owner_format(owner, slot->record);
+    if (result == 0)
+        result = choose_name(hash_fd, slot->name);
+    if (result == 0)
+        result = make_copying(hash_fd, slot->name, slot->record, &slot->copying_fd);
+    if (result == 0) {
+        result = make_payload(slot);
+        if (result < 0)
+            slot_withdraw(slot);
+    }
+    if (result < 0) {
+        slot_free(slot);
+        return result;
+    }
+    *ret = slot;
+    return 0;
+}
+
+void slot_free(struct slot *slot)
+{
+    if (!slot)
+        return;
+    cleanup_close_fd(&slot->hash_fd);
+    cleanup_close_fd(&slot->copying_fd);
+    cleanup_close_fd(&slot->payload_fd);
+    free(slot->sidecar_text);
+    free(slot);
+}
+
+/* Whether a name is, alone, the file that `fd` has open. */
+static bool is_file_of(int dirfd, const char *name, int fd, bool single_link)
+{
+    struct stat named;
+    struct stat opened;
+    return fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino &&
+           (!single_link || named.st_nlink == 1);
+}
+
+/* Whether a file says exactly `text`. */
+static bool says(int fd, const char *text)
+{
+    size_t length = strlen(text);
+    CLEANUP_FREE char *buffer = malloc(length + 1);
+    return fd >= 0 && buffer && pread(fd, buffer, length + 1, 0) == (ssize_t)length &&
+           memcmp(buffer, text, length) == 0;
+}
+
+/* Whether a reserved slot is still ours. */
+static bool is_reserved(const struct slot *slot)
+{
+    char copying[SLOT_FILE_MAX];
+    slot_copying_name(slot->name, copying);
+    return is_file_of(slot->hash_fd, copying, slot->copying_fd, true) &&
+           says(slot->copying_fd, slot->record) &&
+           is_file_of(slot->hash_fd, slot->name, slot->payload_fd, false);
+}
+
+int slot_announce(const struct lock *lock, struct slot *slot, int staging_fd,
+                  const char *staged_sidecar)
+{
+    char sidecar[SLOT_FILE_MAX];
+    slot_sidecar_name(slot->name, sidecar);
+    if (!is_reserved(slot) || !lock_still_held(lock))
+        return -ESTALE;
+    return rename_new(staging_fd, staged_sidecar, slot->hash_fd, sidecar);
+}
+
+bool slot_is_ours(const struct slot *slot)
+{
+    char sidecar[SLOT_FILE_MAX];
+    slot_sidecar_name(slot->name, sidecar);
+    if (!is_reserved(slot))
+        return false;
+    CLEANUP_CLOSE int fd =
+        openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return says(fd, slot->sidecar_text);
+}
+
+int slot_place(const struct lock *lock, struct slot *slot, int staging_fd, const char *tree_name)
+{
+    CLEANUP_CLOSE int tree_fd =
+        openat(staging_fd, tree_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (tree_fd < 0)
+        return -errno;
+    if (!slot_is_ours(slot) || !lock_still_held(lock))
+        return -ESTALE;
+    if (renameat(staging_fd, tree_name, slot->hash_fd, slot->name) < 0) {
+        /* ext4 and Btrfs say ENOTEMPTY, XFS EEXIST: somebody wrote into INC */
+        return errno == EEXIST ? -ENOTEMPTY : -errno;
+    }
+    close(slot->payload_fd);
+    slot->payload_fd = steal_fd(&tree_fd);
+    return 0;
+}
+
+int slot_set_root(const struct slot *slot, mode_t mode, struct timespec mtime)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+    if (fchmod(slot->payload_fd, mode) < 0 || futimens(slot->payload_fd, times) < 0)
+        return -errno;
+    return 0;
+}
+
+int slot_commit(const struct lock *lock, struct slot *slot, const struct size *size)
+{
+    char copying[SLOT_FILE_MAX];
+    char sidecar[SLOT_FILE_MAX];
+    slot_copying_name(slot->name, copying);
+    slot_sidecar_name(slot->name, sidecar);
+    if (!slot_is_ours(slot) || !lock_still_held(lock))
+        return -ESTALE;
+    CLEANUP_CLOSE int fd =
+        openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        size_keep(fd, size); /* where that is possible: else it is counted when it is needed */
+    return unlinkat(slot->hash_fd, copying, 0) < 0 ? -errno : 0;
+}
+
+int slot_sync_names(const struct slot *slot)
+{
+    return fsync(slot->hash_fd) < 0 ? -errno : 0;
+}
+
+/* Moves a payload to where clean deletes it; one that is empty goes at once. */
+static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
+                         const char *prefix)
+{
+    char trash_name[NAME_MAX + 1];
+    if (unlinkat(hash_fd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    cache_unique_name(prefix, trash_name, sizeof(trash_name));
+    if (renameat(hash_fd, name, cache->trash_fd, trash_name) == 0 || errno == ENOENT)
+        return 0;
+    struct stat status;
+    /* a directory without write permission cannot change its parent (path_resolution(7)) */
+    if (errno == EACCES && fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(status.st_mode) &&
+        fchmodat(hash_fd, name, (status.st_mode & 07777) | S_IRWXU, 0) == 0 &&
+        renameat(hash_fd, name, cache->trash_fd, trash_name) == 0)
+        return 0;
+    int code = errno;
+    if (code != EACCES && code != EPERM)
+        return -code;
+    /*
+     * Another user's, and only he may move it to another directory. Under a name that nobody looks
+     * at it waits for his clean.
+     */
+    cache_unique_name(SLOT_REMOVED_PREFIX, trash_name, sizeof(trash_name));
+    return renameat(hash_fd, name, hash_fd, trash_name) == 0 ? 0 : -code;
+}
+
+/* Removes a sidecar or a .copying, or moves it away: somebody may have made a directory of it. */
+static int unlink_if_there(const struct pkgcache *cache, int hash_fd, const char *file,
+                           const char *prefix)
+{
+    if (unlinkat(hash_fd, file, 0) == 0 || errno == ENOENT)
+        return 0;
+    return errno == EISDIR || errno == EPERM ? move_to_trash(cache, hash_fd, file, prefix) : -errno;
+}
+
+int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
+                const char *name, const char *prefix)
+{
+    char copying[SLOT_FILE_MAX];
+    char sidecar[SLOT_FILE_MAX];
+    slot_copying_name(name, copying);
+    slot_sidecar_name(name, sidecar);
+    if (!lock_still_held(lock))
+        return -ESTALE;
+    int result = unlink_if_there(cache, hash_fd, sidecar, prefix);
+    if (result == 0)
+        result = move_to_trash(cache, hash_fd, name, prefix);
+    if (result == 0)
+        result = unlink_if_there(cache, hash_fd, copying, prefix);
+    return result;
+}
+
+/*
+ * Takes the sidecar away by a rename, then the payload. An unlink would do, but for Btrfs: of what
+ * happened in a directory that was flushed a moment ago, its log gets renames out of it at once,
+ * unlinks only with the next flush. Should somebody flush anything else in between, and the power
+ * fail then, the sidecar would be back without its payload.
+ */
+static int move_slot_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
+                              const char *prefix)
+{
+    char sidecar[SLOT_FILE_MAX];
+    char aside[NAME_MAX + 1];
+    slot_sidecar_name(name, sidecar);
+    cache_unique_name(prefix, aside, sizeof(aside));
+    if (renameat(hash_fd, sidecar, cache->trash_fd, aside) < 0 && errno != ENOENT)
+        return -errno;
+    int result = move_to_trash(cache, hash_fd, name, prefix);
+    if (result < 0)
+        rename_new(cache->trash_fd, aside, hash_fd, sidecar);
+    else
+        unlinkat(cache->trash_fd, aside, 0);
+    return result;
+}
+
+int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
+                const char *name, const char *prefix)
+{
+    char copying[SLOT_FILE_MAX];
+    char record[OWNER_TEXT_MAX];
+    slot_copying_name(name, copying);
+    owner_format(&cache->self, record);
+    CLEANUP_CLOSE int fd = -1;
+    int result = make_copying(hash_fd, name, record, &fd);
+    if (result == -ENOSPC || result == -EDQUOT) /* a full disk must be possible to clean */
+        return slot_retire(cache, lock, hash_fd, name, prefix);
+    if (result < 0)
+        return result;
+    result = lock_still_held(lock) ? move_slot_to_trash(cache, hash_fd, name, prefix) : -ESTALE;
+    if (result < 0) { /* not ours to take: it is found again */
+        if (is_file_of(hash_fd, copying, fd, true))
+            unlinkat(hash_fd, copying, 0);
+        return result;
+    }
+    return unlink_if_there(cache, hash_fd, copying, prefix);
+}

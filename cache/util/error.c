@@ -1,0 +1,25 @@
+/* Filling in the public error structure. Printing it is the business of the command line. */
+#include "cache/util/error.h"
+
+#include <stdarg.h>
+
+int error_set(struct pkgcache_error *error, int code, const char *format, ...)
+{
+    if (error) {
+        error->code = code;
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(error->message, sizeof(error->message), format, arguments);
+        va_end(arguments);
+    }
+    return -code;
+}
+
+const char *error_advice(int code)
+{
+    if (code == ENOSPC)
+        return "; make room with pkgcache clean";
+    if (code == EDQUOT)
+        return "; make room with pkgcache clean, or ask for a larger quota";
+    return "";
+}

@@ -1,0 +1,196 @@
+/* Looking at roots. Threads are started while all are busy, and own what they work with. */
+#include "cache/warm/roots.h"
+
+#include "engine/clock.h"
+#include "engine/compiler.h"
+#include "engine/thread.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    THREADS_MAX = 16,
+    STUCK_THREADS_MAX = 256, /* then there may be more */
+};
+
+struct roots {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    void (*on_done)(void *context);
+    void *context;
+    bool stopping;
+    unsigned references; /* the caller's, and each thread's */
+    unsigned threads;
+    unsigned idle;
+    uint64_t found_ns; /* CLOCK_MONOTONIC_COARSE; when something was found last */
+    struct root_check *waiting;
+    struct root_check *done;
+};
+
+static void free_checks(struct root_check *check)
+{
+    while (check) {
+        struct root_check *next = check->next;
+        roots_free_check(check);
+        check = next;
+    }
+}
+
+/* With the lock held, which it gives back. */
+static void release(struct roots *roots)
+{
+    bool last = --roots->references == 0;
+    pthread_mutex_unlock(&roots->lock);
+    if (!last)
+        return;
+    free_checks(roots->waiting);
+    free_checks(roots->done);
+    pthread_mutex_destroy(&roots->lock);
+    pthread_cond_destroy(&roots->wake);
+    free(roots);
+}
+
+/* The kernel knows the path of what is open, where realpath(3) would ask the server again. */
+static char *resolve(const char *root, int fd)
+{
+    char link[32];
+    char path[PATH_MAX];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof(path));
+    return length > 0 && *path == '/' ? strndup(path, (size_t)length) : realpath(root, NULL);
+}
+
+static void look(struct root_check *check)
+{
+    struct stat status = {0};
+    CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    check->result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
+    if (check->result < 0)
+        return;
+    check->device = status.st_dev;
+    check->resolved = resolve(check->root, fd);
+    if (!check->resolved)
+        check->result = -errno;
+}
+
+static void *roots_main(void *argument)
+{
+    struct roots *roots = argument;
+    pthread_mutex_lock(&roots->lock);
+    while (!roots->stopping) {
+        struct root_check *check = roots->waiting;
+        if (!check) {
+            roots->idle++;
+            pthread_cond_wait(&roots->wake, &roots->lock);
+            roots->idle--;
+            continue;
+        }
+        roots->waiting = check->next;
+        pthread_mutex_unlock(&roots->lock);
+        look(check);
+        pthread_mutex_lock(&roots->lock);
+        check->next = roots->done;
+        roots->done = check;
+        roots->found_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+        if (!roots->stopping)
+            roots->on_done(roots->context);
+    }
+    release(roots);
+    return NULL;
+}
+
+int roots_start(void (*on_done)(void *context), void *context, struct roots **ret)
+{
+    struct roots *roots = calloc(1, sizeof(*roots));
+    if (!roots)
+        return -ENOMEM;
+    *roots = (struct roots){.on_done = on_done,
+                            .context = context,
+                            .references = 1,
+                            .found_ns = clock_ns(CLOCK_MONOTONIC_COARSE)};
+    pthread_mutex_init(&roots->lock, NULL);
+    pthread_cond_init(&roots->wake, NULL);
+    *ret = roots;
+    return 0;
+}
+
+/* With the lock held: how many threads there may be. A server that hangs must not have them all. */
+static unsigned threads_max(const struct roots *roots)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
+    return now_ns - roots->found_ns >= ROOTS_STUCK_MS * NS_PER_MS ? STUCK_THREADS_MAX : THREADS_MAX;
+}
+
+/* With the lock held. */
+static void start_thread(struct roots *roots)
+{
+    pthread_t thread;
+    if (thread_start(&thread, roots_main, roots) != 0)
+        return;
+    pthread_detach(thread);
+    roots->references++;
+    roots->threads++;
+}
+
+int roots_add(struct roots *roots, const char *root, void *context, struct root_check **ret)
+{
+    size_t bytes = strlen(root) + 1;
+    struct root_check *check = malloc(sizeof(*check) + bytes);
+    if (!check)
+        return -ENOMEM;
+    *check = (struct root_check){.context = context};
+    memcpy(check->root, root, bytes);
+    pthread_mutex_lock(&roots->lock);
+    if (roots->idle == 0 && roots->threads < threads_max(roots))
+        start_thread(roots);
+    bool taken = roots->threads > 0;
+    if (taken) {
+        check->next = roots->waiting;
+        roots->waiting = check;
+        pthread_cond_signal(&roots->wake);
+    }
+    pthread_mutex_unlock(&roots->lock);
+    if (!taken)
+        roots_free_check(check);
+    else
+        *ret = check;
+    return taken ? 0 : -EAGAIN;
+}
+
+void roots_tend(struct roots *roots)
+{
+    pthread_mutex_lock(&roots->lock);
+    const struct root_check *check = roots->idle == 0 ? roots->waiting : NULL;
+    for (; check && roots->threads < threads_max(roots); check = check->next)
+        start_thread(roots);
+    pthread_mutex_unlock(&roots->lock);
+}
+
+struct root_check *roots_take_done(struct roots *roots)
+{
+    pthread_mutex_lock(&roots->lock);
+    struct root_check *done = roots->done;
+    roots->done = NULL;
+    pthread_mutex_unlock(&roots->lock);
+    return done;
+}
+
+void roots_free_check(struct root_check *check)
+{
+    free(check->resolved);
+    free(check);
+}
+
+void roots_stop(struct roots *roots)
+{
+    if (!roots)
+        return;
+    pthread_mutex_lock(&roots->lock);
+    roots->stopping = true;
+    pthread_cond_broadcast(&roots->wake);
+    release(roots);
+}

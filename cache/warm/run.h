@@ -1,0 +1,294 @@
+/*
+ * Variants on their way into the cache, and what they share. A run is started, fed, driven until
+ * nothing is left, and ended; it may be fed while it is driven, by the same thread. warm.c drives
+ * it, addition.c does what is done for one variant. pkgcache_warm feeds one run once.
+ */
+#pragma once
+
+#include "cache/owner/heartbeat.h"
+#include "cache/owner/watch.h"
+#include "cache/store/slot.h"
+#include "cache/store/staging.h"
+#include "cache/warm/flush.h"
+#include "cache/warm/roots.h"
+#include "cache/warm/space.h"
+#include "cache/warm/waiting.h"
+
+#include <stdatomic.h>
+
+enum stage {
+    STAGE_CHECKING, /* its root is being looked at */
+    STAGE_NEW,      /* in the queue of those to begin with */
+    STAGE_WAITING,  /* for another process */
+    STAGE_COPYING,  /* the engine has it */
+    STAGE_FLUSHING, /* placed; the flusher has it */
+    STAGE_DONE,
+};
+
+enum {
+    RUN_JOBS_MAX = 64,  /* variants that are copied at once */
+    RUN_PRIORITIES = 3, /* as many as enum copyengine_priority has */
+};
+
+/** One variant on its way into the cache. */
+struct addition {
+    struct run *run;
+    struct addition *next;  /* in one of the run's queues, its list of copied ones, or a group */
+    struct addition *newer; /* among those that are not done, or those that are */
+    struct addition *older;
+    const struct pkgcache_variant *variant;
+    struct pkgcache_result *result;
+    const char *replaced; /* a slot of the variant that does not count; NULL: none */
+    size_t index;         /* counted by the run */
+    enum stage stage;
+    struct root_check *check; /* NULL: its root is not being looked at */
+    bool cancelled;
+    char tree_name[32]; /* in staging */
+    char sidecar_name[32];
+    char manifest_name[32];
+    int manifest_fd; /* -1: none is written, or no longer */
+    char *sidecar_text;
+    bool sidecar_staged;
+    bool tree_staged; /* copied whole, and the slot for it was lost */
+    unsigned losses;
+    bool waited;
+    struct slot *slot;
+    bool announced;             /* others see the slot */
+    struct slot_view condemned; /* a slot whose copier is gone; status NOT_FOUND: none */
+    struct copyengine_job *job; /* not NULL: it is among the run's jobs */
+    size_t job_place;
+    char *stopped;     /* why its job was cancelled; NULL: it was not */
+    uint64_t began_ns; /* CLOCK_MONOTONIC; 0: with nothing */
+    mode_t root_mode;
+    struct timespec root_mtime;
+    struct flush_request flush;
+    int attributes_result;       /* of giving the root its last attributes */
+    struct waiter waiter;        /* its directory stays watched */
+    struct slot_view waited_for; /* the copy */
+    uint64_t waited_since_ns;    /* CLOCK_MONOTONIC; it has not beaten since */
+};
+
+/** Those to begin with, in order. */
+struct addition_queue {
+    struct addition *first;
+    struct addition **last;
+    unsigned passed_over; /* since one was taken */
+};
+
+/** How far a run is as a whole. */
+enum run_phase {
+    RUN_CHECKING, /* roots are looked at */
+    RUN_STAGING,  /* sidecars are flushed, all together */
+    RUN_COPYING,
+};
+
+struct run {
+    struct pkgcache *cache;
+    struct pkgcache_warm warm; /* how; its variants are added one by one */
+    struct pkgcache_error error;
+    int fatal;               /* -errno: the run ends, nothing new is begun */
+    size_t added;            /* additions, ever */
+    struct addition *fresh;  /* of those that are not done: the first that was not looked at */
+    struct addition *oldest; /* of those that are not done */
+    struct addition *newest;
+    struct addition *done; /* to be freed when no step has them in its hands */
+    struct addition_queue queues[RUN_PRIORITIES]; /* the most urgent first */
+    struct addition *jobs[RUN_JOBS_MAX];          /* in no order */
+    size_t job_count;
+    struct waiting waiting; /* for other processes */
+    enum run_phase phase;
+    struct roots *roots;
+    size_t checking;             /* roots */
+    uint64_t checking_until_ns;  /* CLOCK_MONOTONIC; those not looked at by then come later */
+    struct flush_request staged; /* of the sidecars */
+    size_t flushing_max;
+    size_t flushing; /* variants */
+    size_t unfinished;
+    bool hangs; /* a job did not end when it was cancelled */
+    struct staging staging;
+    struct heartbeat heartbeat;
+    struct flusher *flusher;
+    struct watch watch;
+    int event_fd; /* readable: the engine or the flusher has something to say */
+    uint64_t reported_ns;
+    bool report_withheld;  /* since the last one was just before */
+    uint64_t copied_files; /* by jobs that have ended */
+    uint64_t copied_bytes;
+    uint64_t space_looked_ns;
+    atomic_bool space_is_near; /* its end */
+    atomic_ullong woken_ns;    /* CLOCK_MONOTONIC_COARSE; when a job's progress last did */
+    uint64_t copying_since_ns; /* CLOCK_MONOTONIC; 0: nothing was copied */
+    uint64_t copied_until_ns;
+
+    struct addition *copied_unplaced; /* when the lock could not be had for them */
+
+    pthread_mutex_t lock; /* for what the engine's threads hand over */
+    struct addition *copied;
+};
+
+/**
+ * As pkgcache_warm, for variants of which the cache has a slot that is to be replaced: it does not
+ * count, and is left as it is.
+ *
+ * @param replaced names of slots, one for each variant; NULL: there are none
+ */
+int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                   const char *const *replaced, struct pkgcache_result *results,
+                   struct pkgcache_error *ret_error);
+
+/**
+ * Starts a run.
+ *
+ * @param warm what to call, when to wait and when to stop; its variants are not looked at
+ * @param ret  ended with run_end
+ * @return     0 or -errno
+ */
+int run_start(struct pkgcache *cache, const struct pkgcache_warm *warm, struct run **ret,
+              struct pkgcache_error *ret_error);
+
+/**
+ * Adds a variant. Nothing happens to it before run_drive.
+ *
+ * @param variant  must live until it is done
+ * @param replaced a slot of it that does not count; NULL: none
+ * @param result   empty; filled in when it is done, and then told to on_result
+ * @return         the addition, which is the run's, and gone when on_result has returned; NULL: out
+ *                 of memory
+ */
+struct addition *run_add(struct run *run, const struct pkgcache_variant *variant,
+                         const char *replaced, struct pkgcache_result *result);
+
+/**
+ * Goes on until something happened, and did what was to be done about it: with what was added, and
+ * what is under way. When the run failed, all that was not done is FAILED with its reason.
+ *
+ * @return 0: go on, or end it when nothing is unfinished; or -errno: it failed
+ */
+int run_drive(struct run *run);
+
+/** Makes run_drive return soon. From any thread, as long as the run is. */
+void run_wake(const struct run *run);
+
+/** Has an addition end as FAILED, and soon, unless it is as good as done. Only between two drives.
+ */
+void run_cancel(struct run *run, struct addition *addition);
+
+/** Ends a run, and frees it. What is unfinished must have failed with it. NULL is allowed. */
+void run_end(struct run *run);
+
+/** The run ends with this error; its text is already set. @return code */
+int run_fail(struct run *run, int code);
+
+void run_init_queues(struct run *run);
+
+/** An addition is not done yet, and was not looked at. */
+void run_link(struct run *run, struct addition *addition);
+
+/** An addition is done: it is freed when the step that ended it has returned. */
+void run_unlink(struct run *run, struct addition *addition);
+
+/** Puts an addition at the end of the queue of those to begin with that are as urgent. */
+void run_enqueue(struct run *run, struct addition *addition);
+
+/**
+ * @return the next to begin with: one of those that are most urgent, or now and then of those that
+ *         have been passed over; NULL: there is none
+ */
+struct addition *run_dequeue(struct run *run);
+
+/** Takes an addition out of its queue. */
+void run_withdraw(struct run *run, struct addition *addition);
+
+/** Whether there are any to begin with. */
+bool run_has_new(const struct run *run);
+
+/** How many more may be copied now. Each has descriptors open until it is committed. */
+unsigned run_room(const struct run *run);
+
+/** An addition's job has begun; there was room for it. */
+void run_add_job(struct run *run, struct addition *addition);
+
+/** An addition's job has ended; it is freed. */
+void run_free_job(struct run *run, struct addition *addition);
+
+/** Whether the disk has too little room to begin with another one, and why. */
+bool run_lacks_space(const struct run *run, char ret_reason[static SPACE_REASON_MAX]);
+
+/** Whether a job was stopped, and the room that it took is coming back. */
+bool run_awaits_space(const struct run *run);
+
+/** Stops a job when all of them together leave too little room. */
+void run_keep_space(struct run *run);
+
+/** Whether the cache's payloads have to survive a power cut. */
+static inline bool run_is_durable(const struct run *run)
+{
+    return run->cache->options.durability != PKGCACHE_DURABILITY_NONE;
+}
+
+/*
+ * The steps of an addition. Those with a lock are done for many additions while it is held once;
+ * those that return bool say whether the next step is due: if not, the addition is finished, waits,
+ * or is in the queue again.
+ */
+
+/** Ends what is not under way, or has it end soon. */
+void addition_cancel(struct addition *addition);
+
+/** Looks whether there is anything to do, and has the root looked at. */
+void addition_prepare(struct addition *addition);
+
+/** Takes in what was found of the root: refuses what cannot be cached, queues the rest. */
+void addition_checked(struct addition *addition, const struct root_check *check);
+
+/** Stages the sidecar. Those that are staged first are flushed together. @return 0 or -errno */
+int addition_stage(struct addition *addition, bool durable);
+
+/** Looks again, and judges a slot that another process fills. */
+bool addition_look(struct addition *addition);
+
+/** Takes away what is dead or damaged, and reserves a slot. */
+bool addition_reserve(struct addition *addition, const struct lock *lock);
+
+/** Makes the reservation last. Slow, without the lock. */
+bool addition_sync_reservation(struct addition *addition);
+
+/** Announces the slot, if nobody was faster. */
+bool addition_announce(struct addition *addition, const struct lock *lock);
+
+/** Has it copied, unless the tree is staged already, and can be placed. */
+bool addition_copy(struct addition *addition, const struct lock *lock);
+
+/** Hands the copy to the engine. @return 0 or -errno */
+int addition_submit(struct addition *addition);
+
+/** Takes what the engine made. The lock is for giving the slot up if that failed. */
+bool addition_copied(struct addition *addition, const struct lock *lock);
+
+/** Moves the tree into its slot. */
+bool addition_place(struct addition *addition, const struct lock *lock);
+
+/** Gives the placed payload its last attributes, and to the flusher. Without the lock. */
+void addition_flush(struct addition *addition);
+
+/** Makes a flushed payload found. */
+bool addition_commit(struct addition *addition, const struct lock *lock);
+
+/** Makes that last, and ends the addition. Slow, without the lock. */
+void addition_conclude(struct addition *addition);
+
+/** Gives the slot up, the run has failed. `lock` may be NULL: then only what is in memory. */
+void addition_abandon(struct addition *addition, const struct lock *lock);
+
+/** Frees what an addition owns, not itself. */
+void addition_free(struct addition *addition);
+
+/** Writes into the log that it is begun with; once, however often that is said. */
+void addition_record_begin(struct addition *addition);
+
+/** Counts what became of it, and writes that into the log. */
+void addition_record_result(const struct addition *addition);
+
+/** Ends an addition. @param format the reason, for people; NULL: there is nothing to say */
+void addition_finish(struct addition *addition, enum pkgcache_status status, const char *format,
+                     ...) PRINTF_LIKE(3, 4);

@@ -1,0 +1,593 @@
+/*
+ * Many variants at once: what is begun when, and waiting for whatever comes first. The engine
+ * shares its threads out so that small variants overtake large ones; here it is enough to begin
+ * with new ones while those under way are small, or known to be large.
+ */
+#include "cache/store/stats.h"
+#include "cache/warm/run.h"
+
+#include "engine/clock.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+
+enum {
+    FLUSHING_MAX = 64, /* that wait to be flushed; each has three descriptors open */
+    DESCRIPTORS_PER_FLUSHING = 16,
+    CHECKING_MS = 1000,  /* how long all wait for roots to be looked at */
+    BEAT_LOOK_MS = 1000, /* during a flush, which says nothing until its end */
+    REPORT_INTERVAL_MS = 100,
+    CANCEL_WAIT_MS = 600, /* for jobs to end, when the run is cancelled */
+    CANCEL_LOCK_MS = 200,
+};
+
+/* Takes the lock; if it cannot be had, the run ends. */
+static struct lock *take_lock(struct run *run)
+{
+    struct lock *lock = NULL;
+    int result = cache_lock(run->cache, cache_lock_timeout_ms(run->cache), run->warm.cancel_fd,
+                            &lock, &run->error);
+    if (result < 0)
+        run_fail(run, result);
+    return lock;
+}
+
+/* Keeps those of a group for which a step says that the next one is due. */
+static struct addition *each(struct addition *group, const struct lock *lock,
+                             bool (*step)(struct addition *addition, const struct lock *lock))
+{
+    struct addition *kept = NULL;
+    struct addition **end = &kept;
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition->next = NULL;
+        if (step(addition, lock)) {
+            *end = addition;
+            end = &addition->next;
+        }
+    }
+    return kept;
+}
+
+/* Those at the head of the queue that are to be claimed now. */
+static struct addition *take_group(struct run *run)
+{
+    struct addition *group = NULL;
+    struct addition **end = &group;
+    for (unsigned left = run_room(run); left > 0 && run->fatal == 0;) {
+        struct addition *addition = run_dequeue(run);
+        if (!addition)
+            break;
+        if (addition_look(addition)) {
+            addition->next = NULL;
+            *end = addition;
+            end = &addition->next;
+            left--;
+        }
+    }
+    return group;
+}
+
+static void flush_each(struct addition *group)
+{
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition_flush(addition);
+    }
+}
+
+/*
+ * Claims slots for a group and starts the copies. The lock is held twice, for moments; the disk is
+ * waited for in between, once for all: the first fsync(2) commits what the others wait for.
+ */
+static void claim(struct run *run, struct addition *group)
+{
+    struct lock *lock = take_lock(run);
+    if (!lock)
+        return;
+    group = each(group, lock, addition_reserve);
+    if (run_is_durable(run)) {
+        lock_release(lock);
+        for (struct addition *addition = group; addition; addition = addition->next)
+            addition_sync_reservation(addition);
+        lock = take_lock(run);
+        if (!lock)
+            return;
+    }
+    group = each(group, lock, addition_announce);
+    group = each(group, lock, addition_copy);
+    group = each(group, lock, addition_place);
+    lock_release(lock);
+    flush_each(group);
+}
+
+static void begin_more(struct run *run)
+{
+    while (run->phase == RUN_COPYING && run_has_new(run) && !run_awaits_space(run) &&
+           run->fatal == 0) {
+        int result = cache_start_engine(run->cache, &run->error);
+        if (result < 0)
+            run_fail(run, result);
+        struct addition *group = take_group(run);
+        if (!group)
+            return;
+        claim(run, group);
+    }
+}
+
+static void on_flushed(void *context)
+{
+    struct run *run = context;
+    heartbeat_beat(&run->heartbeat);
+    eventfd_write(run->event_fd, 1);
+}
+
+static void on_checked(void *context)
+{
+    const struct run *run = context;
+    eventfd_write(run->event_fd, 1);
+}
+
+static struct addition *pop_copied(struct run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    struct addition *copied = run->copied;
+    run->copied = NULL;
+    pthread_mutex_unlock(&run->lock);
+    return copied;
+}
+
+static void take_copied(struct run *run)
+{
+    struct addition *group = pop_copied(run);
+    struct lock *lock = group ? take_lock(run) : NULL;
+    if (!lock) {
+        run->copied_unplaced = group;
+        return;
+    }
+    group = each(group, lock, addition_copied);
+    group = each(group, lock, addition_place);
+    lock_release(lock);
+    flush_each(group);
+}
+
+static void take_checked(struct run *run)
+{
+    struct root_check *check = roots_take_done(run->roots);
+    while (check) {
+        struct root_check *next = check->next;
+        if (check->context)
+            addition_checked(check->context, check);
+        roots_free_check(check);
+        check = next;
+    }
+}
+
+/* The first sidecars are on the disk, or cannot be. */
+static void take_staged(struct run *run)
+{
+    int result = run->staged.result;
+    run->phase = RUN_COPYING;
+    if (result < 0)
+        run_fail(run, error_set(&run->error, -result, "cache %s: cannot write to disk: %s%s",
+                                run->cache->path, strerror(-result), error_advice(-result)));
+}
+
+static void take_flushed(struct run *run)
+{
+    struct addition *group = NULL;
+    struct flush_request *request = flusher_take_done(run->flusher);
+    for (struct flush_request *next; request; request = next) {
+        next = request->next;
+        if (request == &run->staged) {
+            take_staged(run);
+            continue;
+        }
+        struct addition *addition = CONTAINER_OF(request, struct addition, flush);
+        addition->next = group;
+        group = addition;
+    }
+    struct lock *lock = group ? take_lock(run) : NULL;
+    if (!lock)
+        return;
+    group = each(group, lock, addition_commit);
+    lock_release(lock);
+    while (group) {
+        struct addition *addition = group;
+        group = addition->next;
+        addition_conclude(addition);
+    }
+}
+
+/*
+ * Stages the sidecars of all whose roots are known, and has them flushed together. A root that
+ * takes long holds nobody up: its variant comes later, and its sidecar is flushed by itself.
+ */
+static void stage_sidecars(struct run *run)
+{
+    if (run->checking > 0 && clock_monotonic_ns() < run->checking_until_ns)
+        return;
+    run->phase = RUN_COPYING;
+    char reason[SPACE_REASON_MAX];
+    if (!run_has_new(run) || !run_is_durable(run) || run_lacks_space(run, reason))
+        return; /* staged one by one, as they are begun with */
+    for (unsigned i = 0; i < RUN_PRIORITIES; i++)
+        for (struct addition *addition = run->queues[i].first; addition; addition = addition->next)
+            if (addition_stage(addition, false) < 0)
+                return; /* it will be tried again, and say why */
+    run->phase = RUN_STAGING;
+    run->staged.tree_fd = run->staging.fd;
+    flusher_add(run->flusher, &run->staged);
+}
+
+static void look_again(struct run *run, struct waiter *waiter)
+{
+    run_enqueue(run, CONTAINER_OF(waiter, struct addition, waiter));
+}
+
+static void on_watched(void *context, int directory)
+{
+    struct run *run = context;
+    bool all = directory == WATCH_EVERYTHING;
+    for (struct waiter *waiter; (waiter = all ? waiting_take_due(&run->waiting, UINT64_MAX)
+                                              : waiting_take_of(&run->waiting, directory));)
+        look_again(run, waiter);
+}
+
+static void look_at_overdue(struct run *run)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    for (struct waiter *waiter; (waiter = waiting_take_due(&run->waiting, now_ns));)
+        look_again(run, waiter);
+}
+
+/* Milliseconds until something is due without anybody saying so; -1: nothing is. */
+static int wait_timeout_ms(struct run *run)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t nearest_ns = waiting_deadline_ns(&run->waiting);
+    if (run->phase == RUN_CHECKING)
+        nearest_ns = MIN(nearest_ns, run->checking_until_ns);
+    if (run->checking > 0)
+        nearest_ns = MIN(nearest_ns, now_ns + ROOTS_STUCK_MS * NS_PER_MS);
+    if (run->flushing > 0)
+        nearest_ns = MIN(nearest_ns, now_ns + BEAT_LOOK_MS * NS_PER_MS);
+    if (run->report_withheld)
+        nearest_ns = MIN(nearest_ns, run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS);
+    if (nearest_ns == UINT64_MAX)
+        return -1;
+    return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
+}
+
+/* A flush completes nothing until its end; but what the kernel writes meanwhile are completions. */
+static void beat_while_flushing(struct run *run)
+{
+    if (run->flushing > 0 && flusher_progresses(run->flusher))
+        heartbeat_beat(&run->heartbeat);
+}
+
+/* Sleeps until something happened, and takes it in. */
+static int wait_for_events(struct run *run, int timeout_ms)
+{
+    size_t room = 3 + run->watch.copier_count;
+    CLEANUP_FREE struct pollfd *fds = calloc(room, sizeof(*fds));
+    if (!fds)
+        return error_set(&run->error, ENOMEM, "out of memory");
+    fds[0] = (struct pollfd){.fd = run->event_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = run->warm.cancel_fd, .events = POLLIN};
+    size_t watched = watch_poll_fds(&run->watch, fds + 2);
+    if (poll(fds, 2 + watched, timeout_ms) < 0 && errno != EINTR)
+        return error_set(&run->error, errno, "poll: %s", strerror(errno));
+    if (fds[1].revents)
+        return error_set(&run->error, ECANCELED, "interrupted");
+    eventfd_t count;
+    if (fds[0].revents)
+        eventfd_read(run->event_fd, &count);
+    watch_take_events(&run->watch, fds + 2, watched, on_watched, run);
+    return 0;
+}
+
+/* Tells of progress now and then; also of the last before nothing happens for long. */
+static void report(struct run *run)
+{
+    const struct pkgcache_warm *warm = &run->warm;
+    if (!warm->on_progress)
+        return;
+    uint64_t now_ns = clock_monotonic_ns();
+    run->report_withheld = now_ns < run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS;
+    if (run->report_withheld)
+        return;
+    run->reported_ns = now_ns;
+    struct pkgcache_progress progress = {
+        .variants = run->added,
+        .variants_done = run->added - run->unfinished,
+        .files = run->copied_files,
+        .bytes = run->copied_bytes,
+    };
+    for (size_t i = 0; i < run->job_count; i++) {
+        struct copyengine_progress copied = copyengine_job_progress(run->jobs[i]->job);
+        progress.files += copied.files;
+        progress.bytes += copied.bytes;
+    }
+    warm->on_progress(warm->context, &progress);
+}
+
+static void forget_jobs(struct run *run, struct addition *copied)
+{
+    for (; copied; copied = copied->next) {
+        copyengine_wait(copied->job);
+        run_free_job(run, copied);
+    }
+}
+
+/*
+ * Cancels all jobs, and waits for them: they end soon, also when a source hangs; if not, the
+ * cache's own disk hangs.
+ */
+static void cancel_jobs(struct run *run)
+{
+    for (size_t i = 0; i < run->job_count; i++)
+        copyengine_cancel(run->jobs[i]->job);
+    forget_jobs(run, run->copied_unplaced);
+    uint64_t deadline_ns = clock_monotonic_ns() + CANCEL_WAIT_MS * NS_PER_MS;
+    for (;;) {
+        forget_jobs(run, pop_copied(run));
+        uint64_t now_ns = clock_monotonic_ns();
+        if (run->job_count == 0 || now_ns >= deadline_ns)
+            return;
+        struct pollfd fd = {.fd = run->event_fd, .events = POLLIN};
+        eventfd_t count;
+        if (poll(&fd, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) > 0)
+            eventfd_read(run->event_fd, &count);
+    }
+}
+
+/*
+ * Ends a run that failed: jobs are cancelled and their slots given up, so that nothing unfinished
+ * stays. A job that does not end is left to the end of the process; its slot and staging are then
+ * known to be a dead process's.
+ */
+static void abort_run(struct run *run)
+{
+    cancel_jobs(run);
+    run->hangs = run->job_count > 0;
+    struct lock *lock = NULL;
+    cache_lock(run->cache, CANCEL_LOCK_MS, -1, &lock, NULL);
+    for (struct addition *addition; (addition = run->oldest);) {
+        addition_abandon(addition, lock);
+        addition_finish(addition, PKGCACHE_FAILED, "%s", run->error.message);
+    }
+    lock_release(lock);
+}
+
+/* How many may wait to be flushed, by how many files may be open. */
+static size_t flushing_max(void)
+{
+    struct rlimit limit = {.rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return MAX(MIN(limit.rlim_max / DESCRIPTORS_PER_FLUSHING, (rlim_t)FLUSHING_MAX), (rlim_t)1);
+}
+
+static int open_run(struct run *run)
+{
+    run->flushing_max = flushing_max();
+    run->staging.fd = run->staging.owner_fd = -1;
+    run->watch.inotify_fd = -1;
+    run_init_queues(run);
+    pthread_mutex_init(&run->lock, NULL);
+    heartbeat_init(&run->heartbeat);
+    run->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int result = run->event_fd < 0 ? -errno : roots_start(on_checked, run, &run->roots);
+    watch_open(&run->cache->self, &run->watch); /* without it, they are looked at now and then */
+    if (result == 0)
+        result = flusher_start(run->cache->fd, run->cache->options.durability, on_flushed, run,
+                               &run->flusher);
+    return result < 0 ? error_set(&run->error, -result, "cannot start: %s", strerror(-result)) : 0;
+}
+
+/* Frees those that are done, but for what the engine may still call back for. */
+static void free_done(struct run *run)
+{
+    for (struct addition *addition; (addition = run->done);) {
+        run->done = addition->newer;
+        addition_free(addition);
+        if (!addition->job)
+            free(addition);
+    }
+}
+
+int run_start(struct pkgcache *cache, const struct pkgcache_warm *warm, struct run **ret,
+              struct pkgcache_error *ret_error)
+{
+    int result = cache_make_directories(cache, ret_error);
+    if (result < 0)
+        return result;
+    struct run *run = calloc(1, sizeof(*run));
+    if (!run)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    run->cache = cache;
+    run->warm = *warm;
+    result = open_run(run);
+    if (result < 0) {
+        if (ret_error)
+            *ret_error = run->error;
+        run_end(run);
+        return result;
+    }
+    *ret = run;
+    return 0;
+}
+
+struct addition *run_add(struct run *run, const struct pkgcache_variant *variant,
+                         const char *replaced, struct pkgcache_result *result)
+{
+    struct addition *addition = calloc(1, sizeof(*addition));
+    if (!addition)
+        return NULL;
+    size_t index = run->added++;
+    addition->run = run;
+    addition->index = index;
+    addition->variant = variant;
+    addition->replaced = replaced;
+    addition->result = result;
+    addition->waiter.directory = -1;
+    addition->manifest_fd = -1;
+    snprintf(addition->tree_name, sizeof(addition->tree_name), "%zu.tree", index);
+    snprintf(addition->sidecar_name, sizeof(addition->sidecar_name), "%zu.json", index);
+    snprintf(addition->manifest_name, sizeof(addition->manifest_name), "%zu.manifest", index);
+    run_link(run, addition);
+    return addition;
+}
+
+/* Looks at all that are new: often there is nothing to copy. */
+static void prepare(struct run *run)
+{
+    while (run->fresh && run->fatal == 0) {
+        struct addition *addition = run->fresh;
+        run->fresh = addition->newer;
+        addition_prepare(addition);
+        if (cache_is_cancelled(run->warm.cancel_fd))
+            run_fail(run, error_set(&run->error, ECANCELED, "interrupted"));
+    }
+    if (run->checking_until_ns == 0)
+        run->checking_until_ns = clock_monotonic_ns() + CHECKING_MS * NS_PER_MS;
+}
+
+/* Waits for events, and does what follows from them. */
+static void take_turn(struct run *run)
+{
+    int result = wait_for_events(run, wait_timeout_ms(run));
+    if (result < 0)
+        run_fail(run, result);
+    if (run->checking > 0)
+        roots_tend(run->roots);
+    beat_while_flushing(run);
+    look_at_overdue(run);
+    take_checked(run);
+    take_copied(run);
+    take_flushed(run);
+    if (run->phase == RUN_CHECKING)
+        stage_sidecars(run);
+    run_keep_space(run);
+    begin_more(run);
+    report(run);
+}
+
+int run_drive(struct run *run)
+{
+    if (run->fresh)
+        prepare(run);
+    if (run->unfinished > 0 && run->fatal == 0)
+        take_turn(run);
+    if (run->fatal < 0)
+        abort_run(run);
+    free_done(run);
+    return run->fatal;
+}
+
+void run_wake(const struct run *run)
+{
+    eventfd_write(run->event_fd, 1);
+}
+
+void run_cancel(struct run *run, struct addition *addition)
+{
+    addition_cancel(addition);
+    free_done(run);
+}
+
+void run_end(struct run *run)
+{
+    if (!run)
+        return;
+    if (run->copied_until_ns)
+        stats_add(run->cache, STATS_COPY_NS, run->copied_until_ns - run->copying_since_ns);
+    stats_flush(run->cache);
+    flusher_stop(run->flusher);
+    roots_stop(run->roots);
+    watch_close(&run->watch);
+    waiting_free(&run->waiting);
+    free_done(run);
+    if (run->hangs)
+        return; /* the engine may still write there, and call back, one day */
+    staging_close(&run->staging);
+    heartbeat_destroy(&run->heartbeat);
+    cleanup_close_fd(&run->event_fd);
+    pthread_mutex_destroy(&run->lock);
+    free(run);
+}
+
+/* What was not even begun failed for the same reason as the run. */
+static void fail_from(size_t first, const struct pkgcache_warm *warm,
+                      struct pkgcache_result *results, const struct pkgcache_error *error)
+{
+    for (size_t i = first; i < warm->count; i++) {
+        results[i].status = PKGCACHE_FAILED;
+        results[i].reason = strdup(error->message);
+    }
+}
+
+/* Feeds a run once, and drives it until each has its result, or the run fails. */
+static int run_all(struct run *run, const char *const *replaced, struct pkgcache_result *results)
+{
+    const struct pkgcache_warm *warm = &run->warm;
+    for (size_t i = 0; i < warm->count && run->fatal == 0; i++)
+        if (!run_add(run, &warm->variants[i], replaced ? replaced[i] : NULL, &results[i]))
+            run_fail(run, error_set(&run->error, ENOMEM, "out of memory"));
+    int result;
+    do
+        result = run_drive(run);
+    while (result == 0 && run->unfinished > 0);
+    fail_from(run->added, warm, results, &run->error);
+    return result;
+}
+
+int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                  struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    return warm_replacing(cache, warm, NULL, results, ret_error);
+}
+
+int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                   const char *const *replaced, struct pkgcache_result *results,
+                   struct pkgcache_error *ret_error)
+{
+    struct pkgcache_error error = {0};
+    struct pkgcache_warm known;
+    struct run *run = NULL;
+    if (take_struct(&known, sizeof(known), warm) < 0)
+        return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
+    known.cancel_fd = cache_cancel_fd(known.cancel_fd);
+    memset(results, 0, known.count * sizeof(*results));
+    int result = run_start(cache, &known, &run, &error);
+    if (!run) {
+        fail_from(0, &known, results, &error);
+    } else {
+        result = run_all(run, replaced, results);
+        error = run->error;
+        run_end(run);
+    }
+    if (ret_error && result < 0)
+        *ret_error = error;
+    return result;
+}
+
+int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
+                 struct pkgcache_result *ret_result, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_warm warm = {.size = sizeof(warm), .variants = variant, .count = 1};
+    *ret_result = (struct pkgcache_result){0};
+    return pkgcache_warm(cache, &warm, ret_result, ret_error);
+}
+
+void pkgcache_results_free(struct pkgcache_result *results, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(results[i].root);
+        free(results[i].reason);
+        results[i] = (struct pkgcache_result){0};
+    }
+}
