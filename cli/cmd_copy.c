@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,10 +19,11 @@ struct copying {
     int event_fd; /* readable when the job is done */
 };
 
-static void on_progress(void *context, const struct copyengine_progress *progress)
+static int on_progress(void *context, const struct copyengine_progress *progress)
 {
     (void)context;
     progress_show(&(struct pkgcache_progress){.files = progress->files, .bytes = progress->bytes});
+    return 0;
 }
 
 static void on_warning(void *context, const char *path, const char *text)
@@ -81,7 +83,7 @@ static int print_summary(const struct options *options, const struct copyengine_
 static int finish(struct options *options, struct copyengine_job *job, double seconds)
 {
     const struct copyengine_result *result = copyengine_wait(job);
-    char text[sizeof(result->error.path) + 256];
+    char text[PATH_MAX + 256];
     progress_clear();
     if (result->error.code)
         return output_error(options, EXIT_FAILED, result->error.code, "%s",
@@ -162,7 +164,7 @@ int cmd_copy(struct options *options)
     int result = copyengine_new(&engine_options, &engine, &error);
     if (result < 0)
         return output_error(options, EXIT_FAILED, -result, "cannot start the copy engine: %s",
-                            *error.explanation ? error.explanation : strerror(-result));
+                            error.explanation ? error.explanation : strerror(-result));
     output_verbose(options, "backend: %s", copyengine_backend_description(engine));
     int code = options->manifest ? copy_with_manifest(options, engine) : copy(options, engine, -1);
     copyengine_free(engine);

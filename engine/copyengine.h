@@ -5,7 +5,6 @@
  * It knows files, rings and threads, and nothing of packages.
  *
  *     struct copyengine *engine;
- *     struct copyengine_result result;
  *     struct copyengine_copy copy = {
  *         .size = sizeof(copy),
  *         .source = "/svr/tools",
@@ -13,7 +12,7 @@
  *         .destination = "/tmp/tools",
  *     };
  *     copyengine_new(NULL, &engine, NULL);
- *     copyengine_copy_tree(engine, &copy, &result);
+ *     copyengine_copy_tree(engine, &copy, NULL);
  *     copyengine_free(engine);
  */
 #pragma once
@@ -47,12 +46,17 @@ enum copyengine_symlinks {
     COPYENGINE_SYMLINKS_FOLLOW,   /* replaced by what they reach; a loop is an error */
 };
 
-/** What went wrong first. */
+/**
+ * What went wrong first. A job's error belongs to the job, and ends with copyengine_job_free. The
+ * calls that have no job fill in an error of the caller's, who frees what it holds with
+ * copyengine_error_clear. This structure never grows.
+ */
 struct copyengine_error {
-    int code;             /* an errno value, positive; 0: nothing went wrong */
-    char operation[24];   /* "open", "read", …; the name of the call */
-    char path[4096];      /* of the file; starts with "..." when it is longer */
-    char explanation[80]; /* why, in words, where errno alone would mislead; else empty */
+    int code; /* an errno value, positive; 0: nothing went wrong, and the rest is NULL */
+    const char *operation;   /* "open", "read", …; static */
+    const char *path;        /* of the file, shortened to "..." and its end when it is very long;
+                                NULL: no file is concerned, or there was no memory */
+    const char *explanation; /* why, in words, where errno alone would mislead; static; or NULL */
 };
 
 struct copyengine_options {
@@ -98,9 +102,11 @@ struct copyengine_copy {
     /*
      * Called from the engine's threads, never twice at once for one job, when an operation
      * completed and the last call is at least progress_interval_ms ago. There is no timer behind
-     * it: nothing completes, nothing is called. These threads have stacks of 256 KiB.
+     * it: nothing completes, nothing is called. These threads have stacks of 256 KiB. When it
+     * returns anything but 0, the job is cancelled, as by copyengine_cancel, and only on_done is
+     * called after that.
      */
-    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    int (*on_progress)(void *context, const struct copyengine_progress *progress);
     unsigned progress_interval_ms; /* default: 200 */
     /* Something was left out, or done otherwise. From the engine's threads, one call at a time. */
     void (*on_warning)(void *context, const char *path, const char *text);
@@ -124,7 +130,7 @@ struct copyengine_removal {
     int dirfd;        /* where `path` starts: AT_FDCWD or a directory that stays open */
     const char *path; /* its last name must not be "." or ".."; if there is nothing, all is well */
     /* As for copies. In the progress, `files` are all that are no directories. */
-    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    int (*on_progress)(void *context, const struct copyengine_progress *progress);
     unsigned progress_interval_ms;
     void (*on_done)(void *context);
     void *context;
@@ -140,7 +146,7 @@ struct copyengine_scan {
     double sample;    /* the share of files whose contents are read, above 0; 0 or 1: all */
     uint64_t seed;    /* which they are: another one, others */
     /* As for copies. */
-    void (*on_progress)(void *context, const struct copyengine_progress *progress);
+    int (*on_progress)(void *context, const struct copyengine_progress *progress);
     unsigned progress_interval_ms;
     void (*on_done)(void *context);
     void *context;
@@ -155,7 +161,7 @@ struct copyengine_scan {
  *
  * @param options   NULL: the defaults
  * @param ret       the engine; the caller ends it with copyengine_free
- * @param ret_error may be NULL; says why there is no engine
+ * @param ret_error may be NULL; says why there is no engine: see struct copyengine_error
  * @return          0; -EINVAL (options), -ENOMEM, -EAGAIN (threads), or what io_uring_setup(2)
  *                  answered when the ring was demanded
  */
@@ -249,19 +255,21 @@ COPYENGINE_PUBLIC struct copyengine_progress copyengine_job_progress(struct copy
  * Copies a tree, and waits until that is done: copyengine_submit, copyengine_wait,
  * copyengine_job_free.
  *
- * @param ret_result may be NULL
- * @return           0 or -errno, as in the result's error
+ * @param ret_error may be NULL; says which file failed, and why; the caller ends it with
+ *                  copyengine_error_clear
+ * @return          0 or -errno
  */
 COPYENGINE_PUBLIC int copyengine_copy_tree(struct copyengine *engine,
                                            const struct copyengine_copy *copy,
-                                           struct copyengine_result *ret_result);
+                                           struct copyengine_error *ret_error);
 
 /**
  * Removes a tree, and waits until that is done.
  *
  * @param engine    NULL: it is done by the calling thread alone
  * @param dirfd     where `path` starts
- * @param ret_error may be NULL; names the file that could not be removed
+ * @param ret_error may be NULL; names the file that could not be removed; the caller ends it with
+ *                  copyengine_error_clear
  * @return          0, also when there was nothing; or -errno
  */
 COPYENGINE_PUBLIC int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *path,
@@ -270,6 +278,21 @@ COPYENGINE_PUBLIC int copyengine_remove_tree(struct copyengine *engine, int dirf
 /** Writes "operation path: why" into a buffer and returns it. */
 COPYENGINE_PUBLIC const char *copyengine_error_text(const struct copyengine_error *error,
                                                     char *buffer, size_t size);
+
+/**
+ * Copies an error, so that it outlives the job that it belongs to.
+ *
+ * @param ret the copy; the caller ends it with copyengine_error_clear. Without memory, it has no
+ *            path
+ */
+COPYENGINE_PUBLIC void copyengine_error_copy(const struct copyengine_error *error,
+                                             struct copyengine_error *ret);
+
+/**
+ * Frees what an error of the caller's holds, and sets all of it to zero. After a call that
+ * succeeded there is nothing to free, and this does no harm.
+ */
+COPYENGINE_PUBLIC void copyengine_error_clear(struct copyengine_error *error);
 
 #ifdef __cplusplus
 }

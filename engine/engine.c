@@ -132,7 +132,7 @@ static int choose_backend(struct copyengine *engine, const char **ret_why)
 {
     size_t size = sizeof(engine->backend_description);
     char reason[64];
-    *ret_why = "";
+    *ret_why = NULL;
     int result =
         engine->options.backend == COPYENGINE_THREADS ? -ECANCELED : io_ring_probe(ret_why);
     if (result < 0 && engine->options.backend == COPYENGINE_RING)
@@ -200,7 +200,7 @@ static void destroy(struct copyengine *engine)
 int engine_new(const struct copyengine_options *options, const struct io_backend *backend,
                struct copyengine **ret, struct copyengine_error *ret_error)
 {
-    const char *why = "";
+    const char *why = NULL;
     struct copyengine_options known = {0};
     struct copyengine *engine = NULL;
     int result = options ? take_struct(&known, sizeof(known), options) : 0;
@@ -225,10 +225,9 @@ int engine_new(const struct copyengine_options *options, const struct io_backend
         *ret = engine;
         return 0;
     }
-    if (ret_error) {
-        *ret_error = (struct copyengine_error){.code = -result, .operation = "start the engine"};
-        snprintf(ret_error->explanation, sizeof(ret_error->explanation), "%s", why);
-    }
+    if (ret_error)
+        *ret_error = (struct copyengine_error){
+            .code = -result, .operation = "start the engine", .explanation = why};
     copyengine_free(engine);
     return result;
 }

@@ -11,6 +11,7 @@
 #include "engine/hard_link.h"
 #include "engine/manifest.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum {
@@ -24,6 +25,7 @@ static void job_destroy(struct copyengine_job *job)
     free((char *)job->copy.destination);
     free(job->root_absolute);
     free(job->root_resolved);
+    free((char *)job->result.error.path);
     hard_links_free(job->hard_links);
     manifest_free(job->manifest);
     limit_destroy(&job->limit);
@@ -152,13 +154,17 @@ void job_fail_because(struct copyengine_job *job, const char *operation, enum jo
                       const struct directory *directory, const char *name, int code,
                       const char *explanation)
 {
+    char path[PATH_MAX];
     pthread_mutex_lock(&job->lock);
     struct copyengine_error *error = &job->result.error;
     if (error->code == 0 && !job->ended) {
-        error->code = code;
-        snprintf(error->operation, sizeof(error->operation), "%s", operation);
-        snprintf(error->explanation, sizeof(error->explanation), "%s", explanation);
-        directory_path(job, side, directory, name, error->path, sizeof(error->path));
+        directory_path(job, side, directory, name, path, sizeof(path));
+        *error = (struct copyengine_error){
+            .code = code,
+            .operation = operation,
+            .path = strdup(path),
+            .explanation = explanation,
+        };
     }
     if (!job->cleaning_up) /* which goes on, whatever cannot be removed */
         atomic_store(&job->stopped, true);
@@ -168,7 +174,7 @@ void job_fail_because(struct copyengine_job *job, const char *operation, enum jo
 void job_fail(struct copyengine_job *job, const char *operation, enum job_side side,
               const struct directory *directory, const char *name, int code)
 {
-    job_fail_because(job, operation, side, directory, name, code, "");
+    job_fail_because(job, operation, side, directory, name, code, NULL);
 }
 
 void job_warn(struct copyengine_job *job, const struct directory *directory, const char *name,
@@ -176,7 +182,7 @@ void job_warn(struct copyengine_job *job, const struct directory *directory, con
 {
     if (!job->copy.on_warning)
         return;
-    char path[sizeof(job->result.error.path)];
+    char path[PATH_MAX];
     directory_path(job, JOB_SOURCE, directory, name, path, sizeof(path));
     pthread_mutex_lock(&job->report_lock);
     if (!job->silent)
@@ -213,9 +219,11 @@ static void report_if_due(struct copyengine_job *job)
     if (pthread_mutex_trylock(&job->report_lock) != 0)
         return; /* the last call still runs */
     struct copyengine_progress progress = copyengine_job_progress(job);
-    if (!job->silent)
-        job->copy.on_progress(job->copy.context, &progress);
+    bool cancelled = !job->silent && job->copy.on_progress(job->copy.context, &progress) != 0;
+    job->silent |= cancelled;
     pthread_mutex_unlock(&job->report_lock);
+    if (cancelled)
+        copyengine_cancel(job);
 }
 
 void job_moved(struct copyengine_job *job, uint64_t bytes)
@@ -337,19 +345,33 @@ const struct copyengine_result *copyengine_wait(struct copyengine_job *job)
     return &job->result;
 }
 
+/* Waits for the job of a call that has none, frees it, and gives its error to the caller. */
+static int end_job(struct copyengine_job *job, struct copyengine_error *ret_error)
+{
+    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    int result = -error->code;
+    if (ret_error)
+        copyengine_error_copy(error, ret_error);
+    copyengine_job_free(job);
+    return result;
+}
+
+/* There is no job. Gives the caller an error that says why, and returns it. */
+static int refuse(int result, const char *operation, const char *path,
+                  struct copyengine_error *ret_error)
+{
+    struct copyengine_error error = {.code = -result, .operation = operation, .path = path};
+    if (ret_error)
+        copyengine_error_copy(&error, ret_error);
+    return result;
+}
+
 int copyengine_copy_tree(struct copyengine *engine, const struct copyengine_copy *copy,
-                         struct copyengine_result *ret_result)
+                         struct copyengine_error *ret_error)
 {
     struct copyengine_job *job;
     int result = copyengine_submit(engine, copy, &job);
-    if (result < 0)
-        return result;
-    const struct copyengine_result *copied = copyengine_wait(job);
-    result = -copied->error.code;
-    if (ret_result)
-        *ret_result = *copied;
-    copyengine_job_free(job);
-    return result;
+    return result < 0 ? refuse(result, "copy", NULL, ret_error) : end_job(job, ret_error);
 }
 
 int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *path,
@@ -359,21 +381,27 @@ int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *pat
     struct copyengine_job *job;
     int result = engine ? copyengine_submit_removal(engine, &removal, &job)
                         : engine_remove_alone(&removal, &job);
-    if (result < 0)
-        return result;
-    const struct copyengine_error *error = &copyengine_wait(job)->error;
-    result = -error->code;
-    if (ret_error)
-        *ret_error = *error;
-    copyengine_job_free(job);
-    return result;
+    return result < 0 ? refuse(result, "remove", path, ret_error) : end_job(job, ret_error);
 }
 
 const char *copyengine_error_text(const struct copyengine_error *error, char *buffer, size_t size)
 {
     char reason[128];
     const char *why =
-        *error->explanation ? error->explanation : strerror_r(error->code, reason, sizeof(reason));
-    snprintf(buffer, size, "%s %s: %s", error->operation, error->path, why);
+        error->explanation ? error->explanation : strerror_r(error->code, reason, sizeof(reason));
+    snprintf(buffer, size, "%s%s%s: %s", error->operation ? error->operation : "",
+             error->path ? " " : "", error->path ? error->path : "", why);
     return buffer;
+}
+
+void copyengine_error_copy(const struct copyengine_error *error, struct copyengine_error *ret)
+{
+    *ret = *error;
+    ret->path = error->path ? strdup(error->path) : NULL;
+}
+
+void copyengine_error_clear(struct copyengine_error *error)
+{
+    free((char *)error->path);
+    *error = (struct copyengine_error){0};
 }

@@ -125,7 +125,7 @@ enum job_side {
 /**
  * Stops a job with an error, if it is the first.
  *
- * @param operation what failed, in one word
+ * @param operation what failed, in one word; static
  * @param directory where; NULL: at the root
  * @param name      in that directory; NULL: the directory itself
  * @param code      an errno value, positive
@@ -133,7 +133,7 @@ enum job_side {
 void job_fail(struct copyengine_job *job, const char *operation, enum job_side side,
               const struct directory *directory, const char *name, int code);
 
-/** Like job_fail, with words where the errno alone would mislead. */
+/** Like job_fail, with words, which are static, where the errno alone would mislead. */
 void job_fail_because(struct copyengine_job *job, const char *operation, enum job_side side,
                       const struct directory *directory, const char *name, int code,
                       const char *explanation);

@@ -111,19 +111,21 @@ static bool is_ours(int dirfd, const char *name)
 static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directory,
                        const char *name, const char *why)
 {
-    struct copyengine_error error;
-    char text[sizeof(error.path) + 256];
+    struct copyengine_error error = {0};
+    char text[PATH_MAX + 256];
     int result = 0;
     if (!is_ours(dirfd, name))
         return cleaning_check(cleaning);
     if (!cleaning->options->dry_run)
         result =
             cache_delete_tree(cleaning->cache, dirfd, name, cleaning->options->cancel_fd, &error);
+    if (result < 0)
+        copyengine_error_text(&error, text, sizeof(text));
+    copyengine_error_clear(&error);
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
     if (result < 0) {
-        cleaning_say_failed(cleaning, directory, name,
-                            copyengine_error_text(&error, text, sizeof(text)));
+        cleaning_say_failed(cleaning, directory, name, text);
         log_write(cleaning->cache, LOGGED_WARNING, "Could not delete %s/%s/%s: %s",
                   cleaning->cache->path, directory, name, text);
     } else {

@@ -57,7 +57,7 @@ static void examine_ring(const struct examination *examination, enum copyengine_
     bool demanded = wanted == COPYENGINE_RING;
     doctor_say(examination, demanded ? PKGCACHE_PROBLEM : PKGCACHE_NOTE, "io_uring", NULL,
                ring_advice(result), "not available: %s (%s); %s",
-               *error.explanation ? error.explanation : "it cannot be started", strerror(-result),
+               error.explanation ? error.explanation : "it cannot be started", strerror(-result),
                demanded ? "and --backend is ring, so nothing can be copied"
                         : "threads copy instead, as fast where files are cached, slower where each "
                           "has to be waited for");

@@ -236,7 +236,7 @@ int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
     int result = copyengine_new(&options, &cache->engine, &error);
     if (result < 0)
         error_set(ret_error, -result, "cannot start the copy engine: %s",
-                  *error.explanation ? error.explanation : strerror(-result));
+                  error.explanation ? error.explanation : strerror(-result));
     return result;
 }
 
@@ -261,10 +261,9 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
         return copyengine_remove_tree(NULL, dirfd, name, ret_error);
     int result = done_fd < 0 ? -errno : copyengine_submit_removal(cache->engine, &removal, &job);
     if (result < 0) {
-        if (ret_error) {
-            *ret_error = (struct copyengine_error){.code = -result, .operation = "delete"};
-            snprintf(ret_error->path, sizeof(ret_error->path), "%s", name);
-        }
+        struct copyengine_error error = {.code = -result, .operation = "delete", .path = name};
+        if (ret_error)
+            copyengine_error_copy(&error, ret_error);
         return result;
     }
     struct pollfd fds[] = {{.fd = done_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
@@ -275,7 +274,7 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
     const struct copyengine_error *error = &copyengine_wait(job)->error;
     result = -error->code;
     if (ret_error)
-        *ret_error = *error;
+        copyengine_error_copy(error, ret_error);
     copyengine_job_free(job);
     return result;
 }

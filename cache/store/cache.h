@@ -99,7 +99,8 @@ int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
  * Deletes a tree for good.
  *
  * @param cancel_fd readable: stop; -1: none
- * @param ret_error may be NULL; what could not be deleted
+ * @param ret_error may be NULL; what could not be deleted; the caller ends it with
+ *                  copyengine_error_clear
  * @return          0, also when there is none; -ECANCELED; or -errno
  */
 int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,

@@ -9,6 +9,7 @@
 #include "cache/verify/comparison.h"
 #include "cache/verify/verification.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -68,12 +69,13 @@ enum pkgcache_verdict payload_unknown(struct payload *payload, const char *what,
     return PKGCACHE_VERDICT_UNKNOWN;
 }
 
-static void on_progress(void *context, const struct copyengine_progress *progress)
+static int on_progress(void *context, const struct copyengine_progress *progress)
 {
     struct verification *verification = ((struct payload *)context)->verification;
     (void)progress;
     heartbeat_beat(&verification->heartbeat);
     eventfd_write(verification->event_fd, 1);
+    return 0;
 }
 
 static void on_scanned(void *context)
@@ -217,17 +219,18 @@ void payload_judge(struct payload *payload)
 {
     struct pkgcache_verify_summary *summary = payload->verification->summary;
     const struct copyengine_result *result = copyengine_wait(payload->job);
-    struct copyengine_error error = result->error;
-    char text[sizeof(error.path) + 256];
+    int code = result->error.code;
+    char text[PATH_MAX + 256];
+    if (code)
+        copyengine_error_text(&result->error, text, sizeof(text));
     summary->files += result->progress.files;
     summary->bytes += result->progress.bytes;
     copyengine_job_free(payload->job);
     payload->job = NULL;
     if (!is_still_there(payload))
         payload->verdict = PKGCACHE_VERDICT_GONE;
-    else if (error.code)
-        payload->verdict = payload_unknown(payload, "it cannot be read",
-                                           copyengine_error_text(&error, text, sizeof(text)));
+    else if (code)
+        payload->verdict = payload_unknown(payload, "it cannot be read", text);
     else
         payload->verdict = judge(payload);
     cleanup_close_fd(&payload->fd);

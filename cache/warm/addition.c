@@ -12,6 +12,7 @@
 #include "engine/clock.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -447,7 +448,10 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
 {
     struct run *run = addition->run;
     const struct copyengine_result *copied = copyengine_wait(addition->job);
-    struct copyengine_error error = copied->error;
+    int code = copied->error.code;
+    char text[PATH_MAX + 256];
+    if (code)
+        copyengine_error_text(&copied->error, text, sizeof(text));
     addition->root_mode = copied->root_mode;
     addition->root_mtime = copied->root_mtime;
     addition->result->files = copied->progress.files;
@@ -457,18 +461,15 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
     run->copied_bytes += addition->result->bytes;
     run_free_job(run, addition);
     CLEANUP_FREE char *stopped = STEAL(addition->stopped);
-    if (error.code == 0)
+    if (code == 0)
         return true;
     addition_abandon(addition, lock);
-    char text[sizeof(error.path) + 256];
-    if (addition->cancelled && error.code == ECANCELED)
+    if (addition->cancelled && code == ECANCELED)
         addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
-    else if (stopped && error.code == ECANCELED)
+    else if (stopped && code == ECANCELED)
         addition_finish(addition, PKGCACHE_SKIPPED, "%s", stopped);
     else
-        addition_finish(addition, PKGCACHE_FAILED, "%s%s",
-                        copyengine_error_text(&error, text, sizeof(text)),
-                        error_advice(error.code));
+        addition_finish(addition, PKGCACHE_FAILED, "%s%s", text, error_advice(code));
     return false;
 }
 

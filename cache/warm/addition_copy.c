@@ -23,13 +23,14 @@ static bool is_time_to_wake(struct run *run)
     return true;
 }
 
-static void on_progress(void *context, const struct copyengine_progress *progress)
+static int on_progress(void *context, const struct copyengine_progress *progress)
 {
     struct addition *addition = context;
     (void)progress;
     heartbeat_beat(&addition->run->heartbeat);
     if (is_time_to_wake(addition->run))
         eventfd_write(addition->run->event_fd, 1);
+    return 0;
 }
 
 static void on_warning(void *context, const char *path, const char *text)

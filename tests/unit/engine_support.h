@@ -30,7 +30,7 @@ static inline void start_engine(struct copyengine_options options)
     options.size = sizeof(options);
     options.backend = backend();
     int result = copyengine_new(&options, &engine, &error);
-    cr_assert_eq(result, 0, "no engine: %s", error.explanation);
+    cr_assert_eq(result, 0, "no engine: %s", error.explanation ? error.explanation : "?");
 }
 
 static inline void set_up(void)
@@ -64,11 +64,15 @@ static inline struct copyengine_copy copy_of(const char *source, const char *des
     };
 }
 
+/* The path of the result's error is valid until the next call. */
 static inline struct copyengine_result run(struct copyengine_copy copy)
 {
+    static char path[PATH_MAX];
     struct copyengine_job *job;
     cr_assert_eq(copyengine_submit(engine, &copy, &job), 0);
     struct copyengine_result result = *copyengine_wait(job);
+    if (result.error.path)
+        result.error.path = strcpy(path, result.error.path);
     copyengine_job_free(job);
     return result;
 }

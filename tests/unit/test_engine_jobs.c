@@ -221,11 +221,12 @@ Test(engine_jobs, removes_what_others_remove)
 
 static atomic_int progress_count;
 
-static void count_progress(void *context, const struct copyengine_progress *progress)
+static int count_progress(void *context, const struct copyengine_progress *progress)
 {
     (void)context;
     cr_assert(progress->files + progress->bytes > 0);
     atomic_fetch_add(&progress_count, 1);
+    return 0;
 }
 
 Test(engine_jobs, completions_drive_progress)
@@ -239,6 +240,30 @@ Test(engine_jobs, completions_drive_progress)
     copy.progress_interval_ms = 50;
     cr_assert_eq(run(copy).error.code, 0);
     cr_assert(atomic_load(&progress_count) >= 3, "%d calls", atomic_load(&progress_count));
+}
+
+/* Ends its job with the second call. */
+static int cancel_progress(void *context, const struct copyengine_progress *progress)
+{
+    (void)progress;
+    return atomic_fetch_add((atomic_int *)context, 1) == 1;
+}
+
+Test(engine_jobs, progress_cancels)
+{
+    atomic_int calls = 0;
+    mkdir("source", 0755);
+    cr_assert_eq(system("head -c 3000000 /dev/urandom > source/large"), 0);
+    copyengine_free(engine);
+    start_engine((struct copyengine_options){.bytes_per_s = 1 << 20}); /* takes three seconds */
+    struct copyengine_copy copy = copy_of("source", "copy");
+    copy.on_progress = cancel_progress;
+    copy.progress_interval_ms = 50;
+    copy.context = &calls;
+    struct copyengine_result result = run(copy);
+    cr_assert_eq(result.error.code, ECANCELED);
+    cr_assert_eq(atomic_load(&calls), 2, "nothing is reported after that");
+    cr_assert_eq(access("copy", F_OK), -1);
 }
 
 Test(engine_jobs, leaves_the_root_writable_when_asked)
