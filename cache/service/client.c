@@ -32,7 +32,7 @@ static int check_daemon(int fd, const char *path, const char *socket_path,
 {
     struct peer peer;
     struct stat status;
-    int result = peer_look(fd, &peer);
+    int result = peer_read(fd, &peer);
     if (result < 0)
         return error_set(error, -result, "daemon at %s: %s", socket_path, strerror(-result));
     if (peer_is_owner(&peer) || (stat(path, &status) == 0 && status.st_uid == peer.uid))
@@ -75,8 +75,8 @@ void pkgcache_client_close(struct pkgcache_client *client)
 }
 
 /* Waits until the socket can be used. Returns 0, -ETIMEDOUT or -ECANCELED. */
-static int await(const struct pkgcache_client *client, short events, const struct client_wait *wait,
-                 struct pkgcache_error *error)
+static int wait_for_socket(const struct pkgcache_client *client, short events,
+                           const struct client_wait *wait, struct pkgcache_error *error)
 {
     struct pollfd fds[] = {{.fd = client->fd, .events = events},
                            {.fd = wait->cancel_fd, .events = POLLIN}};
@@ -91,7 +91,7 @@ static int await(const struct pkgcache_client *client, short events, const struc
     return fds[1].revents ? error_set(error, ECANCELED, "interrupted") : 0;
 }
 
-static int is_gone(struct pkgcache_error *error)
+static int fail_disconnected(struct pkgcache_error *error)
 {
     return error_set(error, ECONNRESET, "daemon: it has gone");
 }
@@ -100,7 +100,7 @@ static int send_all(struct pkgcache_client *client, const struct text *text,
                     const struct client_wait *wait, struct pkgcache_error *error)
 {
     for (size_t sent = 0; sent < text->length;) {
-        int result = await(client, POLLOUT, wait, error);
+        int result = wait_for_socket(client, POLLOUT, wait, error);
         if (result < 0)
             return result;
         ssize_t bytes =
@@ -132,7 +132,7 @@ static int receive_more(struct pkgcache_client *client, const struct client_wait
                         struct pkgcache_error *error)
 {
     struct text *in = &client->in;
-    int result = await(client, POLLIN, wait, error);
+    int result = wait_for_socket(client, POLLIN, wait, error);
     if (result < 0)
         return result;
     in->length -= client->taken;
@@ -146,7 +146,7 @@ static int receive_more(struct pkgcache_client *client, const struct client_wait
         return error_set(error, ENOMEM, "out of memory");
     ssize_t bytes = recv(client->fd, in->bytes + in->length, READ_BYTES, MSG_DONTWAIT);
     if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR))
-        return is_gone(error);
+        return fail_disconnected(error);
     in->length += (size_t)MAX(bytes, (ssize_t)0);
     return 0;
 }
@@ -198,7 +198,7 @@ static int errno_of(const struct json *answer)
     }
 }
 
-static int take_error(const struct json *answer, struct pkgcache_error *error)
+static int read_error(const struct json *answer, struct pkgcache_error *error)
 {
     const struct json *message = json_member(answer, "message");
     return error_set(error, errno_of(answer), "daemon: %s",
@@ -206,7 +206,7 @@ static int take_error(const struct json *answer, struct pkgcache_error *error)
 }
 
 /* One message. Returns 1: it was a notification. */
-static int take_message(const struct json *message, const struct client_wait *wait,
+static int read_message(const struct json *message, const struct client_wait *wait,
                         uint64_t *ret_number, const struct json **ret_result,
                         struct pkgcache_error *error)
 {
@@ -225,7 +225,7 @@ static int take_message(const struct json *message, const struct client_wait *wa
     *ret_number = (uint64_t)number;
     *ret_result = json_member(message, "result");
     if (failure)
-        return take_error(failure, error);
+        return read_error(failure, error);
     return *ret_result ? 0 : error_set(error, EBADMSG, "the daemon's answer has no result");
 }
 
@@ -243,7 +243,7 @@ int client_receive(struct pkgcache_client *client, const struct client_wait *wai
             result = json_parse(line, length, &document, ret_error);
         if (!document)
             return result;
-        result = take_message(document->root, wait, ret_number, &ret->result, ret_error);
+        result = read_message(document->root, wait, ret_number, &ret->result, ret_error);
         ret->document = document;
         if (result != 0)
             json_document_free(STEAL(ret->document));

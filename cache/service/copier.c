@@ -33,7 +33,7 @@ struct copier {
     struct copy **done_last;
 };
 
-static void publish(struct copy *copy)
+static void publish_progress(struct copy *copy)
 {
     static const enum copy_state states[] = {
         [STAGE_CHECKING] = COPY_CHECKING, [STAGE_NEW] = COPY_QUEUED,
@@ -55,7 +55,7 @@ static void on_progress(void *context, const struct pkgcache_progress *progress)
     const struct copier *copier = context;
     (void)progress;
     for (struct copy *copy = copier->oldest; copy; copy = copy->newer)
-        publish(copy);
+        publish_progress(copy);
 }
 
 static void link_copy(struct copier *copier, struct copy *copy)
@@ -72,7 +72,7 @@ static void unlink_copy(struct copier *copier, const struct copy *copy)
     *(copy->newer ? &copy->newer->older : &copier->newest) = copy->older;
 }
 
-static void give_back(struct copier *copier, struct copy *copy)
+static void return_copy(struct copier *copier, struct copy *copy)
 {
     atomic_store(&copy->files, copy->result.files);
     atomic_store(&copy->bytes, copy->result.bytes);
@@ -84,11 +84,11 @@ static void give_back(struct copier *copier, struct copy *copy)
     eventfd_write(copier->wake_fd, 1);
 }
 
-static void fail(struct copier *copier, struct copy *copy, const char *why)
+static void fail_copy(struct copier *copier, struct copy *copy, const char *why)
 {
     copy->result.status = PKGCACHE_FAILED;
     copy->result.reason = strdup(why);
-    give_back(copier, copy);
+    return_copy(copier, copy);
 }
 
 static void on_result(void *context, size_t index, const struct pkgcache_result *result)
@@ -98,10 +98,10 @@ static void on_result(void *context, size_t index, const struct pkgcache_result 
     (void)index;
     copy->addition = NULL;
     unlink_copy(copier, copy);
-    give_back(copier, copy);
+    return_copy(copier, copy);
 }
 
-static struct copy *take_added(struct copier *copier)
+static struct copy *take_added_copies(struct copier *copier)
 {
     pthread_mutex_lock(&copier->lock);
     struct copy *added = copier->added;
@@ -111,14 +111,14 @@ static struct copy *take_added(struct copier *copier)
     return added;
 }
 
-static void feed(struct copier *copier, struct run *run)
+static void add_to_run(struct copier *copier, struct run *run)
 {
-    struct copy *copy = take_added(copier);
+    struct copy *copy = take_added_copies(copier);
     for (struct copy *next; copy; copy = next) {
         next = copy->next;
         copy->addition = run_add(run, &copy->variant, NULL, &copy->result);
         if (!copy->addition) {
-            fail(copier, copy, "out of memory");
+            fail_copy(copier, copy, "out of memory");
             continue;
         }
         link_copy(copier, copy);
@@ -127,7 +127,7 @@ static void feed(struct copier *copier, struct run *run)
     }
 }
 
-static void end_cancelled(struct copier *copier, struct run *run)
+static void cancel_copies(struct copier *copier, struct run *run)
 {
     pthread_mutex_lock(&copier->lock);
     bool any = copier->cancels;
@@ -141,12 +141,12 @@ static void end_cancelled(struct copier *copier, struct run *run)
     }
 }
 
-static void fail_added(struct copier *copier, const char *why)
+static void fail_added_copies(struct copier *copier, const char *why)
 {
-    struct copy *copy = take_added(copier);
+    struct copy *copy = take_added_copies(copier);
     for (struct copy *next; copy; copy = next) {
         next = copy->next;
-        fail(copier, copy, why);
+        fail_copy(copier, copy, why);
     }
 }
 
@@ -174,7 +174,7 @@ static void set_run(struct copier *copier, struct run *run)
 }
 
 /* Copies until nothing is left. A run that fails takes what it had with it; the next is another. */
-static void serve(struct copier *copier)
+static void run_copies(struct copier *copier)
 {
     struct pkgcache_error error;
     struct precedence precedence;
@@ -187,15 +187,15 @@ static void serve(struct copier *copier)
         .context = copier,
     };
     if (open_cache(copier, &error) < 0 || run_start(copier->cache, &warm, &run, &error) < 0) {
-        fail_added(copier, error.message);
+        fail_added_copies(copier, error.message);
         return;
     }
     set_run(copier, run);
     precedence_begin_copying(&precedence);
     do {
         precedence_go_on_copying(&precedence);
-        feed(copier, run);
-        end_cancelled(copier, run);
+        add_to_run(copier, run);
+        cancel_copies(copier, run);
     } while (run_drive(run) == 0 && run->unfinished > 0);
     precedence_end_copying(&precedence);
     set_run(copier, NULL);
@@ -213,11 +213,11 @@ static void *copier_main(void *argument)
             continue;
         }
         pthread_mutex_unlock(&copier->lock);
-        serve(copier);
+        run_copies(copier);
         pthread_mutex_lock(&copier->lock);
     }
     pthread_mutex_unlock(&copier->lock);
-    fail_added(copier, "the daemon is stopping");
+    fail_added_copies(copier, "the daemon is stopping");
     pkgcache_close(copier->cache);
     return NULL;
 }

@@ -50,7 +50,7 @@ static int open_cache(struct worker *worker, struct pkgcache_error *error)
     return worker->cache ? 0 : pkgcache_open(errands->path, &options, false, &worker->cache, error);
 }
 
-static void give_back(struct errands *errands, struct errand *errand)
+static void return_errand(struct errands *errands, struct errand *errand)
 {
     pthread_mutex_lock(&errands->lock);
     errand->next = NULL;
@@ -60,12 +60,12 @@ static void give_back(struct errands *errands, struct errand *errand)
     eventfd_write(errands->wake_fd, 1);
 }
 
-static void run_one(struct worker *worker, struct errand *errand)
+static void run_errand(struct worker *worker, struct errand *errand)
 {
     struct pkgcache_error error = {0};
     bool opened = open_cache(worker, &error) == 0;
     errand->run(errand, opened ? worker->cache : NULL, &error);
-    give_back(worker->errands, errand);
+    return_errand(worker->errands, errand);
 }
 
 static void *errands_main(void *argument)
@@ -84,7 +84,7 @@ static void *errands_main(void *argument)
             errands->waiting_last = &errands->waiting;
         errands->count--;
         pthread_mutex_unlock(&errands->lock);
-        run_one(worker, errand);
+        run_errand(worker, errand);
         pthread_mutex_lock(&errands->lock);
     }
     pthread_mutex_unlock(&errands->lock);
@@ -183,7 +183,7 @@ void errands_stop(struct errands *errands)
     for (struct errand *next; errand; errand = next) {
         next = errand->next;
         errand->run(errand, NULL, &error);
-        give_back(errands, errand);
+        return_errand(errands, errand);
     }
 }
 

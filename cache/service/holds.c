@@ -1,8 +1,6 @@
 /* Leases of clients. Taking one needs the cache's lock, so it is an errand. */
 #include "cache/service/holds.h"
 
-#include "cache/service/server.h"
-
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -15,28 +13,29 @@ struct hold {
 
 /** What one connection has leased for one process. */
 struct holder {
-    struct source source; /* of the pidfd */
+    struct loop_watch watch; /* of the pidfd */
+    struct holds *all;
     struct holder *next;
     uint64_t connection;
     pid_t pid;
     int pidfd; /* -1: not to be had; then it ends with the connection */
-    struct hold *holds;
+    struct hold *first;
     size_t count;
 };
 
 /** To take a lease, or to end some. */
 struct lease_errand {
     struct errand errand;
-    struct server *server;
+    struct holds *all;
     struct call *call; /* NULL: nobody asked */
     pid_t pid;
-    struct hold *holds;
+    struct hold *first;
     int status; /* as of pkgcache_lease, or 0 */
     char *root;
     struct pkgcache_error error;
 };
 
-static void free_holds(struct hold *hold)
+static void free_list(struct hold *hold)
 {
     for (struct hold *next; hold; hold = next) {
         next = hold->next;
@@ -48,14 +47,14 @@ static void free_holds(struct hold *hold)
 static void free_errand(struct lease_errand *lease)
 {
     call_free(lease->call);
-    free_holds(lease->holds);
+    free_list(lease->first);
     free(lease->root);
     free(lease);
 }
 
-static struct holder *find(const struct server *server, uint64_t connection, pid_t pid)
+static struct holder *find_holder(const struct holds *holds, uint64_t connection, pid_t pid)
 {
-    struct holder *holder = server->holders;
+    struct holder *holder = holds->first;
     while (holder && (holder->connection != connection || holder->pid != pid))
         holder = holder->next;
     return holder;
@@ -63,29 +62,29 @@ static struct holder *find(const struct server *server, uint64_t connection, pid
 
 static struct hold **find_hold(struct holder *holder, const struct pkgcache_handle *handle)
 {
-    struct hold **link = &holder->holds;
+    struct hold **link = &holder->first;
     while (*link && !handle_equal((*link)->handle, handle))
         link = &(*link)->next;
     return link;
 }
 
 /* Whether anybody holds a variant for a process. */
-static bool is_held(const struct server *server, pid_t pid, const struct pkgcache_handle *handle)
+static bool is_held(const struct holds *holds, pid_t pid, const struct pkgcache_handle *handle)
 {
-    for (struct holder *holder = server->holders; holder; holder = holder->next)
+    for (struct holder *holder = holds->first; holder; holder = holder->next)
         if (holder->pid == pid && *find_hold(holder, handle))
             return true;
     return false;
 }
 
-static void free_holder(struct server *server, struct holder *holder)
+static void free_holder(struct holds *holds, struct holder *holder)
 {
-    struct holder **link = &server->holders;
+    struct holder **link = &holds->first;
     while (*link != holder)
         link = &(*link)->next;
     *link = holder->next;
     cleanup_close_fd(&holder->pidfd); /* and epoll forgets it */
-    free_holds(holder->holds);
+    free_list(holder->first);
     free(holder);
 }
 
@@ -96,7 +95,7 @@ static void run_release(struct errand *errand, struct pkgcache *cache, struct pk
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     lease->error = *error;
     lease->status = cache ? 0 : -error->code;
-    for (const struct hold *hold = lease->holds; cache && hold; hold = hold->next) {
+    for (const struct hold *hold = lease->first; cache && hold; hold = hold->next) {
         int result = pkgcache_release(cache, hold->handle, lease->pid, error);
         if (result < 0) {
             lease->status = result;
@@ -117,83 +116,84 @@ static void answer_release(struct errand *errand)
     free_errand(lease);
 }
 
-/* Ends leases on disk; takes over the holds. Where that cannot be, the process's end does it. */
-static void release(struct server *server, struct call *call, pid_t pid, struct hold *holds)
+/* Ends leases on disk; takes over the list. Where that cannot be, the process's end does it. */
+static void start_release(struct holds *holds, struct call *call, pid_t pid, struct hold *list)
 {
     struct lease_errand *lease = calloc(1, sizeof(*lease));
     if (lease) {
         *lease = (struct lease_errand){.errand = {.run = run_release, .done = answer_release},
-                                       .server = server,
+                                       .all = holds,
                                        .call = call,
                                        .pid = pid,
-                                       .holds = holds};
-        if (errands_add(server->leasing, &lease->errand) == 0)
+                                       .first = list};
+        if (errands_add(holds->errands, &lease->errand) == 0)
             return;
     }
     if (call)
         call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
     call_free(call);
-    free_holds(holds);
+    free_list(list);
     free(lease);
 }
 
 /* Ends those of a holder that nobody else holds for the same process. */
-static void end_holder(struct server *server, struct holder *holder)
+static void end_holder(struct holds *holds, struct holder *holder)
 {
-    struct hold *holds = STEAL(holder->holds);
+    struct hold *list = STEAL(holder->first);
     struct hold *unheld = NULL;
     pid_t pid = holder->pid;
-    free_holder(server, holder);
-    for (struct hold *next; holds; holds = next) {
-        next = holds->next;
-        holds->next = NULL;
-        if (is_held(server, pid, holds->handle)) {
-            free_holds(holds);
+    free_holder(holds, holder);
+    for (struct hold *next; list; list = next) {
+        next = list->next;
+        list->next = NULL;
+        if (is_held(holds, pid, list->handle)) {
+            free_list(list);
             continue;
         }
-        holds->next = unheld;
-        unheld = holds;
+        list->next = unheld;
+        unheld = list;
     }
     if (unheld)
-        release(server, NULL, pid, unheld);
+        start_release(holds, NULL, pid, unheld);
 }
 
-void holds_forget(struct server *server, const struct connection *connection)
+void holds_end_connection(struct holds *holds, const struct connection *connection)
 {
     uint64_t number = connection_number(connection);
-    for (struct holder *holder = server->holders, *next; holder; holder = next) {
+    for (struct holder *holder = holds->first, *next; holder; holder = next) {
         next = holder->next;
         if (holder->connection == number)
-            end_holder(server, holder);
+            end_holder(holds, holder);
     }
 }
 
 /* The process has ended, and its leases on disk with it. */
-static void on_process_ended(struct source *source, uint32_t events)
+static void on_process_ended(struct loop_watch *watch, uint32_t events)
 {
     (void)events;
-    free_holder(source->server, CONTAINER_OF(source, struct holder, source));
+    struct holder *holder = CONTAINER_OF(watch, struct holder, watch);
+    free_holder(holder->all, holder);
 }
 
-void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *given,
+void holds_give_back(struct holds *holds, const struct call *call, struct pkgcache_handle *given,
                      pid_t pid)
 {
     CLEANUP_HANDLE struct pkgcache_handle *handle = given;
-    struct holder *holder = find(server, connection_number(call->connection), pid);
+    struct holder *holder = find_holder(holds, connection_number(call->connection), pid);
     struct hold **link = holder ? find_hold(holder, handle) : NULL;
     struct hold *hold = link ? *link : NULL;
     if (hold) {
         *link = hold->next;
         hold->next = NULL;
         if (--holder->count == 0)
-            free_holder(server, holder);
+            free_holder(holds, holder);
     }
-    struct call *kept = hold && !is_held(server, pid, handle) ? call_keep(call) : NULL;
+    struct call *kept = hold && !is_held(holds, pid, handle) ? call_keep(call) : NULL;
     if (kept) {
-        release(server, kept, pid, hold);
+        start_release(holds, kept, pid, hold);
         return;
     }
-    free_holds(hold);
+    free_list(hold);
     text_append_string(call_begin(call), hold ? "{\"released\": true}" : "{\"released\": false}");
     call_end(call);
 }
@@ -204,39 +204,40 @@ static void run_lease(struct errand *errand, struct pkgcache *cache, struct pkgc
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     lease->status =
-        cache ? pkgcache_lease(cache, lease->holds->handle, lease->pid, &lease->root, error)
+        cache ? pkgcache_lease(cache, lease->first->handle, lease->pid, &lease->root, error)
               : -error->code;
     lease->error = *error;
 }
 
-static struct holder *make_holder(struct server *server, uint64_t connection, pid_t pid)
+static struct holder *make_holder(struct holds *holds, uint64_t connection, pid_t pid)
 {
     struct holder *holder = calloc(1, sizeof(*holder));
     if (!holder)
         return NULL;
-    *holder = (struct holder){.source = {.handle = on_process_ended},
-                              .next = server->holders,
+    *holder = (struct holder){.watch = {.on_events = on_process_ended},
+                              .all = holds,
+                              .next = holds->first,
                               .connection = connection,
                               .pid = pid,
                               .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
-    server->holders = holder;
+    holds->first = holder;
     if (holder->pidfd >= 0)
-        server_watch(server, holder->pidfd, EPOLLIN, &holder->source);
+        loop_watch_fd(holds->loop, holder->pidfd, EPOLLIN, &holder->watch);
     return holder;
 }
 
 /* Writes down that a connection holds what was leased. Takes over the hold. */
-static bool note(struct server *server, const struct call *call, pid_t pid, struct hold *hold)
+static bool note_hold(struct holds *holds, const struct call *call, pid_t pid, struct hold *hold)
 {
     uint64_t connection = connection_number(call->connection);
-    struct holder *holder = find(server, connection, pid);
+    struct holder *holder = find_holder(holds, connection, pid);
     if (!holder)
-        holder = make_holder(server, connection, pid);
+        holder = make_holder(holds, connection, pid);
     if (!holder)
         return false;
     struct hold **link = find_hold(holder, hold->handle);
     if (*link) {
-        free_holds(hold);
+        free_list(hold);
         return true;
     }
     *link = hold;
@@ -247,11 +248,11 @@ static bool note(struct server *server, const struct call *call, pid_t pid, stru
 static void answer_lease(struct errand *errand)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
-    struct server *server = lease->server;
+    struct holds *holds = lease->all;
     bool leased = lease->status == PKGCACHE_FOUND;
-    struct hold *hold = leased ? STEAL(lease->holds) : NULL;
-    if (leased && (!call_is_open(lease->call) || !note(server, lease->call, lease->pid, hold)))
-        release(server, NULL, lease->pid, hold); /* whoever asked is gone */
+    struct hold *hold = leased ? STEAL(lease->first) : NULL;
+    if (leased && (!call_is_open(lease->call) || !note_hold(holds, lease->call, lease->pid, hold)))
+        start_release(holds, NULL, lease->pid, hold); /* whoever asked is gone */
     if (lease->status < 0) {
         call_fail(lease->call, lease->status == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
                   lease->error.code, "%s", lease->error.message);
@@ -265,15 +266,15 @@ static void answer_lease(struct errand *errand)
     free_errand(lease);
 }
 
-static size_t holds_of(const struct server *server, uint64_t connection)
+static size_t count_of_connection(const struct holds *holds, uint64_t connection)
 {
     size_t count = 0;
-    for (const struct holder *holder = server->holders; holder; holder = holder->next)
+    for (const struct holder *holder = holds->first; holder; holder = holder->next)
         count += holder->connection == connection ? holder->count : 0;
     return count;
 }
 
-void holds_take(struct server *server, const struct call *call, struct pkgcache_handle *handle,
+void holds_take(struct holds *holds, const struct call *call, struct pkgcache_handle *handle,
                 pid_t pid)
 {
     struct lease_errand *lease = calloc(1, sizeof(*lease));
@@ -288,27 +289,27 @@ void holds_take(struct server *server, const struct call *call, struct pkgcache_
     }
     hold->handle = handle;
     *lease = (struct lease_errand){.errand = {.run = run_lease, .done = answer_lease},
-                                   .server = server,
+                                   .all = holds,
                                    .call = kept,
                                    .pid = pid,
-                                   .holds = hold};
-    if (holds_of(server, connection_number(call->connection)) < HOLDS_OF_CONNECTION_MAX &&
-        errands_add(server->leasing, &lease->errand) == 0)
+                                   .first = hold};
+    if (count_of_connection(holds, connection_number(call->connection)) < HOLDS_OF_CONNECTION_MAX &&
+        errands_add(holds->errands, &lease->errand) == 0)
         return;
     call_fail(kept, MESSAGE_BUSY, 0, "too many leases, or too many wait: try again later");
     free_errand(lease);
 }
 
-size_t holds_count(const struct server *server)
+size_t holds_count(const struct holds *holds)
 {
     size_t count = 0;
-    for (const struct holder *holder = server->holders; holder; holder = holder->next)
+    for (const struct holder *holder = holds->first; holder; holder = holder->next)
         count += holder->count;
     return count;
 }
 
-void holds_free(struct server *server)
+void holds_free(struct holds *holds)
 {
-    while (server->holders)
-        free_holder(server, server->holders);
+    while (holds->first)
+        free_holder(holds, holds->first);
 }

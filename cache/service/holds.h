@@ -4,25 +4,32 @@
  */
 #pragma once
 
-#include "cache/service/connection.h"
+#include "cache/service/call.h"
+#include "cache/service/errands.h"
 
 struct holder;
 
 enum { HOLDS_OF_CONNECTION_MAX = 4096 };
 
+struct holds {
+    struct loop *loop;
+    struct errands *errands; /* one thread; takes the cache's lock */
+    struct holder *first;    /* private */
+};
+
 /** Takes a lease for a process, and answers the call. Takes over the handle. */
-void holds_take(struct server *server, const struct call *call, struct pkgcache_handle *handle,
+void holds_take(struct holds *holds, const struct call *call, struct pkgcache_handle *handle,
                 pid_t pid);
 
 /** Gives a lease back, and answers the call. Takes over the handle. */
-void holds_give_back(struct server *server, const struct call *call, struct pkgcache_handle *given,
+void holds_give_back(struct holds *holds, const struct call *call, struct pkgcache_handle *given,
                      pid_t pid);
 
 /** A connection has ended, and its leases with it. */
-void holds_forget(struct server *server, const struct connection *connection);
+void holds_end_connection(struct holds *holds, const struct connection *connection);
 
 /** @return how many leases there are */
-size_t holds_count(const struct server *server);
+size_t holds_count(const struct holds *holds);
 
 /** Frees all; the leases on disk end with their processes. */
-void holds_free(struct server *server);
+void holds_free(struct holds *holds);

@@ -1,25 +1,67 @@
 /*
  * Jobs. A piece of work knows who wants it, and a job what it wants: neither is long.
  *
- *     jobs.c       what begins and ends
- *     jobs_tell.c  what is said of it
+ *     job.h         what they are made of
+ *     jobs.c        what begins and ends
+ *     job_report.c  what is said of it
  */
-#include "cache/service/jobs_parts.h"
+#include "cache/service/jobs.h"
+
+#include "cache/service/job_report.h"
 
 #include "engine/clock.h"
 
-#include <inttypes.h>
 #include <search.h>
 #include <string.h>
 
+enum { PROGRESS_MS = 200 };
+
+/* --- Progress -------------------------------------------------------------------------------- */
+
+/* Whether a variant has stalled just now. Those that wait, wait for somebody else. */
+static bool has_just_stalled(const struct jobs *jobs, struct work *work)
+{
+    struct copy *copy = &work->copy;
+    int state = atomic_load(&copy->state);
+    uint64_t progress = atomic_load(&copy->files) + atomic_load(&copy->bytes) + (uint64_t)state;
+    uint64_t now_ns = clock_monotonic_ns();
+    if (progress != work->progress || state == COPY_QUEUED || state == COPY_WAITING) {
+        work->progress = progress;
+        work->changed_ns = now_ns;
+        work->stalled = false;
+    }
+    bool was_stalled = work->stalled;
+    work->stalled = now_ns - work->changed_ns > jobs->options->stall_grace_s * NS_PER_S;
+    return work->stalled && !was_stalled;
+}
+
+static void on_progress_time(struct loop_timer *timer)
+{
+    struct jobs *jobs = CONTAINER_OF(timer, struct jobs, progress_timer);
+    for (const struct job *job = jobs->first; job; job = job->next)
+        job_notify_progress(jobs->connections, job);
+    for (struct work *work = jobs->works; work; work = work->newer) {
+        if (!has_just_stalled(jobs, work))
+            continue;
+        job_log_stalled(jobs->cache, work, jobs->options->stall_grace_s);
+        for (const struct want *want = work->wants; want; want = want->next)
+            job_notify_state(jobs->connections, want, "stalled");
+    }
+}
+
+void jobs_init(struct jobs *jobs)
+{
+    jobs->progress_timer.on_time = on_progress_time;
+}
+
 /* --- The end of jobs ------------------------------------------------------------------------- */
 
-static void free_job(struct server *server, struct job *job)
+static void free_job(struct jobs *jobs, struct job *job)
 {
-    struct jobs *jobs = &server->jobs;
     *(job->previous ? &job->previous->next : &jobs->first) = job->next;
     *(job->next ? &job->next->previous : &jobs->last) = job->previous;
-    jobs->count--;
+    if (--jobs->count == 0)
+        loop_stop_timer(&jobs->progress_timer);
     jobs->wants -= job->count;
     for (size_t i = 0; i < job->count; i++) {
         pkgcache_results_free(&job->wants[i].result, 1);
@@ -31,39 +73,39 @@ static void free_job(struct server *server, struct job *job)
 }
 
 /* Ends a job whose last variant is done. */
-static void end_if_done(struct server *server, struct job *job)
+static void end_if_done(struct jobs *jobs, struct job *job)
 {
     if (job->done < job->count)
         return;
-    job_tell_progress(server, job);
-    job_log(server, job);
+    job_notify_progress(jobs->connections, job);
+    job_log_end(jobs->cache, job);
     if (job->call)
-        job_answer(job);
-    if (job->told)
-        connection_unsubscribe(job->told, job->number);
-    free_job(server, job);
+        job_answer_results(job);
+    if (job->subscriber)
+        connection_unsubscribe(job->subscriber, job->number);
+    free_job(jobs, job);
 }
 
-static void finish(struct server *server, struct want *want)
+static void finish_want(struct jobs *jobs, struct want *want)
 {
     enum pkgcache_status status = want->result.status;
     want->work = NULL;
     want->job->done++;
-    server->counters.variants_done++;
-    server->counters.variants_failed += status == PKGCACHE_FAILED;
-    job_tell_state(server, want, job_result_word(status));
+    jobs->counters->variants_done++;
+    jobs->counters->variants_failed += status == PKGCACHE_FAILED;
+    job_notify_result(jobs->connections, want);
 }
 
-static void end_want(struct server *server, struct want *want, enum pkgcache_status status,
+static void end_want(struct jobs *jobs, struct want *want, enum pkgcache_status status,
                      const char *why)
 {
     want->result = (struct pkgcache_result){.status = status, .reason = strdup(why)};
-    finish(server, want);
+    finish_want(jobs, want);
 }
 
-static void fail(struct server *server, struct want *want, const char *why)
+static void fail_want(struct jobs *jobs, struct want *want, const char *why)
 {
-    end_want(server, want, PKGCACHE_FAILED, why);
+    end_want(jobs, want, PKGCACHE_FAILED, why);
 }
 
 /* --- Work ------------------------------------------------------------------------------------ */
@@ -75,9 +117,8 @@ static int compare_work(const void *a, const void *b)
     return handle_compare(left->handle, right->handle);
 }
 
-static void free_work(struct server *server, struct work *work)
+static void free_work(struct jobs *jobs, struct work *work)
 {
-    struct jobs *jobs = &server->jobs;
     *(work->older ? &work->older->newer : &jobs->works) = work->newer;
     if (work->newer)
         work->newer->older = work->older;
@@ -90,10 +131,9 @@ static void free_work(struct server *server, struct work *work)
 }
 
 /* The work for a variant, begun if there is none. Takes over handle, root and requirements. */
-static struct work *find_work(struct server *server, struct source_variant *variant,
-                              const struct job_options *options)
+static struct work *begin_work(struct jobs *jobs, struct source_variant *variant,
+                               const struct job_options *options)
 {
-    struct jobs *jobs = &server->jobs;
     struct work *work = calloc(1, sizeof(*work));
     if (!work)
         return NULL;
@@ -109,7 +149,7 @@ static struct work *find_work(struct server *server, struct source_variant *vari
     struct work *const *node = tsearch(work, &jobs->by_handle, compare_work);
     struct work *found = node ? *node : NULL;
     if (found != work) {
-        free_work(server, work);
+        free_work(jobs, work);
         return found;
     }
     work->copy.variant = (struct pkgcache_variant){.handle = work->handle,
@@ -117,11 +157,11 @@ static struct work *find_work(struct server *server, struct source_variant *vari
                                                    .force = options->force,
                                                    .priority = options->priority,
                                                    .requires_json = work->requires_json};
-    copier_add(server->copier, &work->copy);
+    copier_add(jobs->copier, &work->copy);
     return work;
 }
 
-static bool same_root(const char *a, const char *b)
+static bool is_same_root(const char *a, const char *b)
 {
     return !a || !b || strcmp(a, b) == 0;
 }
@@ -137,7 +177,7 @@ static char *write_handle(const struct pkgcache_handle *handle)
 }
 
 /* Begins with one variant of a job. */
-static void begin_variant(struct server *server, struct want *want, struct source_variant *variant,
+static void begin_variant(struct jobs *jobs, struct want *want, struct source_variant *variant,
                           const struct job_options *options)
 {
     const struct pkgcache_handle *handle = variant->handle;
@@ -145,16 +185,16 @@ static void begin_variant(struct server *server, struct want *want, struct sourc
     if (handle && options->named)
         want->handle_json = write_handle(handle);
     if (variant->reason) {
-        end_want(server, want, variant->is_refused ? PKGCACHE_SKIPPED : PKGCACHE_FAILED,
+        end_want(jobs, want, variant->is_refused ? PKGCACHE_SKIPPED : PKGCACHE_FAILED,
                  variant->reason);
         return;
     }
     CLEANUP_FREE char *wanted = variant->root ? strdup(variant->root) : NULL;
-    struct work *work = find_work(server, variant, options);
+    struct work *work = begin_work(jobs, variant, options);
     if (!work) {
-        fail(server, want, "out of memory");
-    } else if (!same_root(work->root, wanted)) {
-        fail(server, want, "it is being copied from another root just now; try again");
+        fail_want(jobs, want, "out of memory");
+    } else if (!is_same_root(work->root, wanted)) {
+        fail_want(jobs, want, "it is being copied from another root just now; try again");
     } else {
         want->work = work;
         want->next = work->wants;
@@ -162,7 +202,7 @@ static void begin_variant(struct server *server, struct want *want, struct sourc
     }
 }
 
-static void detach(struct want *want)
+static void detach_want(struct want *want)
 {
     struct want **link = &want->work->wants;
     while (*link != want)
@@ -170,26 +210,26 @@ static void detach(struct want *want)
     *link = want->next;
 }
 
-static void cancel(struct server *server, struct job *job)
+static void cancel_job(struct jobs *jobs, struct job *job)
 {
     for (size_t i = 0; i < job->count; i++) {
         struct want *want = &job->wants[i];
         struct work *work = want->work;
         if (!work)
             continue;
-        detach(want);
-        fail(server, want, "cancelled");
+        detach_want(want);
+        fail_want(jobs, want, "cancelled");
         if (!work->wants) {
-            tdelete(work, &server->jobs.by_handle, compare_work);
-            copier_cancel(server->copier, &work->copy);
+            tdelete(work, &jobs->by_handle, compare_work);
+            copier_cancel(jobs->copier, &work->copy);
         }
     }
-    end_if_done(server, job);
+    end_if_done(jobs, job);
 }
 
 /* --- What others call ------------------------------------------------------------------------ */
 
-static size_t wants_of(const struct jobs *jobs, uid_t uid)
+static size_t count_wants_of_user(const struct jobs *jobs, uid_t uid)
 {
     size_t wants = 0;
     for (const struct job *job = jobs->first; job; job = job->next)
@@ -197,7 +237,7 @@ static size_t wants_of(const struct jobs *jobs, uid_t uid)
     return wants;
 }
 
-static size_t jobs_of(const struct jobs *jobs, uint64_t connection)
+static size_t count_of_connection(const struct jobs *jobs, uint64_t connection)
 {
     size_t found = 0;
     for (const struct job *job = jobs->first; job; job = job->next)
@@ -206,15 +246,14 @@ static size_t jobs_of(const struct jobs *jobs, uint64_t connection)
 }
 
 /* Makes a job; or fails the call, and returns NULL. */
-static struct job *make_job(struct server *server, const struct call *call, size_t variants,
+static struct job *make_job(struct jobs *jobs, const struct call *call, size_t variants,
                             const struct job_options *options)
 {
-    struct jobs *jobs = &server->jobs;
     const struct peer *peer = connection_peer(call->connection);
     uint64_t connection = connection_number(call->connection);
     if (jobs->count >= JOBS_MAX || jobs->wants + variants > WANTS_MAX ||
-        jobs_of(jobs, connection) >= JOBS_OF_CONNECTION_MAX ||
-        wants_of(jobs, peer->uid) + variants > WANTS_OF_USER_MAX) {
+        count_of_connection(jobs, connection) >= JOBS_OF_CONNECTION_MAX ||
+        count_wants_of_user(jobs, peer->uid) + variants > WANTS_OF_USER_MAX) {
         call_fail(call, MESSAGE_BUSY, 0, "too many variants are waiting already: try again later");
         return NULL;
     }
@@ -227,7 +266,7 @@ static struct job *make_job(struct server *server, const struct call *call, size
     }
     *job = (struct job){
         .previous = jobs->last,
-        .number = ++jobs->numbers,
+        .number = ++jobs->last_number,
         .connection = connection,
         .call = kept,
         .peer = *peer,
@@ -239,63 +278,61 @@ static struct job *make_job(struct server *server, const struct call *call, size
         job->wants[i].job = job;
     *(jobs->last ? &jobs->last->next : &jobs->first) = job;
     jobs->last = job;
-    jobs->count++;
+    if (jobs->count++ == 0)
+        loop_start_timer(jobs->loop, &jobs->progress_timer, PROGRESS_MS * NS_PER_MS);
     jobs->wants += variants;
-    server->counters.jobs++;
+    jobs->counters->jobs++;
     return job;
 }
 
-void jobs_begin(struct server *server, const struct call *call, struct sources *sources,
+void jobs_begin(struct jobs *jobs, const struct call *call, struct sources *sources,
                 const struct job_options *options)
 {
-    struct job *job = make_job(server, call, sources->count, options);
+    struct job *job = make_job(jobs, call, sources->count, options);
     if (!job)
         return;
     if (options->progress && connection_subscribe(call->connection, job->number) == 0)
-        job->told = call->connection;
-    if (!options->wait) {
-        struct text *text = call_begin(call);
-        text_printf(text, "{\"job\": %" PRIu64 ", \"variants\": %zu}", job->number, job->count);
-        call_end(call);
-    }
+        job->subscriber = call->connection;
+    if (!options->wait)
+        job_answer_begun(call, job);
     for (size_t i = 0; i < sources->count; i++)
-        begin_variant(server, &job->wants[i], &sources->items[i], options);
-    end_if_done(server, job);
+        begin_variant(jobs, &job->wants[i], &sources->items[i], options);
+    end_if_done(jobs, job);
 }
 
-static struct job *find(const struct server *server, uint64_t number)
+static struct job *find_job(const struct jobs *jobs, uint64_t number)
 {
-    struct job *job = server->jobs.first;
+    struct job *job = jobs->first;
     while (job && job->number != number)
         job = job->next;
     return job;
 }
 
-bool jobs_have(const struct server *server, uint64_t number)
+bool jobs_contain(const struct jobs *jobs, uint64_t number)
 {
-    return find(server, number);
+    return find_job(jobs, number);
 }
 
-int jobs_cancel(struct server *server, const struct peer *peer, uint64_t number)
+int jobs_cancel(struct jobs *jobs, const struct peer *peer, uint64_t number)
 {
-    struct job *job = find(server, number);
+    struct job *job = find_job(jobs, number);
     if (!job)
         return -ENOENT;
     if (job->peer.uid != peer->uid && !peer_is_owner(peer))
         return -EPERM;
-    cancel(server, job);
+    cancel_job(jobs, job);
     return 0;
 }
 
 /* One result for all who want it. */
-static void deliver(struct server *server, struct work *work)
+static void deliver_result(struct jobs *jobs, struct work *work)
 {
     const struct pkgcache_result *result = &work->copy.result;
     struct want *wants = STEAL(work->wants);
     if (wants)
-        tdelete(work, &server->jobs.by_handle, compare_work);
-    server->jobs.files += result->files;
-    server->jobs.bytes += result->bytes;
+        tdelete(work, &jobs->by_handle, compare_work);
+    jobs->files += result->files;
+    jobs->bytes += result->bytes;
     for (struct want *want = wants, *next; want; want = next) {
         next = want->next;
         want->result = (struct pkgcache_result){
@@ -305,43 +342,43 @@ static void deliver(struct server *server, struct work *work)
             .files = result->files,
             .bytes = result->bytes,
         };
-        finish(server, want);
-        end_if_done(server, want->job);
+        finish_want(jobs, want);
+        end_if_done(jobs, want->job);
     }
 }
 
-void jobs_take_done(struct server *server)
+void jobs_take_done(struct jobs *jobs)
 {
-    struct copy *copy = copier_take_done(server->copier);
+    struct copy *copy = copier_take_done(jobs->copier);
     for (struct copy *next; copy; copy = next) {
         next = copy->next;
         struct work *work = CONTAINER_OF(copy, struct work, copy);
-        deliver(server, work);
-        free_work(server, work);
+        deliver_result(jobs, work);
+        free_work(jobs, work);
     }
 }
 
-void jobs_forget(struct server *server, const struct connection *connection)
+void jobs_end_connection(struct jobs *jobs, const struct connection *connection)
 {
-    for (struct job *job = server->jobs.first, *next; job; job = next) {
+    for (struct job *job = jobs->first, *next; job; job = next) {
         next = job->next;
-        if (job->told == connection)
-            job->told = NULL;
+        if (job->subscriber == connection)
+            job->subscriber = NULL;
         if (job->call && job->call->connection == connection)
-            cancel(server, job);
+            cancel_job(jobs, job);
     }
 }
 
-static void keep(void *work)
+static void keep_node(void *work)
 {
     (void)work;
 }
 
-void jobs_free(struct server *server)
+void jobs_free(struct jobs *jobs)
 {
-    while (server->jobs.first)
-        free_job(server, server->jobs.first);
-    while (server->jobs.works)
-        free_work(server, server->jobs.works);
-    tdestroy(server->jobs.by_handle, keep);
+    while (jobs->first)
+        free_job(jobs, jobs->first);
+    while (jobs->works)
+        free_work(jobs, jobs->works);
+    tdestroy(jobs->by_handle, keep_node);
 }

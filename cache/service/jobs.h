@@ -5,11 +5,7 @@
 #pragma once
 
 #include "cache/rez/sources.h"
-#include "cache/service/connection.h"
-#include "cache/service/copier.h"
-
-struct job;
-struct work;
+#include "cache/service/job.h"
 
 enum {
     JOBS_MAX = 4096,
@@ -19,16 +15,22 @@ enum {
 };
 
 struct jobs {
-    struct job *first;
+    struct loop *loop;
+    struct pkgcache *cache; /* whose log is written to */
+    struct copier *copier;
+    struct connections *connections; /* subscribers among them */
+    struct counters *counters;
+    const struct pkgcache_options *options; /* what they are now */
+    struct job *first;                      /* private, as all below but for what report.h tells */
     struct job *last;
     size_t count;
-    uint64_t numbers;   /* given so far */
+    uint64_t last_number;
     size_t wants;       /* variants of all jobs that are not done */
     struct work *works; /* all, also those that nobody wants any more */
     size_t work_count;
-    void *by_handle;  /* tsearch(3): of those that somebody wants */
-    uint64_t told_ns; /* when subscribers were told of progress */
-    uint64_t files;   /* copied by those that are done */
+    void *by_handle; /* tsearch(3): of those that somebody wants */
+    struct loop_timer progress_timer;
+    uint64_t files; /* copied by those that are done */
     uint64_t bytes;
 };
 
@@ -36,10 +38,13 @@ struct jobs {
 struct job_options {
     enum copyengine_priority priority;
     bool wait;     /* the call is answered when all are done */
-    bool progress; /* the connection wants to hear of it */
+    bool progress; /* the connection is notified of it */
     bool force;
     bool named; /* results say which variant each is */
 };
+
+/** Begins with jobs: whose members that are not private are set. */
+void jobs_init(struct jobs *jobs);
 
 /**
  * Begins a job, and answers the call now or when it is done.
@@ -47,27 +52,21 @@ struct job_options {
  * @param sources the variants, with or without roots, in the order of the results; what they point
  *                to is taken over
  */
-void jobs_begin(struct server *server, const struct call *call, struct sources *sources,
+void jobs_begin(struct jobs *jobs, const struct call *call, struct sources *sources,
                 const struct job_options *options);
 
 /** Cancels a job; what nobody else wants is rolled back. @return 0; -ENOENT; -EPERM: not the peer's
  */
-int jobs_cancel(struct server *server, const struct peer *peer, uint64_t number);
+int jobs_cancel(struct jobs *jobs, const struct peer *peer, uint64_t number);
 
 /** Takes what the copier has done, and tells those who want it. */
-void jobs_take_done(struct server *server);
-
-/** Tells subscribers how far jobs are, and of work that stalls. Now and then. */
-void jobs_tick(struct server *server);
+void jobs_take_done(struct jobs *jobs);
 
 /** Whether there is a job. */
-bool jobs_have(const struct server *server, uint64_t number);
+bool jobs_contain(const struct jobs *jobs, uint64_t number);
 
 /** A connection has ended: the jobs that it waits for are cancelled, others go on. */
-void jobs_forget(struct server *server, const struct connection *connection);
-
-/** Appends jobs and their work as JSON: the members "jobs" and "work". */
-void jobs_write(const struct server *server, struct text *text);
+void jobs_end_connection(struct jobs *jobs, const struct connection *connection);
 
 /** Frees all. The copier has been stopped, and what it did was taken. */
-void jobs_free(struct server *server);
+void jobs_free(struct jobs *jobs);

@@ -84,7 +84,7 @@ bool message_has_only(const struct json *object, const char *const *names)
 }
 
 /* A member; one that is null is missing. */
-static const struct json *find(const struct json *object, const char *key)
+static const struct json *find_member(const struct json *object, const char *key)
 {
     const struct json *value = object ? json_member(object, key) : NULL;
     return value && value->type != JSON_NULL ? value : NULL;
@@ -92,7 +92,7 @@ static const struct json *find(const struct json *object, const char *key)
 
 bool message_boolean(const struct json *object, const char *key, bool missing, bool *ret)
 {
-    const struct json *value = find(object, key);
+    const struct json *value = find_member(object, key);
     *ret = value ? value->boolean : missing;
     return !value || value->type == JSON_BOOLEAN;
 }
@@ -100,7 +100,7 @@ bool message_boolean(const struct json *object, const char *key, bool missing, b
 bool message_number(const struct json *object, const char *key, int64_t minimum, int64_t maximum,
                     int64_t missing, int64_t *ret)
 {
-    const struct json *value = find(object, key);
+    const struct json *value = find_member(object, key);
     *ret = missing;
     return !value || json_integer(value, minimum, maximum, ret) == 0;
 }
@@ -108,7 +108,7 @@ bool message_number(const struct json *object, const char *key, int64_t minimum,
 bool message_word(const struct json *object, const char *key, const char *const *words,
                   unsigned *ret)
 {
-    const struct json *value = find(object, key);
+    const struct json *value = find_member(object, key);
     if (!value)
         return true;
     for (unsigned i = 0; words[i]; i++)

@@ -9,7 +9,6 @@
 
 enum {
     MESSAGE_PROTOCOL = 1,       /* the version that ping says */
-    MESSAGE_MAX = 1 << 20,      /* bytes of a line, the line feed included */
     MESSAGE_ID_MAX = 256,       /* bytes of a request's id as JSON, the NUL included */
     MESSAGE_BATCH_MAX = 1024,   /* requests in one */
     MESSAGE_HANDLES_MAX = 4096, /* in one request */

@@ -1,6 +1,7 @@
 /* Methods. Each reads its parameters and answers, or hands the call to what will. */
 #include "cache/service/methods.h"
 
+#include "cache/service/look_ups.h"
 #include "cache/service/report.h"
 #include "cache/service/upkeep.h"
 #include "cache/service/warming.h"
@@ -17,7 +18,7 @@ struct method {
     unsigned (*run)(struct server *server, const struct call *call, const struct json *params);
 };
 
-static unsigned refuse(const struct call *call, const char *why)
+static unsigned refuse_params(const struct call *call, const char *why)
 {
     call_fail(call, MESSAGE_BAD_PARAMS, 0, "%s", why);
     return 1;
@@ -30,9 +31,9 @@ static struct pkgcache_handle *take_handle(const struct call *call, const struct
     struct pkgcache_handle *handle = NULL;
     const struct json *value = params ? json_member(params, "handle") : NULL;
     if (!value)
-        refuse(call, "\"handle\" is missing");
+        refuse_params(call, "\"handle\" is missing");
     else if (handle_from_json(value, &handle, &error) < 0)
-        refuse(call, error.message);
+        refuse_params(call, error.message);
     return handle;
 }
 
@@ -41,7 +42,7 @@ static unsigned run_ping(struct server *server, const struct call *call, const s
     (void)params;
     struct text *text = call_begin(call);
     text_printf(text, "{\"protocol\": %d, \"version\": ", MESSAGE_PROTOCOL);
-    message_write_string(text, server->options->version);
+    message_write_string(text, server->version);
     text_printf(text, ", \"pid\": %d, \"cache\": ", (int)getpid());
     message_write_string(text, pkgcache_path(server->cache));
     text_append_byte(text, '}');
@@ -51,60 +52,15 @@ static unsigned run_ping(struct server *server, const struct call *call, const s
 
 /* --- Looking up ------------------------------------------------------------------------------ */
 
-/* Looks one up. *path: "" when it is not found. */
-static int look_up(struct server *server, const struct pkgcache_handle *handle, bool touch,
-                   char path[static PATH_MAX], struct pkgcache_error *error)
-{
-    *path = '\0';
-    int status = pkgcache_get_into(server->cache, handle, touch, path, PATH_MAX, error);
-    server->counters.look_ups++;
-    server->counters.hits += status == PKGCACHE_FOUND;
-    return status;
-}
-
-static void write_found(struct text *text, int status, const char *path, const char *reason)
-{
-    text_append_string(text, "{\"status\": \"");
-    text_append_string(text, pkgcache_status_name(status));
-    text_append_string(text, "\", \"root\": ");
-    message_write_string(text, *path ? path : NULL);
-    if (reason) {
-        text_append_string(text, ", \"reason\": ");
-        message_write_string(text, reason);
-    }
-    text_append_byte(text, '}');
-}
-
-int method_look_up(struct server *server, const struct json *value, bool touch, struct text *text)
-{
-    char path[PATH_MAX];
-    struct pkgcache_error error;
-    CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
-    *path = '\0';
-    int status = handle_from_json(value, &handle, &error);
-    if (status == 0)
-        status = look_up(server, handle, touch, path, &error);
-    write_found(text, status, path, status < 0 ? error.message : NULL);
-    return status;
-}
-
 static unsigned run_get(struct server *server, const struct call *call, const struct json *params)
 {
     bool touch;
-    char path[PATH_MAX];
-    struct pkgcache_error error;
     CLEANUP_HANDLE struct pkgcache_handle *handle = take_handle(call, params);
     if (!handle)
         return 1;
     if (!message_boolean(params, "touch", true, &touch))
-        return refuse(call, "\"touch\" is not true or false");
-    int status = look_up(server, handle, touch, path, &error);
-    if (status < 0) {
-        call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
-        return 1;
-    }
-    write_found(call_begin(call), status, path, NULL);
-    call_end(call);
+        return refuse_params(call, "\"touch\" is not true or false");
+    look_up_answer_one(server, call, handle, touch);
     return 1;
 }
 
@@ -130,13 +86,12 @@ static unsigned run_get_many(struct server *server, const struct call *call,
                              const struct json *params)
 {
     bool touch;
-    (void)server;
     const struct json *handles = take_array(call, params, "handles");
     if (!handles)
         return 1;
     if (!message_boolean(params, "touch", true, &touch))
-        return refuse(call, "\"touch\" is not true or false");
-    connection_look_up_many(call->connection, call, handles, touch);
+        return refuse_params(call, "\"touch\" is not true or false");
+    look_up_answer_many(server, call, handles, touch);
     return 1;
 }
 
@@ -150,18 +105,18 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
     unsigned priority = COPYENGINE_NORMAL;
     bool by_sources = params && json_member(params, "sources");
     if (by_sources && json_member(params, "variants"))
-        return refuse(call, "either \"variants\" or \"sources\", not both");
+        return refuse_params(call, "either \"variants\" or \"sources\", not both");
     const struct json *wanted = take_array(call, params, by_sources ? "sources" : "variants");
     if (!wanted)
         return 1;
     if (!message_word(params, "priority", priorities, &priority))
-        return refuse(call, "\"priority\" is not normal, interactive or bulk");
+        return refuse_params(call, "\"priority\" is not normal, interactive or bulk");
     if (!message_boolean(params, "wait", true, &options.wait))
-        return refuse(call, "\"wait\" is not true or false");
+        return refuse_params(call, "\"wait\" is not true or false");
     if (!message_boolean(params, "progress", false, &options.progress))
-        return refuse(call, "\"progress\" is not true or false");
+        return refuse_params(call, "\"progress\" is not true or false");
     if (!message_boolean(params, "force", false, &options.force))
-        return refuse(call, "\"force\" is not true or false");
+        return refuse_params(call, "\"force\" is not true or false");
     const struct peer *peer = connection_peer(call->connection);
     if (geteuid() == 0 && peer->uid != 0) {
         /* what root can read, the peer may not; and whoever checks that first, checks too early */
@@ -210,8 +165,8 @@ static unsigned run_cancel(struct server *server, const struct call *call,
 {
     int64_t job;
     if (!read_job(params, &job) || job == 0)
-        return refuse(call, "\"job\" is not the number of a job");
-    int result = jobs_cancel(server, connection_peer(call->connection), (uint64_t)job);
+        return refuse_params(call, "\"job\" is not the number of a job");
+    int result = jobs_cancel(&server->jobs, connection_peer(call->connection), (uint64_t)job);
     if (result == -ENOENT)
         return fail_no_job(call, job);
     if (result < 0) {
@@ -226,8 +181,8 @@ static unsigned run_subscribe(struct server *server, const struct call *call,
 {
     int64_t job;
     if (!read_job(params, &job))
-        return refuse(call, "\"job\" is not the number of a job");
-    if (job != 0 && !jobs_have(server, (uint64_t)job))
+        return refuse_params(call, "\"job\" is not the number of a job");
+    if (job != 0 && !jobs_contain(&server->jobs, (uint64_t)job))
         return fail_no_job(call, job);
     if (connection_subscribe(call->connection, (uint64_t)job) < 0) {
         call_fail(call, MESSAGE_BUSY, 0, "too many subscriptions; leave out \"job\" for all");
@@ -240,7 +195,7 @@ static unsigned run_status(struct server *server, const struct call *call,
                            const struct json *params)
 {
     (void)params;
-    report_status(server, call_begin(call));
+    report_append_status(server, call_begin(call));
     call_end(call);
     return 1;
 }
@@ -264,11 +219,11 @@ static pid_t take_process(const struct call *call, const struct json *params)
     int64_t pid;
     const struct peer *peer = connection_peer(call->connection);
     if (!message_number(params, "pid", 1, INT_MAX, peer->pid, &pid)) {
-        refuse(call, "\"pid\" is not the number of a process");
+        refuse_params(call, "\"pid\" is not the number of a process");
         return 0;
     }
     if (pid == 0)
-        refuse(call, "your process cannot be seen from here, so \"pid\" is needed");
+        refuse_params(call, "your process cannot be seen from here, so \"pid\" is needed");
     else if (!may_lease_for(peer, (pid_t)pid))
         call_fail(call, MESSAGE_FORBIDDEN, 0, "process %d is another user's", (int)pid);
     else
@@ -281,7 +236,7 @@ static unsigned run_lease(struct server *server, const struct call *call, const 
     pid_t pid = take_process(call, params);
     struct pkgcache_handle *handle = pid ? take_handle(call, params) : NULL;
     if (handle)
-        holds_take(server, call, handle, pid);
+        holds_take(&server->holds, call, handle, pid);
     return 1;
 }
 
@@ -291,7 +246,7 @@ static unsigned run_release(struct server *server, const struct call *call,
     pid_t pid = take_process(call, params);
     struct pkgcache_handle *handle = pid ? take_handle(call, params) : NULL;
     if (handle)
-        holds_give_back(server, call, handle, pid);
+        holds_give_back(&server->holds, call, handle, pid);
     return 1;
 }
 
@@ -302,9 +257,9 @@ static unsigned run_clean(struct server *server, const struct call *call, const 
     bool dry_run;
     int64_t time_limit_s;
     if (!message_boolean(params, "dry_run", false, &dry_run))
-        return refuse(call, "\"dry_run\" is not true or false");
+        return refuse_params(call, "\"dry_run\" is not true or false");
     if (!message_number(params, "time_limit", 1, 1000000000, 0, &time_limit_s))
-        return refuse(call, "\"time_limit\" is not a number of seconds");
+        return refuse_params(call, "\"time_limit\" is not a number of seconds");
     upkeep_clean(server, call, dry_run, (unsigned)time_limit_s);
     return 1;
 }
@@ -314,7 +269,7 @@ static unsigned run_stats(struct server *server, const struct call *call, const 
     static const char *const formats[] = {"json", "prometheus", NULL};
     unsigned format = 0;
     if (!message_word(params, "format", formats, &format))
-        return refuse(call, "\"format\" is not json or prometheus");
+        return refuse_params(call, "\"format\" is not json or prometheus");
     upkeep_stats(server, call, format == 1);
     return 1;
 }
@@ -333,7 +288,7 @@ static unsigned run_shutdown(struct server *server, const struct call *call,
                              const struct json *params)
 {
     (void)params;
-    server_stop(server, 0);
+    loop_stop(&server->loop, 0);
     return answer_true(call, "stopping");
 }
 
@@ -353,7 +308,7 @@ static const struct method methods[] = {
     {"shutdown", {NULL}, true, run_shutdown},
 };
 
-static const struct method *find(const struct json *name)
+static const struct method *find_method(const struct json *name)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(methods); i++)
         if (json_is_string(name, methods[i].name))
@@ -361,30 +316,22 @@ static const struct method *find(const struct json *name)
     return NULL;
 }
 
-unsigned method_dispatch(struct connection *connection, struct server *server, struct batch *batch,
-                         const struct json *value)
+unsigned method_answer(struct server *server, const struct call *call,
+                       const struct message *message)
 {
     char quoted[JSON_QUOTE_SIZE];
-    struct message message;
-    const char *why;
-    struct call call = {.connection = connection, .batch = batch};
-    int code = message_read(value, &message, &why);
-    memcpy(call.id, message.id, sizeof(call.id));
-    call.silent = code != MESSAGE_NO_REQUEST && message.silent;
-    const struct method *method = code == 0 ? find(message.method) : NULL;
-    server->crowd_requests += !method || method->run != run_warm;
-    if (code != 0)
-        call_fail(&call, (enum message_error)code, 0, "no request: %s", why);
-    else if (!method)
-        call_fail(&call, MESSAGE_NO_METHOD, 0, "there is no method %s",
-                  json_quote(message.method, quoted));
-    else if (!message_has_only(message.params, method->params))
-        call_fail(&call, MESSAGE_BAD_PARAMS, 0, "%s has no such parameter", method->name);
-    else if (method->owner && !peer_is_owner(connection_peer(connection)))
-        call_fail(&call, MESSAGE_FORBIDDEN, 0, "%s is for the daemon's own user", method->name);
-    else if (server->stopping)
-        call_fail(&call, MESSAGE_STOPPING, 0, "the daemon is stopping");
+    const struct method *method = find_method(message->method);
+    server->counters.warms += method && method->run == run_warm;
+    if (!method)
+        call_fail(call, MESSAGE_NO_METHOD, 0, "there is no method %s",
+                  json_quote(message->method, quoted));
+    else if (!message_has_only(message->params, method->params))
+        call_fail(call, MESSAGE_BAD_PARAMS, 0, "%s has no such parameter", method->name);
+    else if (method->owner && !peer_is_owner(connection_peer(call->connection)))
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "%s is for the daemon's own user", method->name);
+    else if (server->loop.stopping)
+        call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
     else
-        return method->run(server, &call, message.params);
+        return method->run(server, call, message->params);
     return 1;
 }

@@ -27,7 +27,7 @@ int peer_rule_read(const char *text, struct peer_rule *ret)
     return 0;
 }
 
-int peer_look(int socket_fd, struct peer *ret)
+int peer_read(int socket_fd, struct peer *ret)
 {
     struct ucred credentials;
     socklen_t length = sizeof(credentials);

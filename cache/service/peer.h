@@ -22,7 +22,7 @@ struct peer_rule {
 int peer_rule_read(const char *text, struct peer_rule *ret);
 
 /** @return 0 or -errno */
-int peer_look(int socket_fd, struct peer *ret);
+int peer_read(int socket_fd, struct peer *ret);
 
 /** Whether a peer may ask at all. */
 bool peer_may_ask(const struct peer_rule *rule, int socket_fd, const struct peer *peer);

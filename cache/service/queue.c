@@ -1,12 +1,13 @@
 /*
- * rez's queue. Files that appear are told of by inotify(7); what could not be served then, because
- * another process was at it, or there was no room, is tried again after a while. Nothing is
+ * rez's queue. inotify(7) says when files appear; what could not be served then, because another
+ * process was at it, or there was no room, is tried again after a while. Nothing is
  * remembered: what is not served is in the directory still.
  */
 #include "cache/service/queue.h"
 
 #include "cache/service/precedence.h"
 #include "cache/service/serve.h"
+#include "cache/store/cache.h"
 #include "cache/store/log.h"
 #include "cache/store/pending.h"
 #include "cache/util/error.h"
@@ -20,8 +21,8 @@
 #include <sys/stat.h>
 
 enum {
-    AGAIN_S = 60,  /* for what was left, and where other hosts queue: nobody tells of those */
-    UNTOLD_S = 10, /* without inotify */
+    AGAIN_S = 60, /* for what was left, and where other hosts queue: of those there are no events */
+    UNWATCHED_S = 10, /* without inotify */
 };
 
 /* Makes the repositories that variants are looked for in. Wrong settings are found out here: later
@@ -65,9 +66,8 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
     rezconfig_free(config);
 }
 
-static void begin(struct server *server)
+static void start_serving(struct queue *queue)
 {
-    struct queue *queue = &server->queue;
     if (queue->busy) {
         queue->again = true;
         return;
@@ -80,81 +80,79 @@ static void begin(struct server *server)
 static void on_served(struct errand *errand)
 {
     struct queue *queue = CONTAINER_OF(errand, struct queue, errand);
-    struct server *server = CONTAINER_OF(queue, struct server, queue);
     queue->busy = false;
-    if (queue->again && !server->stopping) /* told of while it ended, perhaps */
-        begin(server);
+    if (queue->again && !queue->loop->stopping) /* there were events while it ended, perhaps */
+        start_serving(queue);
 }
 
 /* Whether nobody but the daemon's user can queue. */
-static bool is_private(const struct server *server)
+static bool is_private(const struct pkgcache *cache)
 {
     struct stat status;
-    return fstatat(server->cache->sys_fd, PENDING_DIRECTORY, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return fstatat(cache->sys_fd, PENDING_DIRECTORY, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            status.st_uid == geteuid() && !(status.st_mode & (S_IWGRP | S_IWOTH));
 }
 
-static bool may_serve(const struct server *server)
+static bool may_serve(const struct queue *queue)
 {
-    return geteuid() != 0 || is_private(server);
+    return geteuid() != 0 || is_private(queue->cache);
 }
 
-static void on_files(struct source *source, uint32_t events)
+static void on_directory_events(struct loop_watch *watch, uint32_t events)
 {
-    struct server *server = source->server;
-    _Alignas(struct inotify_event) char told[4096];
+    struct queue *queue = CONTAINER_OF(watch, struct queue, directory_events);
+    _Alignas(struct inotify_event) char changes[4096];
     (void)events;
-    while (read(server->queue.inotify_fd, told, sizeof(told)) > 0)
+    while (read(queue->inotify_fd, changes, sizeof(changes)) > 0)
         continue;
-    if (may_serve(server))
-        begin(server);
+    if (may_serve(queue))
+        start_serving(queue);
 }
 
 /* Watches the directory. Returns whether it is another one than before, or there was none. */
-static bool watch(struct queue *queue, const struct pkgcache *cache)
+static bool watch_directory(struct queue *queue)
 {
     CLEANUP_FREE char *path = NULL;
     int before = queue->watched;
-    if (queue->inotify_fd < 0 || asprintf(&path, "%s/.sys/" PENDING_DIRECTORY, cache->path) < 0)
+    if (queue->inotify_fd < 0 ||
+        asprintf(&path, "%s/.sys/" PENDING_DIRECTORY, queue->cache->path) < 0)
         return false;
     queue->watched = inotify_add_watch(queue->inotify_fd, path,
                                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_DONT_FOLLOW);
     return queue->watched >= 0 && queue->watched != before;
 }
 
-int queue_start(struct server *server, struct pkgcache_error *ret_error)
+int queue_start(struct queue *queue, const struct pkgcache_options *options, int wake_fd,
+                struct pkgcache_error *ret_error)
 {
-    struct queue *queue = &server->queue;
-    int result = cache_make_directories(server->cache, ret_error);
-    int pending_fd = result == 0 ? cache_open_private(server->cache, PENDING_DIRECTORY, true) : -1;
+    int result = cache_make_directories(queue->cache, ret_error);
+    int pending_fd = result == 0 ? cache_open_private(queue->cache, PENDING_DIRECTORY, true) : -1;
     cleanup_close_fd(&pending_fd); /* it is there now, to be watched; or it is looked for later */
     if (result == 0)
-        result = errands_start(server->cache->path, &server->queue_options, 1, server->wake_fd,
-                               &queue->errands, ret_error);
+        result = errands_start(queue->cache->path, options, 1, wake_fd, &queue->errands, ret_error);
     if (result < 0)
         return result;
     queue->errand = (struct errand){.run = serve_queue, .done = on_served};
-    queue->told = (struct source){.handle = on_files};
+    queue->directory_events.on_events = on_directory_events;
     queue->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (queue->inotify_fd >= 0) /* there may be too many already: then it is looked for */
-        server_watch(server, queue->inotify_fd, EPOLLIN, &queue->told);
-    watch(queue, server->cache);
-    if (!may_serve(server))
-        log_write(server->cache, LOGGED_WARNING,
+        loop_watch_fd(queue->loop, queue->inotify_fd, EPOLLIN, &queue->directory_events);
+    watch_directory(queue);
+    if (!may_serve(queue))
+        log_write(queue->cache, LOGGED_WARNING,
                   "Daemon: rez's queue is left alone: others than root can write to it, and what "
                   "root can read is not for all; let the daemon be a user of its own");
-    else if (pending_is_waiting(server->cache->sys_fd))
-        begin(server);
+    else if (pending_is_waiting(queue->cache->sys_fd))
+        start_serving(queue);
     return 0;
 }
 
-void queue_look(struct server *server)
+void queue_check(struct queue *queue)
 {
-    struct queue *queue = &server->queue;
-    bool is_new = watch(queue, server->cache);
-    uint64_t wait_s = is_new ? 0 : queue->watched < 0 ? UNTOLD_S : AGAIN_S;
+    bool is_new = watch_directory(queue);
+    uint64_t wait_s = is_new ? 0 : queue->watched < 0 ? UNWATCHED_S : AGAIN_S;
     if (queue->busy || clock_monotonic_ns() - queue->began_ns < wait_s * NS_PER_S)
         return;
-    if (pending_is_waiting(server->cache->sys_fd) && may_serve(server))
-        begin(server);
+    if (pending_is_waiting(queue->cache->sys_fd) && may_serve(queue))
+        start_serving(queue);
 }

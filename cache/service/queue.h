@@ -5,15 +5,34 @@
  */
 #pragma once
 
-#include "cache/service/server.h"
+#include "cache/pkgcache.h"
+#include "cache/service/errands.h"
+#include "cache/service/loop.h"
+
+struct queue {
+    struct loop *loop;
+    struct pkgcache *cache;  /* the queue's directory is in it; the thread has its own */
+    struct errands *errands; /* private, as all below; NULL: it was not started */
+    struct errand errand;
+    struct loop_watch directory_events;
+    int inotify_fd; /* -1: there are no events */
+    int watched;    /* the directory, for inotify; -1: not */
+    bool busy;
+    bool again; /* there were events meanwhile */
+    uint64_t began_ns;
+};
 
 /**
- * Begins to watch, and to serve what waits already. A daemon of root leaves a queue alone that
+ * Begins to watch, and to serve what is queued already. A daemon of root leaves a queue alone that
  * others can write to: what it could read for them, they could not.
  *
- * @return 0 or -errno
+ * @param options with which it is served
+ * @param wake_fd as for errands_start
+ * @return        0 or -errno
  */
-int queue_start(struct server *server, struct pkgcache_error *ret_error);
+int queue_start(struct queue *queue, const struct pkgcache_options *options, int wake_fd,
+                struct pkgcache_error *ret_error);
 
-/** Serves the queue if there is anything in it. Now and then: not all file systems tell. */
-void queue_look(struct server *server);
+/** Serves the queue if there is anything in it. To be called now and then: not all file systems
+ * have inotify events. */
+void queue_check(struct queue *queue);

@@ -1,5 +1,7 @@
-/* What a daemon tells of itself. */
+/* What a daemon reports of itself. */
 #include "cache/service/report.h"
+
+#include "cache/service/job_report.h"
 
 #include "engine/clock.h"
 
@@ -17,10 +19,10 @@ enum { FIGURES = 16 };
 
 static void list_figures(const struct server *server, struct figure ret[static FIGURES])
 {
-    const struct server_counters *counters = &server->counters;
+    const struct counters *counters = &server->counters;
     const struct jobs *jobs = &server->jobs;
     const struct figure figures[FIGURES] = {
-        {"requests", "requests_total", "Messages that were read.", counters->requests},
+        {"requests", "requests_total", "Messages that were read.", counters->messages},
         {"errors", "errors_total", "Answers that were errors.", counters->errors},
         {"look_ups", "look_ups_total", "Variants that were looked up.", counters->look_ups},
         {"hits", "look_up_hits_total", "Of those, variants that were cached.", counters->hits},
@@ -37,13 +39,13 @@ static void list_figures(const struct server *server, struct figure ret[static F
          counters->variants_failed},
         {"copied_files", "files_total", "Files that were copied.", jobs->files},
         {"copied_bytes", "bytes_total", "Bytes that were copied.", jobs->bytes},
-        {"leases", "leases", "Leases of clients.", holds_count(server)},
+        {"leases", "leases", "Leases of clients.", holds_count(&server->holds)},
     };
     for (size_t i = 0; i < FIGURES; i++)
         ret[i] = figures[i];
 }
 
-void report_counters(const struct server *server, struct text *text)
+void report_append_counters(const struct server *server, struct text *text)
 {
     struct figure figures[FIGURES];
     list_figures(server, figures);
@@ -52,7 +54,7 @@ void report_counters(const struct server *server, struct text *text)
     text_append_byte(text, '}');
 }
 
-void report_metrics(const struct server *server, struct text *text)
+void report_append_metrics(const struct server *server, struct text *text)
 {
     static const char suffix[] = "_total";
     struct figure figures[FIGURES];
@@ -70,14 +72,14 @@ void report_metrics(const struct server *server, struct text *text)
     }
 }
 
-void report_status(const struct server *server, struct text *text)
+void report_append_status(const struct server *server, struct text *text)
 {
     text_printf(text, "{\"pid\": %d, \"cache\": ", (int)getpid());
     message_write_string(text, pkgcache_path(server->cache));
     text_printf(text, ", \"seconds\": %.3f, \"counters\": ",
                 (double)(clock_monotonic_ns() - server->started_ns) / (double)NS_PER_S);
-    report_counters(server, text);
+    report_append_counters(server, text);
     text_append_string(text, ", ");
-    jobs_write(server, text);
+    job_append_status(text, server->jobs.first, server->jobs.works);
     text_append_byte(text, '}');
 }

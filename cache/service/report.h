@@ -1,13 +1,13 @@
-/* What a daemon tells of itself: status as JSON, counters for Prometheus. */
+/* What a daemon reports of itself: status as JSON, counters for Prometheus. */
 #pragma once
 
 #include "cache/service/server.h"
 
 /** Appends the result of method status. */
-void report_status(const struct server *server, struct text *text);
+void report_append_status(const struct server *server, struct text *text);
 
 /** Appends the daemon's own counters as a JSON object. */
-void report_counters(const struct server *server, struct text *text);
+void report_append_counters(const struct server *server, struct text *text);
 
 /** Appends the daemon's own counters in Prometheus's text format. */
-void report_metrics(const struct server *server, struct text *text);
+void report_append_metrics(const struct server *server, struct text *text);

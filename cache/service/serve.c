@@ -84,14 +84,14 @@ struct batch {
 };
 
 /* A variant leaves the queue, however often it is in it. */
-static void remove_all(const struct batch *batch, const struct pkgcache_handle *handle)
+static void remove_variant(const struct batch *batch, const struct pkgcache_handle *handle)
 {
     for (size_t i = 0; i < batch->count; i++)
         if (handle_equal(batch->pending->entries[i].handle, handle))
             pending_remove(batch->pending, &batch->pending->entries[i]);
 }
 
-static int keep_all(const struct batch *batch, const struct pkgcache_handle *handle)
+static int keep_variant(const struct batch *batch, const struct pkgcache_handle *handle)
 {
     int result = 0;
     for (size_t i = 0; i < batch->count && result == 0; i++)
@@ -109,7 +109,7 @@ static bool is_known(const struct batch *batch, size_t number)
 }
 
 /* Drops from the queue what cannot be cached, in rez's words where it has any. */
-static void drop(const struct batch *batch, const struct repository_query *query)
+static void drop_uncachable(const struct batch *batch, const struct repository_query *query)
 {
     char uri[LOG_URI_MAX];
     const struct pkgcache_handle *handle = query->handle;
@@ -119,7 +119,7 @@ static void drop(const struct batch *batch, const struct repository_query *query
     else
         log_write(batch->cache, LOGGED_WARNING, "Not cached - package is not cachable: %s",
                   log_uri(handle, uri));
-    remove_all(batch, handle);
+    remove_variant(batch, handle);
 }
 
 /* Finds out where the variants are. */
@@ -134,7 +134,7 @@ static int find_roots(struct batch *batch, struct repositories *repositories,
     for (size_t i = 0; i < count && result == 0; i++) {
         const struct repository_query *query = &batch->queries[i];
         if (query->result < 0 || !query->variant.cachable) {
-            drop(batch, query);
+            drop_uncachable(batch, query);
             continue;
         }
         batch->variants[batch->variant_count++] =
@@ -149,7 +149,7 @@ static void on_result(void *context, size_t index, const struct pkgcache_result 
 {
     const struct batch *batch = context;
     if (result->status == PKGCACHE_CREATED || result->status == PKGCACHE_FOUND)
-        remove_all(batch, batch->variants[index].handle);
+        remove_variant(batch, batch->variants[index].handle);
 }
 
 /* Whether there is too little room to go on, which keeps the queue. */
@@ -176,16 +176,16 @@ static bool is_dropped(const struct pkgcache_result *result, bool full)
 }
 
 /* Takes those off the queue, or leaves them to others, that were neither copied nor found. */
-static int conclude(const struct batch *batch)
+static int remove_refused(const struct batch *batch)
 {
     int result = 0;
     bool full = is_full(batch->cache);
     for (size_t i = 0; i < batch->variant_count && result == 0; i++) {
         const struct pkgcache_handle *handle = batch->variants[i].handle;
         if (batch->results[i].status == PKGCACHE_COPYING)
-            result = keep_all(batch, handle);
+            result = keep_variant(batch, handle);
         else if (is_dropped(&batch->results[i], full))
-            remove_all(batch, handle);
+            remove_variant(batch, handle);
     }
     return result;
 }
@@ -211,7 +211,7 @@ static int serve_batch(struct pkgcache *cache, struct pending *pending,
     warm.count = batch->variant_count;
     if (result == 0 && warm.count > 0)
         result = pkgcache_warm(cache, &warm, batch->results, error);
-    if (result == 0 && conclude(batch) < 0)
+    if (result == 0 && remove_refused(batch) < 0)
         result = error_set(error, ENOMEM, "out of memory");
     pkgcache_results_free(batch->results, batch->variant_count);
     for (size_t i = 0; i < batch->count; i++)
@@ -221,8 +221,9 @@ static int serve_batch(struct pkgcache *cache, struct pending *pending,
 }
 
 /* Copies until the queue is empty, for us. @return 0; 1: it stays as it is; or -errno */
-static int serve(struct pkgcache *cache, struct pending *pending, struct repositories *repositories,
-                 int cancel_fd, struct pkgcache_error *error)
+static int serve_until_empty(struct pkgcache *cache, struct pending *pending,
+                             struct repositories *repositories, int cancel_fd,
+                             struct pkgcache_error *error)
 {
     for (;;) {
         int result = pending_load(cache, pending, error);
@@ -253,7 +254,7 @@ int serve_pending(struct pkgcache *cache, int serving_fd, struct repositories *r
     CLEANUP_CLOSE int fd = serving_fd;
     int result = cache_make_directories(cache, ret_error);
     while (result == 0) {
-        result = serve(cache, &pending, repositories, cancel_fd, ret_error);
+        result = serve_until_empty(cache, &pending, repositories, cancel_fd, ret_error);
         if (result != 0)
             break;
         cleanup_close_fd(&fd); /* from here on, others begin */

@@ -51,8 +51,8 @@ struct listing_errand {
 };
 
 /* Has something done for a call, which `kept` is to be; or fails the call, and frees `memory`. */
-static void add(struct errands *errands, const struct call *call, struct call **kept,
-                struct errand *errand, void *memory)
+static void add_errand(struct errands *errands, const struct call *call, struct call **kept,
+                       struct errand *errand, void *memory)
 {
     *kept = call_keep(call);
     if (*kept && errands_add(errands, errand) == 0)
@@ -66,7 +66,7 @@ static void add(struct errands *errands, const struct call *call, struct call **
 }
 
 /* Answers that it failed. */
-static void fail(const struct call *call, const struct pkgcache_error *error)
+static void fail_call(const struct call *call, const struct pkgcache_error *error)
 {
     if (error->code == ECANCELED)
         call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
@@ -107,7 +107,7 @@ static void answer_clean(struct errand *errand)
     struct cleaning_errand *cleaning = CONTAINER_OF(errand, struct cleaning_errand, errand);
     struct call *call = cleaning->call;
     if (cleaning->result < 0) {
-        fail(call, &cleaning->error);
+        fail_call(call, &cleaning->error);
     } else {
         text_printf(call_begin(call),
                     "{\"dry_run\": %s, \"deleted\": %" PRIu64 ", \"kept\": %" PRIu64
@@ -140,7 +140,7 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     cleaning->clean.on_kept = on_kept;
     cleaning->clean.on_failed = on_failed;
     cleaning->clean.context = cleaning;
-    add(server->upkeep, call, &cleaning->call, &cleaning->errand, cleaning);
+    add_errand(server->upkeep, call, &cleaning->call, &cleaning->errand, cleaning);
 }
 
 static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
@@ -151,13 +151,13 @@ static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgc
     counting->error = *error;
 }
 
-static void write_metrics(const struct server *server, const struct pkgcache_stats *stats,
-                          struct text *text)
+static void append_metrics(const struct server *server, const struct pkgcache_stats *stats,
+                           struct text *text)
 {
     struct figure figures[FIGURES_MAX];
     size_t count = figures_of_stats(stats, figures);
     figures_append_prometheus(text, pkgcache_path(server->cache), figures, count);
-    report_metrics(server, text);
+    report_append_metrics(server, text);
 }
 
 static void answer_stats(const struct counting_errand *counting)
@@ -165,19 +165,19 @@ static void answer_stats(const struct counting_errand *counting)
     struct call *call = counting->call;
     CLEANUP_TEXT struct text metrics = {0};
     if (counting->result < 0) {
-        fail(call, &counting->error);
+        fail_call(call, &counting->error);
         return;
     }
     struct text *text = call_begin(call);
     if (counting->prometheus) {
-        write_metrics(counting->server, &counting->stats, &metrics);
+        append_metrics(counting->server, &counting->stats, &metrics);
         text_append_string(text, "{\"text\": ");
         message_write_string(text, metrics.bytes ? metrics.bytes : "");
     } else {
         text_append_string(text, "{\"cache\": ");
         figures_append_stats(text, &counting->stats);
         text_append_string(text, ", \"daemon\": ");
-        report_counters(counting->server, text);
+        report_append_counters(counting->server, text);
     }
     text_append_byte(text, '}');
     call_end(call);
@@ -195,7 +195,7 @@ static void replace_file(const char *path, const struct text *text)
         unlink(aside);
 }
 
-static void done_counting(struct errand *errand)
+static void end_counting(struct errand *errand)
 {
     struct counting_errand *counting = CONTAINER_OF(errand, struct counting_errand, errand);
     struct server *server = counting->server;
@@ -205,9 +205,9 @@ static void done_counting(struct errand *errand)
         CLEANUP_TEXT struct text text = {0};
         server->writes_metrics = false;
         if (counting->result == 0)
-            write_metrics(server, &counting->stats, &text);
+            append_metrics(server, &counting->stats, &text);
         if (text.length > 0)
-            replace_file(server->options->metrics_path, &text);
+            replace_file(server->metrics_path, &text);
     }
     call_free(counting->call);
     free(counting);
@@ -217,7 +217,7 @@ static struct counting_errand *make_counting(struct server *server)
 {
     struct counting_errand *counting = calloc(1, sizeof(*counting));
     if (counting)
-        *counting = (struct counting_errand){.errand = {.run = run_count, .done = done_counting},
+        *counting = (struct counting_errand){.errand = {.run = run_count, .done = end_counting},
                                              .server = server};
     return counting;
 }
@@ -230,7 +230,7 @@ void upkeep_stats(struct server *server, const struct call *call, bool prometheu
         return;
     }
     counting->prometheus = prometheus;
-    add(server->upkeep, call, &counting->call, &counting->errand, counting);
+    add_errand(server->upkeep, call, &counting->call, &counting->errand, counting);
 }
 
 void upkeep_write_metrics(struct server *server)
@@ -274,7 +274,7 @@ static void answer_list(struct errand *errand)
     struct listing_errand *listing = CONTAINER_OF(errand, struct listing_errand, errand);
     struct call *call = listing->call;
     if (listing->result < 0) {
-        fail(call, &listing->error);
+        fail_call(call, &listing->error);
     } else {
         struct text *text = call_begin(call);
         if (call_is_wanted(call))
@@ -297,5 +297,5 @@ void upkeep_list(struct server *server, const struct call *call)
         .errand = {.run = run_list, .done = answer_list},
         .stop_fd = errands_stop_fd(server->listing),
     };
-    add(server->listing, call, &listing->call, &listing->errand, listing);
+    add_errand(server->listing, call, &listing->call, &listing->errand, listing);
 }

@@ -1,7 +1,7 @@
 /* Cleaning, counting and listing, for clients: what takes its time, and is done aside. */
 #pragma once
 
-#include "cache/service/connection.h"
+#include "cache/service/server.h"
 
 /** Cleans, and answers the call. @param time_limit_s 0: none */
 void upkeep_clean(struct server *server, const struct call *call, bool dry_run,

@@ -65,7 +65,7 @@ void warming_begin(struct server *server, const struct call *call, const struct 
     if (result < 0)
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
     else
-        jobs_begin(server, call, &sources, options);
+        jobs_begin(&server->jobs, call, &sources, options);
     sources_free(&sources);
 }
 
@@ -97,7 +97,7 @@ static int read_sources(struct warming *warming, const struct pkgcache *cache,
 }
 
 /* The errand. rez's settings are read anew each time. */
-static void run(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+static void run_warming(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
 {
     struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
     struct sources *sources = &warming->sources;
@@ -113,19 +113,19 @@ static void run(struct errand *errand, struct pkgcache *cache, struct pkgcache_e
     warming->error = *error;
 }
 
-static void done(struct errand *errand)
+static void end_warming(struct errand *errand)
 {
     struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
     struct server *server = warming->server;
     const struct call *call = warming->call;
-    if (server->stopping)
+    if (server->loop.stopping)
         call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
     else if (!call_is_open(call))
         call_fail(call, MESSAGE_FAILED, ECANCELED, "whoever asked is gone");
     else if (warming->result < 0)
         call_fail(call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
     else
-        jobs_begin(server, call, &warming->sources, &warming->options);
+        jobs_begin(&server->jobs, call, &warming->sources, &warming->options);
     free_warming(warming);
 }
 
@@ -161,7 +161,7 @@ void warming_begin_sources(struct server *server, const struct call *call,
         return;
     }
     *warming = (struct warming){
-        .errand = {.run = run, .done = done},
+        .errand = {.run = run_warming, .done = end_warming},
         .server = server,
         .call = kept,
         .options = *options,

@@ -1,0 +1,127 @@
+/* Look-ups for clients. */
+#include "cache/service/look_ups.h"
+
+#include <limits.h>
+
+/** A get_many under way. */
+struct many {
+    struct request_steps steps;
+    struct server *server;
+    struct call call;
+    const struct json *next; /* handle; NULL: all are done */
+    struct text text;        /* what was found, an element for each handle */
+    bool touch;
+};
+
+/* Looks one up. *path: "" when it is not found. */
+static int look_up(struct server *server, const struct pkgcache_handle *handle, bool touch,
+                   char path[static PATH_MAX], struct pkgcache_error *error)
+{
+    *path = '\0';
+    int status = pkgcache_get_into(server->cache, handle, touch, path, PATH_MAX, error);
+    server->counters.look_ups++;
+    server->counters.hits += status == PKGCACHE_FOUND;
+    return status;
+}
+
+static void append_found(struct text *text, int status, const char *path, const char *reason)
+{
+    text_append_string(text, "{\"status\": \"");
+    text_append_string(text, pkgcache_status_name(status));
+    text_append_string(text, "\", \"root\": ");
+    message_write_string(text, *path ? path : NULL);
+    if (reason) {
+        text_append_string(text, ", \"reason\": ");
+        message_write_string(text, reason);
+    }
+    text_append_byte(text, '}');
+}
+
+void look_up_answer_one(struct server *server, const struct call *call,
+                        const struct pkgcache_handle *handle, bool touch)
+{
+    char path[PATH_MAX];
+    struct pkgcache_error error;
+    int status = look_up(server, handle, touch, path, &error);
+    if (status < 0) {
+        call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
+        return;
+    }
+    append_found(call_begin(call), status, path, NULL);
+    call_end(call);
+}
+
+/* --- Many ------------------------------------------------------------------------------------ */
+
+/* Looks up the handle that a value is, and appends what was found. */
+static void append_look_up(struct many *many, const struct json *value)
+{
+    char path[PATH_MAX] = "";
+    struct pkgcache_error error;
+    CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
+    int status = handle_from_json(value, &handle, &error);
+    if (status == 0)
+        status = look_up(many->server, handle, many->touch, path, &error);
+    append_found(&many->text, status, path, status < 0 ? error.message : NULL);
+}
+
+static void answer_many(const struct many *many)
+{
+    if (many->text.error < 0) {
+        call_fail(&many->call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        return;
+    }
+    struct text *answer = call_begin(&many->call);
+    text_append_string(answer, "{\"variants\": [");
+    text_append(answer, many->text.length ? many->text.bytes : "", many->text.length);
+    text_append_string(answer, "]}");
+    call_end(&many->call);
+}
+
+static void free_many(struct many *many)
+{
+    text_free(&many->text);
+    free(many);
+}
+
+/* One more of them, or the answer. */
+static unsigned look_up_next(struct request_steps *steps)
+{
+    struct many *many = CONTAINER_OF(steps, struct many, steps);
+    if (many->next) {
+        if (many->text.length > 0)
+            text_append_string(&many->text, ", ");
+        append_look_up(many, many->next);
+        many->next = many->next->next;
+        steps->held_bytes = many->text.capacity;
+        return 1;
+    }
+    answer_many(many);
+    free_many(many);
+    return 0;
+}
+
+static void drop_many(struct request_steps *steps)
+{
+    struct many *many = CONTAINER_OF(steps, struct many, steps);
+    call_drop(&many->call);
+    free_many(many);
+}
+
+void look_up_answer_many(struct server *server, const struct call *call, const struct json *handles,
+                         bool touch)
+{
+    struct many *many = calloc(1, sizeof(*many));
+    if (!many) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        return;
+    }
+    *many = (struct many){
+        .steps = {.take_step = look_up_next, .drop = drop_many},
+        .server = server,
+        .call = *call,
+        .next = handles->first,
+        .touch = touch,
+    };
+    requests_answer_in_steps(call, &many->steps);
+}
