@@ -1,6 +1,7 @@
 /* Bringing variants into the cache: progress, errors by variant, one summary. */
 #include "cli/fill.h"
 
+#include "cache/json/json_stream.h"
 #include "cache/pkgcache.h"
 #include "cli/daemon.h"
 #include "cli/exit.h"
@@ -9,7 +10,6 @@
 #include "cli/signals.h"
 #include "engine/clock.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,23 +100,20 @@ static struct summary summarise(const struct filling *filling, double seconds)
     return summary;
 }
 
-static void write_result(struct text *text, const struct source_variant *item,
-                         const struct pkgcache_result *result)
+static cJSON *build_result(const struct source_variant *item, const struct pkgcache_result *result)
 {
-    text_append_string(text, "{\"handle\": ");
+    cJSON *object = cJSON_CreateObject();
     if (item->handle)
-        handle_to_json(text, item->handle);
+        handle_add_json(object, "handle", item->handle);
     else /* as it was named */
-        text_append_string(text, item->handle_json ? item->handle_json : "null");
-    text_printf(text, ", \"status\": \"%s\", \"root\": ", result_word(result->status));
-    output_string(text, result->root);
-    text_append_string(text, ", \"reason\": ");
-    output_string(text, result->reason);
-    text_append_byte(text, '}');
+        json_add_raw(object, "handle", item->handle_json ? item->handle_json : "null");
+    json_add_string(object, "status", result_word(result->status));
+    json_add_string(object, "root", result->root);
+    json_add_string(object, "reason", result->reason);
+    return object;
 }
 
-static void write_summary(struct text *text, const struct filling *filling,
-                          const struct summary *summary)
+static cJSON *build_summary(const struct summary *summary, size_t variants)
 {
     static const struct {
         const char *key;
@@ -126,39 +123,50 @@ static void write_summary(struct text *text, const struct filling *filling,
         {"copying", PKGCACHE_COPYING}, {"stalled", PKGCACHE_COPY_STALLED},
         {"skipped", PKGCACHE_SKIPPED}, {"failed", PKGCACHE_FAILED},
     };
-    text_printf(text, "{\"variants\": %zu", filling->sources->count);
+    cJSON *object = cJSON_CreateObject();
+    json_add_unsigned(object, "variants", variants);
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
-        text_printf(text, ", \"%s\": %zu", keys[i].key, summary->counts[keys[i].status]);
-    text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f",
-                summary->files, summary->bytes, summary->seconds);
-    text_append_string(text, ", \"results\": [");
-    for (size_t i = 0; i < filling->sources->count; i++) {
-        text_append_string(text, i ? ", " : "");
-        write_result(text, &filling->sources->items[i], &filling->all[i]);
-    }
-    text_append_string(text, "]}");
+        json_add_unsigned(object, keys[i].key, summary->counts[keys[i].status]);
+    json_add_unsigned(object, "files", summary->files);
+    json_add_unsigned(object, "bytes", summary->bytes);
+    json_add_decimal(object, "seconds", summary->seconds, 3);
+    return object;
+}
+
+/* Prints the summary, and the result of each variant, as one document. Returns 0 or -ENOMEM. */
+static int print_document(FILE *file, const struct filling *filling, const struct summary *summary)
+{
+    struct json_stream stream = {.file = file};
+    json_stream_open(&stream, NULL, '{');
+    json_stream_add_members(&stream, build_summary(summary, filling->sources->count));
+    json_stream_open(&stream, "results", '[');
+    for (size_t i = 0; i < filling->sources->count; i++)
+        json_stream_add(&stream, build_result(&filling->sources->items[i], &filling->all[i]));
+    json_stream_close(&stream, ']');
+    json_stream_close(&stream, '}');
+    return json_stream_end(&stream);
 }
 
 /* Writes the report aside and renames it, so that nobody reads half of one. */
 static int write_report(const struct filling *filling, const struct summary *summary)
 {
     const char *path = filling->options->report;
-    CLEANUP_TEXT struct text text = {0};
     CLEANUP_FREE char *aside = NULL;
-    write_summary(&text, filling, summary);
-    text_append_byte(&text, '\n');
-    if (text.error < 0 || asprintf(&aside, "%s.%d.tmp", path, getpid()) < 0)
+    if (asprintf(&aside, "%s.%d.tmp", path, getpid()) < 0)
         return output_error(filling->options, EXIT_FAILED, ENOMEM, "report %s: out of memory",
                             path);
     unlink(aside); /* of a process that was killed, and had our number */
-    CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0 && write(fd, text.bytes, text.length) == (ssize_t)text.length && fsync(fd) == 0 &&
-        rename(aside, path) == 0)
+    CLEANUP_FCLOSE FILE *file = fopen(aside, "wxe");
+    int result = file ? print_document(file, filling, summary) : -errno;
+    if (result == 0 && (fputc('\n', file) < 0 || fflush(file) < 0 || fsync(fileno(file)) < 0 ||
+                        rename(aside, path) < 0))
+        result = -errno;
+    if (result == 0)
         return EXIT_DONE;
-    int code = errno;
-    if (fd >= 0)
+    if (file)
         unlink(aside);
-    return output_error(filling->options, EXIT_FAILED, code, "report %s: %s", path, strerror(code));
+    return output_error(filling->options, EXIT_FAILED, -result, "report %s: %s", path,
+                        strerror(-result));
 }
 
 static void print_summary(const struct summary *summary, size_t variants)
@@ -215,9 +223,7 @@ static int conclude(struct filling *filling, int result, const struct pkgcache_e
     if (options->report && write_report(filling, &summary) != EXIT_DONE)
         code = code == EXIT_DONE ? EXIT_FAILED : code;
     if (options->json) {
-        CLEANUP_TEXT struct text text = {0};
-        write_summary(&text, filling, &summary);
-        int written = output_document(options, &text);
+        int written = output_end_document(options, print_document(stdout, filling, &summary));
         return written == EXIT_DONE ? code : written;
     }
     if (options->verbosity >= 0 && code != EXIT_FAILED && code != EXIT_LOCKED)

@@ -91,6 +91,17 @@ void output_string(struct text *text, const char *string)
         text_append_string(text, "null");
 }
 
+int output_end_document(const struct options *options, int result)
+{
+    if (result == -ENOMEM)
+        return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
+    if (result < 0)
+        return output_error(options, EXIT_FAILED, -result, "standard output: %s",
+                            strerror(-result));
+    putchar('\n');
+    return output_end(options, EXIT_DONE);
+}
+
 int output_end(const struct options *options, int exit_code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))

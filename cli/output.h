@@ -24,6 +24,10 @@ void output_verbose(const struct options *options, const char *format, ...) PRIN
 /** Prints a text, a newline after it, on standard output. @return an exit code */
 int output_document(const struct options *options, struct text *text);
 
+/** Ends a document that was printed on standard output. @param result json_stream_end()'s
+ * @return an exit code */
+int output_end_document(const struct options *options, int result);
+
 /** Appends a path or a text to a document as a JSON string; NULL: as null. */
 void output_string(struct text *text, const char *string);
 

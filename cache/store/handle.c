@@ -436,6 +436,13 @@ void handle_to_json(struct text *text, const struct pkgcache_handle *handle)
     text_append_string(text, ", \"repository_type\": \"" REPOSITORY_TYPE "\"}}");
 }
 
+void handle_add_json(cJSON *object, const char *name, const struct pkgcache_handle *handle)
+{
+    CLEANUP_TEXT struct text text = {0};
+    handle_to_json(&text, handle);
+    json_add_text(object, name, &text);
+}
+
 int pkgcache_handle_new(const char *location, const char *name, const char *version, int32_t index,
                         struct pkgcache_handle **ret, struct pkgcache_error *ret_error)
 {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cache/json/json.h"
+#include "cache/json/json_build.h"
 #include "cache/util/sha1.h"
 
 #define HANDLE_NO_VERSION "_NO_VERSION" /* stands for the version in paths when there is none */
@@ -89,6 +90,9 @@ bool handle_equals_json(const struct pkgcache_handle *handle, const struct json 
 /** Appends the handle as rez writes it: json.dumps(handle), members in the order above. This is
  * also the whole contents of a pending file. */
 void handle_to_json(struct text *text, const struct pkgcache_handle *handle);
+
+/** Adds the handle, as that writes it, to what is built (json_build.h). */
+void handle_add_json(cJSON *object, const char *name, const struct pkgcache_handle *handle);
 
 /**
  * The hash of any handle that rez could write, also of kinds that handle_from_json() refuses: sha1

@@ -1,5 +1,6 @@
 /* JSON that pkgcache says: to the byte as the writer for rez writes it, and whole or not at all. */
 #include "cache/json/json_build.h"
+#include "cache/json/json_stream.h"
 #include "cache/json/json_string.h"
 
 #include <criterion/criterion.h>
@@ -140,4 +141,68 @@ Test(json_build, failures_elsewhere_are_the_items)
     cr_expect_eq(text.error, -ENOMEM);
     json_print(&broken, cJSON_CreateNull()); /* freed all the same */
     cr_expect_null(broken.bytes);
+}
+
+/* Documents that are printed piece by piece. */
+
+static cJSON *number(int value)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_integer(object, "n", value);
+    return object;
+}
+
+static int stream_all(struct json_stream *stream, struct json_stream *elements)
+{
+    json_stream_open(stream, NULL, '{');
+    json_stream_add_members(stream, cJSON_CreateObject()); /* none */
+    json_stream_add_members(stream, number(1));
+    json_stream_add_members(stream, number(2));
+    json_stream_open(stream, "empty", '[');
+    json_stream_close(stream, ']');
+    json_stream_open(stream, "full", '[');
+    for (int i = 0; i < 3; i++)
+        json_stream_add(stream, number(i));
+    json_stream_add_elements(stream, elements);
+    json_stream_add_elements(stream, &(struct json_stream){0});
+    json_stream_close(stream, ']');
+    json_stream_add_members(stream, number(3));
+    json_stream_close(stream, '}');
+    return json_stream_end(stream);
+}
+
+Test(json_stream, pieces_make_one_document)
+{
+    static const char expected[] = "{\"n\":1,\"n\":2,\"empty\":[],\"full\":[{\"n\":0},{\"n\":1},"
+                                   "{\"n\":2},{\"n\":7},{\"n\":8}],\"n\":3}";
+    char printed[256] = "";
+    struct json_stream elements = {0};
+    json_stream_add(&elements, number(7));
+    json_stream_add(&elements, number(8));
+    FILE *file = fmemopen(printed, sizeof(printed), "w");
+    cr_assert(file);
+    cr_expect_eq(stream_all(&(struct json_stream){.file = file}, &elements), 0);
+    cr_expect_eq(fclose(file), 0);
+    cr_expect_str_eq(printed, expected);
+
+    struct json_stream outer = {0};
+    json_stream_add_elements(&outer, &elements);
+    cr_expect_str_eq(outer.text.bytes, "{\"n\":7},{\"n\":8}");
+    json_stream_end(&outer);
+    json_stream_end(&elements);
+}
+
+Test(json_stream, says_what_failed)
+{
+    struct json_stream elements = {0};
+    struct json_stream stream = {.file = fopen("/dev/full", "w")};
+    cr_assert(stream.file);
+    setbuf(stream.file, NULL);
+    json_stream_add(&stream, number(1));
+    cr_expect_eq(json_stream_end(&stream), -ENOSPC);
+    fclose(stream.file);
+
+    json_stream_add(&elements, NULL);
+    cr_expect_eq(stream_all(&(struct json_stream){0}, &elements), -ENOMEM);
+    json_stream_end(&elements);
 }
