@@ -1,11 +1,11 @@
 """What whole-program tests share: running the program, temporary directories, packages, waiting.
 
-From the environment: PKGCACHE_PROGRAM and PKGCACHE_SLOWFS (the programs), PKGCACHE_BACKEND (handed
-on), PKGCACHE_TEST_SCALE (0.1 makes trees and repetitions a tenth), PKGCACHE_TEST_SEED.
+From the environment: PKGCACHE_PROGRAM and PKGCACHE_SLOWFS (the programs; launch lies beside the
+latter), PKGCACHE_BACKEND (handed on), PKGCACHE_TEST_SCALE (0.1 makes trees and repetitions a tenth),
+PKGCACHE_TEST_SEED.
 """
 import atexit
 import contextlib
-import ctypes
 import itertools
 import json
 import os
@@ -26,11 +26,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 PROGRAM = os.environ.get('PKGCACHE_PROGRAM') or os.path.join(TOP, 'build', 'pkgcache')
 SLOWFS = os.environ.get('PKGCACHE_SLOWFS') or os.path.join(TOP, 'build', 'tests', 'slowfs')
+LAUNCH = os.path.join(os.path.dirname(SLOWFS), 'launch')
 REZLIKE = os.path.join(HERE, 'rezlike.py')
 SCALE = float(os.environ.get('PKGCACHE_TEST_SCALE') or 1)
 PATIENCE_S = 60 / min(1, SCALE)  # for what should take a moment: nothing depends on speed
 NOBODY = 65534
-PR_SET_PDEATHSIG = 1
 
 DONE, FAILED, USAGE, MISSING, PARTLY, LOCKED, FINDINGS = range(7)
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -74,13 +74,18 @@ def wait_until(condition, what, timeout=PATIENCE_S):
 
 def spawn(command, uid=None, **options):
     """Starts a process that does not outlive this one; only from the main thread."""
-    def prepare():
-        if uid is not None:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    return subprocess.Popen(command, preexec_fn=prepare, **options)
+    running, writer = os.pipe()
+    try:
+        process = subprocess.Popen([LAUNCH, str(writer), str(-1 if uid is None else uid), *command],
+                                   pass_fds=(writer,), **options)
+    finally:
+        os.close(writer)
+        with open(running, 'rb') as pipe:  # read to its end, which comes once the program runs
+            error = pipe.read()
+    if error:
+        process.wait()
+        raise OSError(int(error), os.strerror(int(error)), command[0])
+    return process
 
 
 def end_process(process):
