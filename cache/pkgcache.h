@@ -33,8 +33,18 @@ extern "C" {
 
 #define PKGCACHE_PUBLIC __attribute__((visibility("default")))
 
+/* Both libraries are of one project, and have one version. To compare: 1.2.3 is 10203. */
+#define PKGCACHE_VERSION        COPYENGINE_VERSION
+#define PKGCACHE_VERSION_MAJOR  COPYENGINE_VERSION_MAJOR
+#define PKGCACHE_VERSION_MINOR  COPYENGINE_VERSION_MINOR
+#define PKGCACHE_VERSION_PATCH  COPYENGINE_VERSION_PATCH
+#define PKGCACHE_VERSION_STRING COPYENGINE_VERSION_STRING
+
 struct pkgcache;
 struct pkgcache_handle;
+
+/** @return PKGCACHE_VERSION of the library that runs */
+PKGCACHE_PUBLIC int pkgcache_version(void);
 
 /** Why a call failed, for people: what, why, and what to do where there is something to do. */
 struct pkgcache_error {

@@ -136,7 +136,7 @@ static int serve(struct serving *serving)
         .clients = options->settings.values[SETTING_CLIENTS].text,
         .metrics_path = options->metrics,
         .idle_exit_s = options->idle_exit_s,
-        .version = PKGCACHE_VERSION,
+        .version = PKGCACHE_VERSION_STRING,
         .signal_fd = open_signals(),
         .on_ready = on_ready,
         .on_reload = on_reload,

@@ -9,10 +9,6 @@
 #include <limits.h>
 #include <string.h>
 
-#ifndef PKGCACHE_VERSION
-#define PKGCACHE_VERSION "0"
-#endif
-
 /* Which of rez's settings a command needs; its files are read for no other. */
 enum {
     NEEDS_CACHE = SETTING_BIT(SETTING_CACHE),
@@ -480,7 +476,7 @@ static int read_options(int argc, char **argv, struct options *options, uint64_t
             if ((int)option_table[i].id == id)
                 *ret_used |= 1ULL << i;
         if (id == OPTION_VERSION) {
-            printf("pkgcache %s\n", PKGCACHE_VERSION);
+            printf("pkgcache %s\n", PKGCACHE_VERSION_STRING);
             return output_end(options, EXIT_DONE);
         }
         bool only_noted = id == OPTION_HELP || id == OPTION_HELP_SETTINGS;

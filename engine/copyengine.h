@@ -17,6 +17,8 @@
  */
 #pragma once
 
+#include "copyengine_version.h" /* installed beside this one */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +33,9 @@ extern "C" {
 
 struct copyengine;
 struct copyengine_job;
+
+/** @return COPYENGINE_VERSION of the library that runs */
+COPYENGINE_PUBLIC int copyengine_version(void);
 
 /** Which implementation carries out the operations. */
 enum copyengine_backend {

@@ -268,6 +268,11 @@ void copyengine_free(struct copyengine *engine)
     destroy(engine);
 }
 
+int copyengine_version(void)
+{
+    return COPYENGINE_VERSION;
+}
+
 const char *copyengine_backend_description(const struct copyengine *engine)
 {
     return engine->backend_description;

@@ -279,6 +279,11 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
     return result;
 }
 
+int pkgcache_version(void)
+{
+    return PKGCACHE_VERSION;
+}
+
 const char *pkgcache_path(const struct pkgcache *cache)
 {
     return cache->path;

@@ -4,7 +4,7 @@
  *     cc list.c $(pkg-config --cflags --libs libpkgcache) -o list
  *     ./list CACHE
  */
-#include <pkgcache.h>
+#include <pkgcache/pkgcache.h>
 
 #include <stdio.h>
 #include <stdlib.h>

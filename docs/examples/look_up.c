@@ -4,7 +4,7 @@
  *     cc look_up.c $(pkg-config --cflags --libs libpkgcache) -o look_up
  *     ./look_up CACHE HANDLE
  */
-#include <pkgcache.h>
+#include <pkgcache/pkgcache.h>
 
 #include <stdio.h>
 #include <stdlib.h>

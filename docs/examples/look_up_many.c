@@ -4,7 +4,7 @@
  *     cc look_up_many.c $(pkg-config --cflags --libs libpkgcache) -o look_up_many
  *     ./look_up_many CACHE HANDLE...
  */
-#include <pkgcache.h>
+#include <pkgcache/pkgcache.h>
 
 #include <stdio.h>
 #include <stdlib.h>

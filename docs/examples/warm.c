@@ -5,7 +5,7 @@
  *     cc warm.c $(pkg-config --cflags --libs libpkgcache) -o warm
  *     ./warm CACHE HANDLE ROOT [HANDLE ROOT]...
  */
-#include <pkgcache.h>
+#include <pkgcache/pkgcache.h>
 
 #include <signal.h>
 #include <stdio.h>

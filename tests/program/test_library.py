@@ -30,6 +30,8 @@ THREADS = os.environ.get('PKGCACHE_THREADS') or os.path.join(BUILD, 'tests', 'th
 FLAGS = ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-g',
          *shlex.split(os.environ.get('PKGCACHE_CFLAGS') or '')]
 EXAMPLES = os.path.join(TOP, 'docs', 'examples')
+# What `meson install` makes of the two headers, and the version that both have.
+HEADERS = os.path.join('include', 'pkgcache')
 LIBRARIES = {'copyengine': os.path.join(TOP, 'engine', 'copyengine.h'),
              'pkgcache': os.path.join(TOP, 'cache', 'pkgcache.h')}
 
@@ -249,6 +251,10 @@ class Installed(LibraryTest):
         for library in LIBRARIES:
             self.assertLessEqual({f'lib{library}.so', f'lib{library}.so.0', f'lib{library}.a',
                                   f'lib{library}.pc', f'{library}.h'}, names)
+        headers = self.installation.directory_of('pkgcache.h')
+        self.assertTrue(headers.endswith(HEADERS))
+        self.assertEqual(set(os.listdir(headers)),
+                         {'pkgcache.h', 'copyengine.h', 'copyengine_version.h'})
         self.assertLessEqual({'pkgcache', 'pkgcache.1'}, names)
 
     def test_the_manual_page_names_every_option(self):
@@ -267,7 +273,7 @@ class Installed(LibraryTest):
         self.assertEqual(options - named, set())
 
     def test_exported_symbols(self):
-        """What the header declares, and nothing else."""
+        """What the header declares, and nothing else, all with a version."""
         if not shutil.which('nm'):
             self.skipTest('nm is not installed')
         for library, header in LIBRARIES.items():
@@ -276,10 +282,35 @@ class Installed(LibraryTest):
             path = os.path.join(self.installation.libraries, f'lib{library}.so')
             lines = subprocess.run(['nm', '-D', '--defined-only', path], check=True,
                                    capture_output=True, text=True).stdout.splitlines()
-            exported = {line.split()[-1] for line in lines}
+            version = f'{library.upper()}_0'
+            exported = {line.split()[-1] for line in lines} - {version}
             hidden = {name for name in exported if name.startswith(('__', '_init', '_fini', '_edata',
                                                                     '_end'))}
-            self.assertEqual(exported - hidden, declared)
+            self.assertEqual(exported - hidden, {f'{name}@@{version}' for name in declared})
+
+    def test_versions(self):
+        """The headers', the libraries', the program's and pkg-config's are one."""
+        source = self.path('source.c')
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('#include <pkgcache/pkgcache.h>\n#include <stdio.h>\n'
+                       'int main(void) {\n'
+                       '    printf("%d.%d.%d %s %d %d\\n", PKGCACHE_VERSION_MAJOR,\n'
+                       '           PKGCACHE_VERSION_MINOR, PKGCACHE_VERSION_PATCH,\n'
+                       '           COPYENGINE_VERSION_STRING, pkgcache_version(),\n'
+                       '           copyengine_version());\n'
+                       '    return pkgcache_version() != PKGCACHE_VERSION;\n'
+                       '}\n')
+        program = self.installation.compile(
+            CC, [source], self.path('program'),
+            *self.installation.pkg_config('--cflags', '--libs', 'libpkgcache'))
+        result = self.run_program(program=program)
+        self.assert_code(result, DONE)
+        version, number = self.run_program('--version').out.split()[1], 0
+        for part in version.split('.'):
+            number = number * 100 + int(part)
+        self.assertEqual(result.out.split(), [version, version, str(number), str(number)])
+        for library in LIBRARIES:
+            self.assertEqual(self.installation.pkg_config('--modversion', f'lib{library}'), [version])
 
     def test_each_header_alone_in_c_and_cxx(self):
         """With all warnings, in the oldest languages that are supported."""
@@ -289,7 +320,8 @@ class Installed(LibraryTest):
                 with self.subTest(library, language=language):
                     source = self.path('source')
                     with open(source, 'w', encoding='ascii') as file:
-                        file.write(f'#include <{library}.h>\n#include <{library}.h>\n'
+                        file.write(f'#include <pkgcache/{library}.h>\n'
+                                   f'#include <pkgcache/{library}.h>\n'
                                    'int main(void) { return 0; }\n')
                     self.installation.compile(
                         compiler, [], self.path('program'), standard, '-x', language, source,
@@ -301,7 +333,7 @@ class Installed(LibraryTest):
             self.skipTest('there is no C++ compiler')
         source = self.path('program.cc')
         with open(source, 'w', encoding='ascii') as file:
-            file.write('#include <pkgcache.h>\n'
+            file.write('#include <pkgcache/pkgcache.h>\n'
                        'int main(int, char **argv) {\n'
                        '    pkgcache *cache = nullptr;\n'
                        '    pkgcache_options options{};\n'
