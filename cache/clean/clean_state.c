@@ -1,7 +1,7 @@
 /* The state between two cleans. What is done about a candidate is clean's business. */
 #include "cache/clean/clean_state.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/slot_name.h"
 #include "cache/util/file.h"
 
 #include <ctype.h>

@@ -14,6 +14,8 @@
 #include "cache/clean/cleaning.h"
 #include "cache/store/lease.h"
 #include "cache/store/log.h"
+#include "cache/store/lookup.h"
+#include "cache/store/sidecar.h"
 #include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/stats.h"
@@ -80,7 +82,7 @@ static int remove_unused(struct pkgcache *cache, const struct lock *lock,
     snprintf(file, sizeof(file), "%s.json", slot->name);
     if (sidecar_read(slot->hash_fd, file, &sidecar, NULL) < 0)
         return 0;
-    slot_look(slot->hash_fd, slot->name, sidecar.fd, &view);
+    slot_view_read(slot->hash_fd, slot->name, sidecar.fd, &view);
     if (view.status != PKGCACHE_FOUND || !is_same_time(used_last(cache, &view), slot->last_used) ||
         lease_is_held(cache, slot_key(slot->directory, slot->name), false))
         return 0;
@@ -142,7 +144,7 @@ int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const c
     CLEANUP_CLOSE int fd = openat(hash_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    slot_look(hash_fd, name, fd, &view);
+    slot_view_read(hash_fd, name, fd, &view);
     if (view.status != PKGCACHE_FOUND)
         return 0;
     struct timespec last_used = used_last(cleaning->cache, &view);

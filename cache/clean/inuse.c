@@ -25,7 +25,7 @@
  */
 #include "cache/clean/inuse.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/slot_name.h"
 #include "cache/util/names.h"
 #include "cache/util/text.h"
 

@@ -8,6 +8,7 @@
 #include "cache/owner/owner_file.h"
 #include "cache/store/damage.h"
 #include "cache/store/pending.h"
+#include "cache/store/sidecar.h"
 #include "cache/store/staging.h"
 #include "cache/util/names.h"
 

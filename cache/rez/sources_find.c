@@ -1,7 +1,7 @@
 /* Where the payloads are that nobody named the root of. */
 #include "cache/rez/sources_parts.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/lookup.h"
 
 #include <string.h>
 

@@ -8,19 +8,17 @@
  * Judged without the lock this may be wrong for a moment: somebody may be making the slot, or
  * taking it away. So nothing is taken away before it was judged again with the lock held. There, no
  * half-made slot without a `.copying-INC` exists: rez and we make that first and remove it last.
- *
- * The names of slots are few: rez counts a, b, … z, aa, ab, …, ours are four letters after all the
- * z that the greatest has, and rez counts on from there. A longer name is nobody's, and stays.
  */
 #include "cache/store/damage.h"
 
 #include "cache/owner/owner_file.h"
+#include "cache/store/lookup.h"
+#include "cache/store/sidecar.h"
+#include "cache/util/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
-
-enum { COUNTED_LETTERS = 4 }; /* after the z: 475,254 slots in one hash directory */
 
 const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
     [DAMAGE_NONE] = {"none", "is whole", false},
@@ -36,42 +34,22 @@ const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
     [DAMAGE_FOREIGN] = {"foreign", "is nothing that rez or pkgcache makes", false},
 };
 
-static bool is_slot_name(const char *name)
-{
-    const char *counted = name + strspn(name, "z");
-    size_t letters = strspn(counted, "abcdefghijklmnopqrstuvwxyz");
-    return *name && letters <= COUNTED_LETTERS && counted[letters] == '\0' &&
-           counted + letters - name < SLOT_NAME_MAX;
-}
-
-static bool is_there(int hash_fd, const char *file)
-{
-    struct stat status;
-    return fstatat(hash_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static bool is_directory(int hash_fd, const char *file)
-{
-    struct stat status;
-    return fstatat(hash_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
-}
-
 bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
                     char ret[static SLOT_NAME_MAX])
 {
     static const size_t prefix_length = sizeof(SLOT_COPYING_PREFIX) - 1;
     char sidecar[SLOT_FILE_MAX];
     if (slot_name_of_sidecar(entry, ret))
-        return is_slot_name(ret);
+        return slot_name_is_valid(ret);
     bool is_copying = strncmp(entry, SLOT_COPYING_PREFIX, prefix_length) == 0;
     const char *name = is_copying ? entry + prefix_length : entry;
-    if (!is_slot_name(name))
+    if (!slot_name_is_valid(name))
         return false;
     slot_sidecar_name(name, sidecar);
     strcpy(ret, name);
-    if (is_there(hash_fd, sidecar) || (is_copying && is_directory(hash_fd, name)))
+    if (file_exists(hash_fd, sidecar) || (is_copying && file_is_directory(hash_fd, name)))
         *ret = '\0'; /* that is the entry that stands for the slot */
-    else if (!is_copying && type != DT_DIR && !is_directory(hash_fd, name))
+    else if (!is_copying && type != DT_DIR && !file_is_directory(hash_fd, name))
         return false; /* somebody's file */
     return true;
 }
@@ -87,7 +65,8 @@ static enum damage damage_of_closed(int hash_fd, const char *name)
     return own ? DAMAGE_SIDECAR_BAD : DAMAGE_SIDECAR_CLOSED;
 }
 
-enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
+/* What is wrong with a slot that nobody copies to, and of whose sidecar sidecar_read said this. */
+static enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
 {
     struct stat status;
     bool payload = fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;

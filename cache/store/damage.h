@@ -5,7 +5,8 @@
  */
 #pragma once
 
-#include "cache/store/slot.h"
+#include "cache/store/cache.h"
+#include "cache/store/slot_name.h"
 
 enum damage {
     DAMAGE_NONE,
@@ -50,13 +51,6 @@ struct diagnosis {
  */
 bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
                     char ret[static SLOT_NAME_MAX]);
-
-/**
- * What is wrong with a slot that nobody copies to.
- *
- * @param sidecar_result what sidecar_read said of it: 0 or -errno
- */
-enum damage damage_of(int hash_fd, const char *name, int sidecar_result);
 
 /**
  * Finds out all that is wrong with a slot. With the lock held, what was found before is not found

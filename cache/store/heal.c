@@ -2,6 +2,8 @@
 #include "cache/store/heal.h"
 
 #include "cache/store/damage.h"
+#include "cache/store/sidecar.h"
+#include "cache/store/slot.h"
 #include "cache/util/names.h"
 
 /*

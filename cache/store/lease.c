@@ -1,7 +1,8 @@
 /* Leases. What can be leased is decided where slots are known: pkgcache_lease. */
 #include "cache/store/lease.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/lookup.h"
+#include "cache/store/slot_name.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
 

@@ -1,8 +1,10 @@
 /* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
+#include "cache/store/lookup.h"
 #include "cache/store/pending.h"
 #include "cache/store/recall.h"
+#include "cache/store/sidecar.h"
 #include "cache/store/size.h"
-#include "cache/store/slot.h"
+#include "cache/store/slot_name.h"
 #include "cache/store/stats.h"
 #include "cache/store/tree.h"
 #include "cache/store/used.h"
@@ -114,7 +116,7 @@ static int list_sidecar(struct listing *listing, int hash_fd, const char *path,
     struct slot_view view;
     if (sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0)
         return 0; /* gone, or damaged: nobody finds it */
-    slot_look(hash_fd, slot_name, sidecar.fd, &view);
+    slot_view_read(hash_fd, slot_name, sidecar.fd, &view);
     if (view.status == PKGCACHE_NOT_FOUND || strcmp(sidecar.handle->relative_path, path) != 0)
         return 0;
     struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};

@@ -6,9 +6,11 @@
  * then the sidecar that was read still has a name, so nobody removed the slot in between and made
  * another one. A listing of the directory alone would race with all of that.
  */
+#include "cache/store/lookup.h"
+
 #include "cache/owner/owner_file.h"
-#include "cache/store/damage.h"
-#include "cache/store/slot.h"
+#include "cache/store/sidecar.h"
+#include "cache/util/file.h"
 #include "cache/util/names.h"
 
 #include "engine/clock.h"
@@ -18,20 +20,6 @@
 
 enum { REZ_STALLED_AFTER_S = 5 }; /* PackageCache._COPYING_TIME_MAX */
 
-bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX])
-{
-    static const char suffix[] = ".json";
-    size_t length = strlen(file_name);
-    if (length < sizeof(suffix) || length - (sizeof(suffix) - 1) >= SLOT_NAME_MAX)
-        return false;
-    length -= sizeof(suffix) - 1;
-    if (strcmp(file_name + length, suffix) != 0)
-        return false;
-    memcpy(ret, file_name, length);
-    ret[length] = '\0';
-    return true;
-}
-
 static double seconds_since(struct timespec time)
 {
     struct timespec now;
@@ -39,7 +27,7 @@ static double seconds_since(struct timespec time)
     return (double)(now.tv_sec - time.tv_sec) + (double)(now.tv_nsec - time.tv_nsec) / NS_PER_S;
 }
 
-void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret)
+void slot_view_read(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret)
 {
     char copying[SLOT_FILE_MAX];
     struct stat status;
@@ -53,7 +41,7 @@ void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *
                                                                      : PKGCACHE_COPYING;
         return;
     }
-    bool whole = damage_of(hash_fd, name, 0) == DAMAGE_NONE;
+    bool whole = file_is_directory(hash_fd, name);
     if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0 || !S_ISREG(status.st_mode))
         return;
     ret->last_used = status.st_mtim;
@@ -99,7 +87,7 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
         CLEANUP_CLOSE int sidecar_fd = -1;
         if (!sidecar_holds(hash_fd, file, handle, &sidecar_fd))
             continue;
-        slot_look(hash_fd, name, sidecar_fd, &view);
+        slot_view_read(hash_fd, name, sidecar_fd, &view);
         view.touch_refused =
             touch && view.status == PKGCACHE_FOUND && futimens(sidecar_fd, NULL) < 0;
         if (rank(&view) > rank(ret))

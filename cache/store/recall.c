@@ -23,6 +23,7 @@
 #include "cache/store/recall.h"
 
 #include "cache/owner/watch.h"
+#include "cache/store/sidecar.h"
 
 #include "engine/clock.h"
 #include "engine/copyengine.h"

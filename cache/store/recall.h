@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "cache/store/slot.h"
+#include "cache/store/lookup.h"
 
 /** Where a variant is looked up again by the same process, its sidecar is touched unless that was
  * done within such a time. */

@@ -1,4 +1,5 @@
 /* Taking variants out of the cache. Their bytes go at the next clean. */
+#include "cache/store/lookup.h"
 #include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/stats.h"

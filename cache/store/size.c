@@ -1,7 +1,9 @@
 /* Sizes of payloads. Adding them up, and what follows from that, is clean's business. */
 #include "cache/store/size.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/slot_name.h"
+
+#include "engine/compiler.h"
 
 #include <fcntl.h>
 #include <fts.h>

@@ -20,89 +20,14 @@
  * it, and because a rez that wakes after a pause writes into names that it chose long ago. The open
  * descriptors rule out that an inode number was used again; the record and the sidecar's text rule
  * out a rez that truncated and rewrote the same inodes (rez opens both in place).
- *
- * No name is ever used twice, for the same reason: rez's copier that was paused would wake up in
- * our slot. rez takes the successor of the greatest name as text, so ours begin with all the z that
- * the greatest begins with ("z" is followed by "aa" in rez, which is less, and chosen again and
- * again), and have no z after them.
  */
 #include "cache/store/slot.h"
 
 #include "cache/util/file.h"
-#include "cache/util/names.h"
-#include "cache/util/text.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
-#include <sys/random.h>
-
-enum {
-    RANDOM_LETTERS = 4,
-    LETTERS = 25, /* a to y */
-    NAME_TRIES = 100,
-};
-
-uint64_t slot_key(const char *directory, const char *name)
-{
-    char path[SLOT_PATH_MAX];
-    int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return text_key(path, (size_t)length);
-}
-
-static bool exists(int dirfd, const char *name)
-{
-    struct stat status;
-    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* The greatest name of a sidecar, as rez compares them: as text. Empty when there is none. */
-static int greatest_name(int hash_fd, char ret[static SLOT_NAME_MAX])
-{
-    struct names names;
-    int result = names_open(&names, hash_fd);
-    *ret = '\0';
-    for (const char *name; result == 0 && (name = names_next(&names));) {
-        char slot[SLOT_NAME_MAX];
-        if (slot_name_of_sidecar(name, slot) && strcmp(slot, ret) > 0)
-            strcpy(ret, slot);
-    }
-    if (result == 0)
-        result = names.error;
-    names_close(&names);
-    return result;
-}
-
-static int random_letters(char *ret)
-{
-    uint8_t bytes[RANDOM_LETTERS];
-    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-        return -EIO;
-    for (int i = 0; i < RANDOM_LETTERS; i++)
-        ret[i] = (char)('a' + bytes[i] % LETTERS);
-    ret[RANDOM_LETTERS] = '\0';
-    return 0;
-}
-
-static int choose_name(int hash_fd, char ret[static SLOT_NAME_MAX])
-{
-    char greatest[SLOT_NAME_MAX];
-    int result = greatest_name(hash_fd, greatest);
-    size_t leading = strspn(greatest, "z");
-    if (leading + RANDOM_LETTERS >= SLOT_NAME_MAX)
-        return -ENAMETOOLONG;
-    memcpy(ret, greatest, leading);
-    for (int i = 0; i < NAME_TRIES && result == 0; i++) {
-        char copying[SLOT_FILE_MAX];
-        char sidecar[SLOT_FILE_MAX];
-        result = random_letters(ret + leading);
-        slot_copying_name(ret, copying);
-        slot_sidecar_name(ret, sidecar);
-        if (!exists(hash_fd, ret) && !exists(hash_fd, copying) && !exists(hash_fd, sidecar))
-            return result;
-    }
-    return result < 0 ? result : -EEXIST;
-}
 
 /* Makes .copying-INC, with its owner's record inside. */
 static int make_copying(int hash_fd, const char *name, const char *record, int *ret_fd)
@@ -151,7 +76,7 @@ int slot_reserve(int hash_fd, const char *sidecar_text, const struct owner *owne
     int result = slot->hash_fd < 0 ? -errno : slot->sidecar_text ? 0 : -ENOMEM;
     owner_format(owner, slot->record);
     if (result == 0)
-        result = choose_name(hash_fd, slot->name);
+        result = slot_name_choose(hash_fd, slot->name);
     if (result == 0)
         result = make_copying(hash_fd, slot->name, slot->record, &slot->copying_fd);
     if (result == 0) {

@@ -9,86 +9,10 @@
 
 #include "cache/owner/owner.h"
 #include "cache/store/cache.h"
-#include "cache/store/sidecar.h"
 #include "cache/store/size.h"
+#include "cache/store/slot_name.h"
 
-#include <stdio.h>
 #include <sys/stat.h>
-
-enum {
-    SLOT_NAME_MAX = 247, /* with the NUL: ".copying-INC" is a file name, too */
-    SLOT_FILE_MAX = 256, /* ".copying-INC" or "INC.json" */
-    SLOT_PATH_MAX = 640, /* NAME/VERSION/HASH4/INC, with the NUL */
-};
-
-/** How the names of payloads begin that were taken out, and could not be moved to to_delete. */
-#define SLOT_REMOVED_PREFIX ".removed"
-#define SLOT_COPYING_PREFIX ".copying-"
-
-static inline void slot_copying_name(const char *name, char buffer[static SLOT_FILE_MAX])
-{
-    snprintf(buffer, SLOT_FILE_MAX, SLOT_COPYING_PREFIX "%s", name);
-}
-
-static inline void slot_sidecar_name(const char *name, char buffer[static SLOT_FILE_MAX])
-{
-    snprintf(buffer, SLOT_FILE_MAX, "%s.json", name);
-}
-
-/**
- * What stands for a slot where there is no room for its path: leases' names, what is in use.
- *
- * @param directory NAME/VERSION/HASH4
- */
-uint64_t slot_key(const char *directory, const char *name);
-
-/** The slot that a sidecar's file name belongs to; false: it is no sidecar's name. */
-bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX]);
-
-/** A slot as somebody else sees it. */
-struct slot_view {
-    enum pkgcache_status status; /* NOT_FOUND, FOUND, COPYING or COPY_STALLED */
-    bool damaged;                /* a sidecar holds the handle, and neither payload nor copier */
-    char name[SLOT_NAME_MAX];
-    struct timespec last_used; /* the sidecar's mtime */
-    ino_t sidecar_inode;
-    bool touch_refused;   /* another user's: see used.h */
-    struct timespec beat; /* of the copier */
-    ino_t copying_inode;
-};
-
-/**
- * Looks for the slot of a handle, without the lock.
- *
- * @param hash_fd the hash directory
- * @param touch   record in the sidecar that it was used now, when it is found
- * @param ret     the best there is: found before copying before stalled before damaged
- * @return        0 or -errno
- */
-int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret);
-
-/** Whether a handle is cached. Changes nothing, and counts nowhere. */
-bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle);
-
-/**
- * As slot_find, but for one slot, which does not count.
- *
- * @param not_this the name of that; NULL: there is none
- */
-int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
-                    bool touch, struct slot_view *ret);
-
-/** What the state of a slot is whose sidecar was read from `sidecar_fd`. */
-void slot_look(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret);
-
-/**
- * Whether whoever fills this slot is gone: provably, or because there was no heartbeat for the
- * grace time. May take 20 ms: not to be called with the lock held.
- *
- * @param ret_owner the record of the copier, for waiting on its end; pid 0: not known
- */
-bool slot_copier_is_gone(const struct pkgcache *cache, int hash_fd, const struct slot_view *view,
-                         struct owner *ret_owner);
 
 /** A slot that is ours to fill. */
 struct slot {

@@ -1,7 +1,7 @@
 /* Where the manifests of slots are, and whose they are. What is in them is others' business. */
 #include "cache/store/slot_manifest.h"
 
-#include "cache/store/slot.h"
+#include "cache/store/slot_name.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
 #include "cache/util/share.h"

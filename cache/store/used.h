@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "cache/store/slot.h"
+#include "cache/store/lookup.h"
 
 /** Records that a variant was used now, if its sidecar could not be touched, and if that may be. */
 void used_record(struct pkgcache *cache, const struct slot_view *view);

@@ -120,3 +120,15 @@ int file_make_bytes(int dirfd, const char *name, const void *bytes, size_t lengt
     *ret_fd = steal_fd(&fd);
     return 0;
 }
+
+bool file_exists(int dirfd, const char *name)
+{
+    struct stat status;
+    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool file_is_directory(int dirfd, const char *name)
+{
+    struct stat status;
+    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+}

@@ -1,6 +1,7 @@
 /*
  * Reading small files that others may be writing, or may have put there to do harm: never through a
- * symbolic link, never waiting on a fifo, never more than a given size. Not for payloads.
+ * symbolic link, never waiting on a fifo, never more than a given size. Making them, and asking
+ * whether a name is there. Not for payloads.
  */
 #pragma once
 
@@ -45,3 +46,9 @@ int file_make(int dirfd, const char *name, const char *text, int *ret_fd);
 
 /** The same for bytes that are no text. */
 int file_make_bytes(int dirfd, const char *name, const void *bytes, size_t length, int *ret_fd);
+
+/** Whether a name is there; what a symbolic link leads to does not count. */
+bool file_exists(int dirfd, const char *name);
+
+/** Whether a name is a directory's own; a symbolic link to one is none. */
+bool file_is_directory(int dirfd, const char *name);

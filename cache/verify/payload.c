@@ -6,6 +6,8 @@
  * before anything is said of a payload, its slot has to be found again, with the same directory in
  * it. As a removal takes the slot away first, all that was read before that look was the payload.
  */
+#include "cache/store/lookup.h"
+#include "cache/store/sidecar.h"
 #include "cache/verify/comparison.h"
 #include "cache/verify/verification.h"
 
@@ -56,7 +58,7 @@ static bool is_still_there(const struct payload *payload)
     if (hash_fd < 0 || sidecar_read(hash_fd, file_name, &sidecar, NULL) < 0 ||
         !handle_equal(sidecar.handle, payload->handle))
         return false;
-    slot_look(hash_fd, payload->slot_name, sidecar.fd, &view);
+    slot_view_read(hash_fd, payload->slot_name, sidecar.fd, &view);
     return view.status == PKGCACHE_FOUND &&
            slot_manifest_look(hash_fd, payload->slot_name, &now) == 0 &&
            now.inode == payload->identity.inode && now.born_ns == payload->identity.born_ns;

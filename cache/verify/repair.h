@@ -1,8 +1,8 @@
 /* Replacing damaged payloads by new copies of their sources. */
 #pragma once
 
-#include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
+#include "cache/store/slot_name.h"
 
 /** A damaged payload. */
 struct repair {

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "cache/owner/heartbeat.h"
-#include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
+#include "cache/store/slot_name.h"
 #include "cache/store/staging.h"
 
 struct verification;

@@ -1,4 +1,6 @@
 /* Verifying payloads: which ones, several at once, and repairing those that are damaged. */
+#include "cache/store/lookup.h"
+#include "cache/store/sidecar.h"
 #include "cache/store/tree.h"
 #include "cache/util/names.h"
 #include "cache/verify/repair.h"
@@ -56,7 +58,7 @@ static int add_slot(struct verification *verification, int hash_fd, const char *
         (only && !handle_equal(sidecar.handle, only)) ||
         strcmp(sidecar.handle->relative_path, path) != 0)
         return 0;
-    slot_look(hash_fd, slot_name, sidecar.fd, &view);
+    slot_view_read(hash_fd, slot_name, sidecar.fd, &view);
     if (view.status != PKGCACHE_FOUND)
         return 0;
     struct payload *payload =

@@ -3,6 +3,7 @@
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
 #include "cache/store/heal.h"
+#include "cache/store/sidecar.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/stats.h"
 #include "cache/store/used.h"

@@ -7,6 +7,7 @@
 
 #include "cache/owner/heartbeat.h"
 #include "cache/owner/watch.h"
+#include "cache/store/lookup.h"
 #include "cache/store/slot.h"
 #include "cache/store/staging.h"
 #include "cache/warm/flush.h"
