@@ -346,7 +346,7 @@ void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
 
 void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file)
 {
-    uint64_t ranges = file->size / transfer_range_bytes(job, file) + 1;
+    uint64_t ranges = file->size / file->range_bytes + 1;
     pthread_mutex_lock(&engine->lock);
     file->next = job->files;
     job->files = file;
@@ -371,8 +371,7 @@ static struct slice take_range(struct copyengine_job *job)
     struct file *file = job->files;
     struct slice slice = {.file = file, .offset = file->untaken};
     uint64_t left = file->size - file->untaken;
-    slice.range_end =
-        file->untaken + (job_is_stopped(job) ? left : MIN(left, transfer_range_bytes(job, file)));
+    slice.range_end = file->untaken + (job_is_stopped(job) ? left : MIN(left, file->range_bytes));
     file->untaken = slice.range_end;
     if (file->untaken < file->size)
         atomic_fetch_add(&file->references, 1);

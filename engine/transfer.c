@@ -278,7 +278,8 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     return transfer_give_up(host, transfer);
 }
 
-uint64_t transfer_range_bytes(const struct copyengine_job *job, const struct file *file)
+/* How long the ranges are that a large file is copied in. */
+static uint64_t range_bytes(const struct copyengine_job *job, const struct file *file)
 {
     if (job->source_latency != IO_REMOTE)
         return RANGE_BYTES;
@@ -327,6 +328,7 @@ static enum transfer_state share(struct transfer_host *host, struct transfer *tr
         *file = transfer->own;
         file->shared = true;
     }
+    file->range_bytes = range_bytes(job, file);
     file->untaken = 0;
     atomic_store(&file->references, 1);
     schedule_add_file(host->engine, job, file);

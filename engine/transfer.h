@@ -46,6 +46,7 @@ struct file {
     /* Of a large file, which many transfers copy at once; it has memory of its own then. */
     bool shared;
     struct file *next;      /* in its job's list; under the engine's lock, like the next one */
+    uint64_t range_bytes;   /* of each range but the last; at least 1 */
     uint64_t untaken;       /* where the ranges begin that nobody has taken */
     atomic_uint references; /* ranges under way; one more while some are not taken */
 };
@@ -87,6 +88,3 @@ void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t
 
 /** Takes steps until the file is done, or something has to be waited for. */
 enum transfer_state transfer_run(struct transfer_host *host, struct transfer *transfer);
-
-/** Bytes of a range of a shared file of this job; at least 1. */
-uint64_t transfer_range_bytes(const struct copyengine_job *job, const struct file *file);
