@@ -32,8 +32,8 @@ static bool is_unsupported(int64_t result)
 }
 
 /* The names of all xattrs, one after the other; in `small` if they fit. *ret_allocated: free it. */
-static int64_t list(const struct io_port *port, int fd, char *small, char **ret,
-                    char **ret_allocated)
+static int64_t list_xattrs(const struct io_port *port, int fd, char *small, char **ret,
+                           char **ret_allocated)
 {
     *ret = small;
     *ret_allocated = NULL;
@@ -62,7 +62,7 @@ int attr_has_xattrs(const struct io_port *port, struct copyengine_job *job, int 
         atomic_store_explicit(&job->pair->no_xattrs, true, memory_order_relaxed);
         return 0;
     }
-    int64_t length = listed > 0 ? list(port, fd, small, &names, &allocated) : listed;
+    int64_t length = listed > 0 ? list_xattrs(port, fd, small, &names, &allocated) : listed;
     for (int64_t at = 0; at < length; at += (int64_t)strlen(names + at) + 1)
         if (is_wanted(job, names + at))
             return 1;
@@ -101,7 +101,7 @@ static int copy_xattrs(const struct io_port *port, struct copyengine_job *job, i
     char small[SMALL_BYTES];
     char *names;
     CLEANUP_FREE char *allocated = NULL;
-    int64_t length = list(port, source_fd, small, &names, &allocated);
+    int64_t length = list_xattrs(port, source_fd, small, &names, &allocated);
     for (int64_t at = 0; at < length; at += (int64_t)strlen(names + at) + 1) {
         if (!is_wanted(job, names + at))
             continue;

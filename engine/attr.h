@@ -2,15 +2,8 @@
  */
 #pragma once
 
+#include "engine/directory.h"
 #include "engine/job.h"
-
-/** What the copy of a file or directory shall have. */
-struct attributes {
-    mode_t mode;
-    uid_t user;
-    gid_t group;
-    struct timespec mtime;
-};
 
 /** The permission bits that a copy takes over: without set-id unless the job asks for it. */
 mode_t attr_permissions(const struct copyengine_job *job, mode_t mode);

@@ -4,16 +4,55 @@
  * owner after a moment, what it made is removed, and what still hangs is left behind. When that
  * wakes up, it finds its job stopped, and makes nothing: see where job_is_stopped() is asked.
  */
+#include "engine/cancel.h"
+
 #include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/engine.h"
+#include "engine/finish.h"
+#include "engine/remove.h"
 #include "engine/thread.h"
+
+#include <assert.h>
 
 enum { ABANDON_AFTER_MS = 300 };
 
-static struct copyengine_job *pop(struct canceller *canceller)
+static void on_abandoned_removed(void *context)
+{
+    struct copyengine_job *job = context;
+    finish_report(job);
+    job_release(job);
+}
+
+/* Ends a job for its owner although operations of it hang. What was made is removed. */
+static void abandon_job(struct copyengine_job *job)
+{
+    job_reference(job);
+    if (!finish_settle(job)) { /* it ended in time */
+        job_release(job);
+        return;
+    }
+    struct copyengine_job *removal = NULL;
+    if (atomic_load(&job->destination_made))
+        remove_submit(job->common,
+                      &(struct copyengine_removal){
+                          .size = sizeof(struct copyengine_removal),
+                          .dirfd = job->copy.destination_dirfd,
+                          .path = job->copy.destination,
+                          .on_done = on_abandoned_removed,
+                          .context = job,
+                          .priority = COPYENGINE_INTERACTIVE,
+                      },
+                      &removal);
+    if (removal)
+        copyengine_job_free(removal); /* it goes on, and reports when it is done */
+    else
+        on_abandoned_removed(job);
+}
+
+static struct copyengine_job *pop_cancelled(struct canceller *canceller)
 {
     struct copyengine_job *job = canceller->jobs;
+    assert(job->abandon_at_ns > 0);
     canceller->jobs = job->next_cancelled;
     return job;
 }
@@ -21,83 +60,76 @@ static struct copyengine_job *pop(struct canceller *canceller)
 /* All wait for the same time, so those that came first are due first. */
 static void *canceller_main(void *argument)
 {
-    struct copyengine *engine = argument;
-    struct canceller *canceller = &engine->canceller;
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->stopping) {
+    struct canceller *canceller = argument;
+    pthread_mutex_lock(&canceller->lock);
+    while (!canceller->stopping) {
         if (!canceller->jobs) {
-            pthread_cond_wait(&canceller->wake, &engine->lock);
+            pthread_cond_wait(&canceller->wake, &canceller->lock);
             continue;
         }
         uint64_t due_ns = canceller->jobs->abandon_at_ns;
         if (clock_monotonic_ns() < due_ns) {
             struct timespec due = {.tv_sec = (time_t)(due_ns / NS_PER_S),
                                    .tv_nsec = (long)(due_ns % NS_PER_S)};
-            pthread_cond_timedwait(&canceller->wake, &engine->lock, &due);
+            pthread_cond_timedwait(&canceller->wake, &canceller->lock, &due);
             continue;
         }
-        struct copyengine_job *job = pop(canceller);
-        pthread_mutex_unlock(&engine->lock);
-        job_abandon(job);
+        struct copyengine_job *job = pop_cancelled(canceller);
+        pthread_mutex_unlock(&canceller->lock);
+        abandon_job(job);
         job_release(job);
-        pthread_mutex_lock(&engine->lock);
+        pthread_mutex_lock(&canceller->lock);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&canceller->lock);
     return NULL;
 }
 
-static void start(struct copyengine *engine)
+void canceller_init(struct canceller *canceller)
 {
-    struct canceller *canceller = &engine->canceller;
     pthread_condattr_t attributes;
+    *canceller = (struct canceller){0};
+    pthread_mutex_init(&canceller->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&canceller->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    canceller->started = thread_start(&canceller->thread, canceller_main, engine) == 0;
 }
 
-void cancel_watch(struct copyengine_job *job)
+void canceller_watch(struct copyengine_job *job)
 {
-    struct copyengine *engine = job->engine;
-    struct canceller *canceller = &engine->canceller;
-    pthread_mutex_lock(&engine->lock);
+    struct canceller *canceller = job->common->canceller;
+    pthread_mutex_lock(&canceller->lock);
     if (!canceller->started)
-        start(engine);
+        canceller->started = thread_start(&canceller->thread, canceller_main, canceller) == 0;
     if (canceller->started && job->abandon_at_ns == 0) {
         struct copyengine_job **last = &canceller->jobs;
         while (*last)
             last = &(*last)->next_cancelled;
         *last = job;
         job->abandon_at_ns = clock_monotonic_ns() + ABANDON_AFTER_MS * NS_PER_MS;
-        pthread_mutex_lock(&job->lock);
-        job->references++;
-        pthread_mutex_unlock(&job->lock);
+        job_reference(job);
         pthread_cond_signal(&canceller->wake);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&canceller->lock);
 }
 
-void cancel_stop(struct copyengine *engine)
+void canceller_stop(struct canceller *canceller)
 {
-    struct canceller *canceller = &engine->canceller;
-    if (!canceller->started)
-        return;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&canceller->lock);
+    bool started = canceller->started;
+    canceller->stopping = true;
     pthread_cond_signal(&canceller->wake);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&canceller->lock);
+    if (!started)
+        return;
     pthread_join(canceller->thread, NULL);
     while (canceller->jobs)
-        job_release(pop(canceller));
-    pthread_cond_destroy(&canceller->wake);
+        job_release(pop_cancelled(canceller));
 }
 
-void copyengine_cancel(struct copyengine_job *job)
+void canceller_destroy(struct canceller *canceller)
 {
-    const struct copyengine_copy *copy = &job->copy; /* job->kind changes when a copy fails */
-    if (!copy->source)
-        job_fail(job, "remove", JOB_DESTINATION, NULL, NULL, ECANCELED);
-    else
-        job_fail(job, *copy->destination ? "copy" : "scan", JOB_SOURCE, NULL, NULL, ECANCELED);
-    cancel_watch(job);
+    assert(!canceller->jobs);
+    pthread_cond_destroy(&canceller->wake);
+    pthread_mutex_destroy(&canceller->lock);
 }

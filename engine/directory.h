@@ -1,7 +1,21 @@
-/* A directory under way, in both trees, and a batch of files to copy in it. */
+/* A directory under way, in both trees, and a batch of files to copy in it. How they end is in
+ * release.h. */
 #pragma once
 
-#include "engine/attr.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct copyengine_job;
+
+/** What the copy of a file or directory shall have. */
+struct attributes {
+    mode_t mode;
+    uid_t user;
+    gid_t group;
+    struct timespec mtime;
+};
 
 /** What whoever reads a directory may have to wait for: see schedule.c. */
 enum reading {
@@ -53,9 +67,6 @@ static inline void directory_reference(struct directory *directory)
     atomic_fetch_add_explicit(&directory->references, 1, memory_order_relaxed);
 }
 
-/** Drops a reference; completes the directory, and those above it, when it was the last. */
-void directory_release(const struct io_port *port, struct directory *directory);
-
 /**
  * Collects names for a batch.
  *
@@ -64,9 +75,6 @@ void directory_release(const struct io_port *port, struct directory *directory);
  * @return      NULL for want of memory
  */
 struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count);
-
-/** One file of the batch is completed. */
-void batch_release(const struct io_port *port, struct batch *batch);
 
 /**
  * The path of a file relative to the root, allocated; NULL for want of memory.
@@ -78,8 +86,9 @@ char *directory_relative_path(const struct directory *directory, const char *nam
 /**
  * Writes the path of a file into a buffer, for people: "..." stands for what does not fit.
  *
+ * @param root      the path of the root
  * @param directory NULL: the root
  * @param name      NULL: the directory itself
  */
-void directory_path(const struct copyengine_job *job, enum job_side side,
-                    const struct directory *directory, const char *name, char *buffer, size_t size);
+void directory_path(const char *root, const struct directory *directory, const char *name,
+                    char *buffer, size_t size);

@@ -1,109 +1,71 @@
 /* The engine: starts and ends its threads, takes jobs in. What they do is in schedule.c. */
 #include "engine/engine.h"
 
-#include "engine/clock.h"
 #include "engine/compiler.h"
+#include "engine/copy.h"
+#include "engine/job.h"
+#include "engine/processors.h"
+#include "engine/remove.h"
+#include "engine/scan.h"
 #include "engine/thread.h"
 #include "engine/walk.h"
-#include "engine/worker.h"
 
 #include <fcntl.h>
-#include <linux/ioprio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 enum {
-    TRANSFERS_OF_RING = 256, /* in flight on one thread, at most */
-    WAITING_MAX = 512,       /* in flight on all, at most */
-    WAITING_FIRST = 48,      /* of a processor, to begin with: right for a server a millisecond
-                                away. Threads for more would take longer to start than they save */
-    WAITING_FIRST_MAX = 128, /* of all */
-    RUNNING_TUNED_MIN = 5,   /* fewer processors are always worth their thread each */
+    TRANSFERS_OF_RING = 256,   /* in flight on one thread, at most */
+    IN_FLIGHT_MAX = 512,       /* on all, at most */
+    IN_FLIGHT_FIRST = 48,      /* of a processor, to begin with: right for a server a millisecond
+                                  away. Threads for more would take longer to start than they save */
+    IN_FLIGHT_FIRST_MAX = 128, /* of all */
+    WORKERS_TUNED_MIN = 5,     /* fewer processors are always worth their thread each */
     /* A batch, or a file, keeps two, and two of each directory above it that no other keeps; the
      * rest is for our caller. */
     DESCRIPTORS_PER_BATCH = 16,
     DESCRIPTORS_PER_FILE = 16,
     BATCHES_MAX = 1024,
     DESCRIPTORS_READY = 1024, /* what copies keep open as a rule */
-    COUNTS_PER_LOOK = 16,     /* completions between two looks at the clock */
 };
-
-static atomic_bool leaves_processor; /* all engines */
-
-void copyengine_leave_processor(bool leave)
-{
-    atomic_store_explicit(&leaves_processor, leave, memory_order_relaxed);
-}
-
-void engine_choose_processors(const struct copyengine *engine, bool *one_is_left)
-{
-    processors_use(&engine->processor_set,
-                   atomic_load_explicit(&leaves_processor, memory_order_relaxed), one_is_left);
-}
-
-bool engine_enter_thread(struct copyengine *engine)
-{
-    /* A umask of its own lets open(2) give files their final mode. Refused in some containers. */
-    if (unshare(CLONE_FS) == 0)
-        umask(0);
-    else
-        atomic_store(&engine->modes_masked, true);
-    if (engine->options.idle_priority)
-        syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
-    return processors_one_is_left(&engine->processor_set);
-}
 
 static void *reader_main(void *argument)
 {
     struct copyengine *engine = argument;
+    const struct engine_thread_settings *thread = &engine->workers.thread;
     struct io_buffers no_buffers = {0};
-    struct io_port port = {.backend = engine->backend};
+    struct io_port port = {.backend = engine->workers.backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
-    bool one_is_left = engine_enter_thread(engine);
+    bool one_is_left = engine_thread_enter(thread);
     if (port.backend->create(1, &no_buffers, &port.io) < 0) /* it only makes plain calls */
         port = (struct io_port){.backend = &io_threads_backend};
-    pthread_mutex_lock(&engine->lock);
-    engine->readers_starting--;
-    pthread_mutex_unlock(&engine->lock);
-    for (struct directory *directory; (directory = schedule_take_directory(engine));) {
-        engine_choose_processors(engine, &one_is_left);
-        walk_read(engine, &port, directory, buffer);
+    schedule_enter_reader(&engine->schedule);
+    for (struct directory *directory; (directory = schedule_take_directory(&engine->schedule));) {
+        engine_thread_choose_processors(thread, &one_is_left);
+        walk_read(&port, directory, buffer);
     }
     if (port.io)
         port.backend->destroy(port.io);
     return NULL;
 }
 
-int engine_start_threads(struct copyengine *engine, unsigned workers, unsigned readers)
+static int start_worker(void *context, unsigned number, struct seat **ret)
 {
-    int result = engine->alone ? -EAGAIN : 0;
-    workers = MIN(workers, (unsigned)WORKERS_MAX);
-    readers = MIN(readers, (unsigned)READERS_MAX);
-    while (result == 0 && engine->worker_count < workers) {
-        result = worker_start(engine, engine->worker_count, &engine->workers[engine->worker_count]);
-        engine->worker_count += result == 0;
-    }
-    while (result == 0 && engine->reader_count < readers) {
-        result = -thread_start_with_stack(&engine->readers[engine->reader_count],
-                                          THREAD_SMALL_STACK_BYTES, reader_main, engine);
-        engine->reader_count += result == 0;
-        engine->readers_starting += result == 0;
-    }
-    return result;
+    struct copyengine *engine = context;
+    return worker_start(&engine->workers, number, ret);
 }
 
-void engine_count(struct copyengine *engine)
+static int start_reader(void *context, unsigned number)
 {
-    unsigned long long completed =
-        atomic_fetch_add_explicit(&engine->completed, 1, memory_order_relaxed) + 1;
-    if (completed % COUNTS_PER_LOOK != 0)
-        return;
-    uint64_t now_ns = clock_monotonic_ns();
-    tuner_look(&engine->waiting, now_ns, completed);
-    tuner_look(&engine->running, now_ns, completed);
+    struct copyengine *engine = context;
+    return -thread_start_with_stack(&engine->readers[number], THREAD_SMALL_STACK_BYTES, reader_main,
+                                    engine);
 }
+
+static const struct schedule_threads engine_threads = {
+    .start_worker = start_worker,
+    .start_reader = start_reader,
+};
 
 /* Raises the limit of open files to what the system allows; returns what it is now. */
 static unsigned long raise_descriptor_limit(void)
@@ -128,23 +90,23 @@ static void make_room_for_descriptors(unsigned long limit)
     (void)last;
 }
 
-static int choose_backend(struct copyengine *engine, const char **ret_why)
+/* Returns 0, or -errno: the ring was demanded, and there is none. */
+static int choose_backend(struct copyengine *engine, enum copyengine_backend asked,
+                          const char **ret_why)
 {
     size_t size = sizeof(engine->backend_description);
     char reason[64];
     *ret_why = NULL;
-    int result =
-        engine->options.backend == COPYENGINE_THREADS ? -ECANCELED : io_ring_probe(ret_why);
-    if (result < 0 && engine->options.backend == COPYENGINE_RING)
+    int result = asked == COPYENGINE_THREADS ? -ECANCELED : io_ring_probe(ret_why);
+    if (result < 0 && asked == COPYENGINE_RING)
         return result;
     if (result == 0) {
-        engine->backend = &io_ring_backend;
+        engine->workers.backend = &io_ring_backend;
         snprintf(engine->backend_description, size, "ring (%s)",
-                 engine->options.backend == COPYENGINE_RING ? "as asked for"
-                                                            : "io_uring works here");
+                 asked == COPYENGINE_RING ? "as asked for" : "io_uring works here");
     } else {
-        engine->backend = &io_threads_backend;
-        if (engine->options.backend == COPYENGINE_THREADS)
+        engine->workers.backend = &io_threads_backend;
+        if (asked == COPYENGINE_THREADS)
             snprintf(engine->backend_description, size, "threads (as asked for)");
         else
             snprintf(engine->backend_description, size, "threads (%s: %s)", *ret_why,
@@ -153,47 +115,60 @@ static int choose_backend(struct copyengine *engine, const char **ret_why)
     return 0;
 }
 
-static void set_bounds(struct copyengine *engine)
+/* How much may be under way: what is asked for, and what descriptors and processors allow. */
+static void set_bounds(struct copyengine *engine, unsigned in_flight)
 {
-    unsigned in_flight = engine->options.in_flight;
+    struct schedule *schedule = &engine->schedule;
     unsigned long descriptors = raise_descriptor_limit();
     make_room_for_descriptors(descriptors);
-    engine->processors = MIN(processors_find(&engine->processor_set), (unsigned)WORKERS_MAX / 2);
-    engine->batches_max =
+    unsigned processors =
+        MIN(processors_find(&engine->workers.thread.processor_set), (unsigned)WORKERS_MAX / 2);
+    schedule->batches_max =
         (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 2UL), (unsigned long)BATCHES_MAX);
     unsigned most = (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_FILE, 1UL),
-                                  (unsigned long)(in_flight ? in_flight : WAITING_MAX));
-    engine->processors = MIN(engine->processors, most);
-    unsigned first = MIN(WAITING_FIRST * engine->processors, (unsigned)WAITING_FIRST_MAX);
-    unsigned least = MIN(IO_TOGETHER * engine->processors, WAITING_FIRST_MAX / 2U);
+                                  (unsigned long)(in_flight ? in_flight : IN_FLIGHT_MAX));
+    processors = MIN(processors, most);
+    unsigned first = MIN(IN_FLIGHT_FIRST * processors, (unsigned)IN_FLIGHT_FIRST_MAX);
+    unsigned least = MIN(IO_TOGETHER * processors, IN_FLIGHT_FIRST_MAX / 2U);
     if (in_flight)
         first = least = most;
-    tuner_init(&engine->waiting, MIN(MAX(first, engine->processors), most),
-               MIN(MAX(least, engine->processors), most), most);
-    unsigned running_min =
-        engine->processors < RUNNING_TUNED_MIN || in_flight ? engine->processors : 2;
-    tuner_init(&engine->running, engine->processors, running_min, engine->processors);
-    /* One more than may run: another goes on while one waits for its bandwidth. */
-    engine->transfers_in_ring = MIN(most / engine->processors + 1, (unsigned)TRANSFERS_OF_RING);
+    tuner_init(&schedule->in_flight_tuner, MIN(MAX(first, processors), most),
+               MIN(MAX(least, processors), most), most);
+    unsigned workers_min = processors < WORKERS_TUNED_MIN || in_flight ? processors : 2;
+    tuner_init(&schedule->workers_tuner, processors, workers_min, processors);
+    schedule->processors = processors;
+    /* One more than may run: another goes on while one is delayed by a bandwidth cap. */
+    engine->workers.transfers_in_ring = MIN(most / processors + 1, (unsigned)TRANSFERS_OF_RING);
 }
 
-static void init(struct copyengine *engine)
+/* @param threads NULL: none but the caller's */
+static struct copyengine *engine_allocate(const struct copyengine_options *options,
+                                          const struct schedule_threads *threads)
 {
-    pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->reader_wake, NULL);
-    limit_init(&engine->limit, engine->options.bytes_per_s);
-    devices_init(&engine->devices);
+    struct copyengine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return NULL;
+    struct engine_common *common = &engine->common;
+    limit_init(&common->limit, options->bytes_per_s);
+    devices_init(&common->devices);
+    common->schedule = &engine->schedule;
+    common->canceller = &engine->canceller;
+    common->on_cancelled = canceller_watch;
+    canceller_init(&engine->canceller);
+    schedule_init(&engine->schedule, threads, engine);
+    set_bounds(engine, options->in_flight);
+    engine->workers.schedule = &engine->schedule;
+    engine->workers.thread.idle_priority = options->idle_priority;
+    engine->workers.thread.modes_masked = &common->modes_masked;
+    return engine;
 }
 
-/* What init and set_bounds made. */
-static void destroy(struct copyengine *engine)
+static void engine_destroy(struct copyengine *engine)
 {
-    limit_destroy(&engine->limit);
-    devices_destroy(&engine->devices);
-    tuner_destroy(&engine->waiting);
-    tuner_destroy(&engine->running);
-    pthread_mutex_destroy(&engine->lock);
-    pthread_cond_destroy(&engine->reader_wake);
+    schedule_destroy(&engine->schedule);
+    canceller_destroy(&engine->canceller);
+    limit_destroy(&engine->common.limit);
+    devices_destroy(&engine->common.devices);
     free(engine);
 }
 
@@ -205,21 +180,20 @@ int engine_new(const struct copyengine_options *options, const struct io_backend
     struct copyengine *engine = NULL;
     int result = options ? take_struct(&known, sizeof(known), options) : 0;
     if (result == 0) {
-        engine = calloc(1, sizeof(*engine));
+        engine = engine_allocate(&known, &engine_threads);
         result = engine ? 0 : -ENOMEM;
     }
     if (engine) {
-        engine->options = known;
-        init(engine);
-        engine->backend = backend;
-        engine->waiting_backend = backend ? backend : &io_threads_backend;
-        result = backend ? 0 : choose_backend(engine, &why);
+        engine->workers.backend = backend;
+        engine->workers.blocking_backend = backend ? backend : &io_threads_backend;
+        result = backend ? 0 : choose_backend(engine, known.backend, &why);
     }
     if (result == 0) {
-        set_bounds(engine);
-        pthread_mutex_lock(&engine->lock);
-        result = engine_start_threads(engine, engine->processors, 1);
-        pthread_mutex_unlock(&engine->lock);
+        struct schedule *schedule = &engine->schedule;
+        schedule->queues = engine->workers.backend->queues;
+        pthread_mutex_lock(&schedule->lock);
+        result = schedule_start_threads(schedule, schedule->processors, 1);
+        pthread_mutex_unlock(&schedule->lock);
     }
     if (result == 0) {
         *ret = engine;
@@ -239,33 +213,29 @@ int copyengine_new(const struct copyengine_options *options, struct copyengine *
 }
 
 /* Threads that hang in a server that does not answer go on to use the engine: it is not freed. */
-static void leave_behind(struct copyengine *engine)
+static void leave_threads_behind(struct copyengine *engine)
 {
-    for (unsigned i = 0; i < engine->reader_count; i++)
+    for (unsigned i = 0; i < engine->schedule.reader_count; i++)
         pthread_detach(engine->readers[i]);
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_leave_behind(engine->workers[i]);
+    for (unsigned i = 0; i < engine->schedule.seat_count; i++)
+        worker_leave_behind(engine->schedule.seats[i]);
 }
 
 void copyengine_free(struct copyengine *engine)
 {
     if (!engine)
         return;
-    pthread_mutex_lock(&engine->lock);
-    bool hangs = engine->jobs;
-    engine->stopping = true;
-    pthread_cond_broadcast(&engine->reader_wake);
-    pthread_mutex_unlock(&engine->lock);
-    cancel_stop(engine);
+    bool hangs = schedule_stop(&engine->schedule);
+    canceller_stop(&engine->canceller);
     if (hangs) {
-        leave_behind(engine);
+        leave_threads_behind(engine);
         return;
     }
-    for (unsigned i = 0; i < engine->reader_count; i++)
+    for (unsigned i = 0; i < engine->schedule.reader_count; i++)
         pthread_join(engine->readers[i], NULL);
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_stop(engine->workers[i]);
-    destroy(engine);
+    for (unsigned i = 0; i < engine->schedule.seat_count; i++)
+        worker_stop(engine->schedule.seats[i]);
+    engine_destroy(engine);
 }
 
 int copyengine_version(void)
@@ -278,75 +248,74 @@ const char *copyengine_backend_description(const struct copyengine *engine)
     return engine->backend_description;
 }
 
-/* Hands a new job to the threads. */
-static int submit(struct copyengine *engine, struct copyengine_job *job,
-                  struct copyengine_job **ret)
-{
-    struct directory *root = directory_new(job, NULL, "");
-    if (!root) {
-        copyengine_job_free(job);
-        return -ENOMEM;
-    }
-    *ret = job;
-    job->references++;
-    pthread_mutex_lock(&engine->lock);
-    job->next = engine->jobs;
-    engine->jobs = job;
-    engine->job_count++;
-    pthread_mutex_unlock(&engine->lock);
-    schedule_add_root(engine, job, root);
-    return 0;
-}
-
 int copyengine_submit(struct copyengine *engine, const struct copyengine_copy *copy,
                       struct copyengine_job **ret)
 {
-    struct copyengine_job *job;
-    int result = job_new_copy(engine, copy, &job);
-    return result < 0 ? result : submit(engine, job, ret);
+    return copy_submit(&engine->common, copy, ret);
 }
 
 int copyengine_submit_removal(struct copyengine *engine, const struct copyengine_removal *removal,
                               struct copyengine_job **ret)
 {
-    struct copyengine_job *job;
-    int result = job_new_removal(engine, removal, &job);
-    return result < 0 ? result : submit(engine, job, ret);
+    return remove_submit(&engine->common, removal, ret);
 }
 
 int copyengine_submit_scan(struct copyengine *engine, const struct copyengine_scan *scan,
                            struct copyengine_job **ret)
 {
-    struct copyengine_job *job;
-    int result = job_new_scan(engine, scan, &job);
-    return result < 0 ? result : submit(engine, job, ret);
+    return scan_submit(&engine->common, scan, ret);
 }
 
-int engine_remove_alone(const struct copyengine_removal *removal, struct copyengine_job **ret)
+/* Removes a tree without any thread but the caller's. *ret: the job, which is done. */
+static int remove_alone(const struct copyengine_removal *removal, struct copyengine_job **ret)
 {
-    struct copyengine *engine = calloc(1, sizeof(*engine));
+    struct copyengine *engine = engine_allocate(&(struct copyengine_options){0}, NULL);
     struct io_port port = {.backend = &io_threads_backend};
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
     if (!engine)
         return -ENOMEM;
-    engine->alone = true;
-    engine->backend = port.backend;
-    init(engine);
-    set_bounds(engine);
     int result = copyengine_submit_removal(engine, removal, ret);
-    while (result == 0 && engine->jobs)
-        walk_read(engine, &port, schedule_take_directory(engine), buffer);
-    destroy(engine);
+    while (result == 0 && engine->schedule.jobs)
+        walk_read(&port, schedule_take_directory(&engine->schedule), buffer);
+    engine_destroy(engine);
     return result;
 }
 
-void engine_remove_job(struct copyengine *engine, struct copyengine_job *job)
+/* Waits for the job of a call that has none, frees it, and gives its error to the caller. */
+static int end_job(struct copyengine_job *job, struct copyengine_error *ret_error)
 {
-    pthread_mutex_lock(&engine->lock);
-    struct copyengine_job **link = &engine->jobs;
-    while (*link != job)
-        link = &(*link)->next;
-    *link = job->next;
-    engine->job_count--;
-    pthread_mutex_unlock(&engine->lock);
+    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    int result = -error->code;
+    if (ret_error)
+        copyengine_error_copy(error, ret_error);
+    copyengine_job_free(job);
+    return result;
+}
+
+/* There is no job. Gives the caller an error that says why, and returns it. */
+static int refuse_job(int result, const char *operation, const char *path,
+                      struct copyengine_error *ret_error)
+{
+    struct copyengine_error error = {.code = -result, .operation = operation, .path = path};
+    if (ret_error)
+        copyengine_error_copy(&error, ret_error);
+    return result;
+}
+
+int copyengine_copy_tree(struct copyengine *engine, const struct copyengine_copy *copy,
+                         struct copyengine_error *ret_error)
+{
+    struct copyengine_job *job;
+    int result = copyengine_submit(engine, copy, &job);
+    return result < 0 ? refuse_job(result, "copy", NULL, ret_error) : end_job(job, ret_error);
+}
+
+int copyengine_remove_tree(struct copyengine *engine, int dirfd, const char *path,
+                           struct copyengine_error *ret_error)
+{
+    struct copyengine_removal removal = {.size = sizeof(removal), .dirfd = dirfd, .path = path};
+    struct copyengine_job *job;
+    int result =
+        engine ? copyengine_submit_removal(engine, &removal, &job) : remove_alone(&removal, &job);
+    return result < 0 ? refuse_job(result, "remove", path, ret_error) : end_job(job, ret_error);
 }

@@ -1,28 +1,50 @@
-/* Files with several names: one file in the copy, too. */
+/* Files with several names: one file in the copy, too. Knows a table and files; what follows from
+ * an answer is its caller's business. */
 #pragma once
 
-#include "engine/transfer.h"
+#include "engine/file.h"
+#include "engine/io.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 
-enum hard_link_answer {
-    HARD_LINK_COPY,   /* this name comes first, or has to be a file of its own: copy it */
-    HARD_LINK_MADE,   /* it is a link now to what another name was copied to */
-    HARD_LINK_WAITS,  /* the other name is being made; this one comes again when it can be linked */
-    HARD_LINK_FAILED, /* and the job knows */
+struct hard_link;
+
+/** The files with several names that a job has met. */
+struct hard_links {
+    pthread_mutex_t lock;
+    struct hard_link **buckets; /* NULL: none was met yet */
+    size_t bucket_count;        /* a power of two */
+    size_t count;
 };
 
+enum hard_link_answer {
+    HARD_LINK_COPY,  /* this name comes first, or has to be a file of its own: copy it */
+    HARD_LINK_MADE,  /* it is a link now to what another name was copied to */
+    HARD_LINK_WAITS, /* the other name is being made; this one is in a batch of hard_link_ready */
+    HARD_LINK_FAILED,
+};
+
+void hard_links_init(struct hard_links *links);
+void hard_links_destroy(struct hard_links *links);
+
 /**
- * What to do with a file that has several names.
+ * Finds out what to do with a file that has several names, and links it if that can be done.
  *
- * @param source its attributes
- * @param file   of HARD_LINK_COPY, hard_link_ready is told when it was made
+ * @param root_fd  of the copy
+ * @param source   the file's attributes
+ * @param file     of HARD_LINK_COPY, hard_link_ready is to be called for it when it was made, or
+ *                 never will be
+ * @param ret_code of HARD_LINK_FAILED: an errno value, positive; ENOMEM: nothing was tried
  */
-enum hard_link_answer hard_link_enter(const struct io_port *port, struct copyengine_job *job,
-                                      const struct statx *source, struct file *file);
+enum hard_link_answer hard_link_enter(struct hard_links *links, const struct io_port *port,
+                                      int root_fd, const struct statx *source, struct file *file,
+                                      int *ret_code);
 
-/** The file of a first name was made, or never will be. Nothing is done for other files. */
-void hard_link_ready(struct copyengine_job *job, struct file *file);
-
-/** Forgets all of a job. NULL is allowed. */
-void hard_links_free(struct hard_links *links);
+/**
+ * The file of a first name was made, or never will be.
+ *
+ * @return batches of the names that waited for that, for the schedule; NULL: none, also of files
+ *         with one name
+ */
+struct batch *hard_link_ready(struct hard_links *links, struct file *file);

@@ -1,31 +1,60 @@
 /*
  * One job: what was asked for, what is done, what went wrong first. Knows how far it is, not how to
- * get on.
+ * get on: that is the schedule's, and its kind's. How a job ends is in finish.h.
  */
 #pragma once
 
 #include "engine/copyengine.h"
-#include "engine/device.h"
+#include "engine/engine_common.h"
+#include "engine/hard_link.h"
 #include "engine/io.h"
-#include "engine/limit.h"
 
 #include <pthread.h>
 
 struct batch;
 struct directory;
+struct dirent64;
 struct file;
-struct hard_links;
+struct finding;
 struct manifest;
+struct transfer;
 
-enum job_kind {
-    JOB_COPY,
-    JOB_REMOVAL,
-    JOB_SCAN, /* reads a tree, and copies nothing */
+/** Which of the two trees a path is in. */
+enum job_side {
+    JOB_SOURCE,
+    JOB_DESTINATION,
+};
+
+/**
+ * What differs between the kinds of jobs: copy.c, remove.c and scan.c have one each. All but
+ * `finish` are for jobs that have not stopped; those that answer false have failed their job, or
+ * are through with the directory.
+ */
+struct job_kind {
+    const char *verb;              /* "copy", …: the operation in the error of a cancelled job */
+    enum job_side side;            /* of its root, in errors */
+    bool removes;                  /* its directories are read to be emptied: by readers, at once */
+    bool read_by_workers_when_hot; /* workers read its directories while they are in memory */
+
+    /** Opens a directory that is about to be read, and makes what belongs to it. */
+    bool (*open)(const struct io_port *port, struct directory *directory);
+    /** An entry was found in it: adds it to the finding, or does at once what is to be done. */
+    bool (*entry)(struct finding *finding, struct directory *directory,
+                  const struct dirent64 *entry);
+    /** A directory could not be read to its end. @param code an errno value, positive */
+    void (*unreadable)(struct directory *directory, int code);
+    /** Sets the first step of a transfer that begins with a file. NULL: there are no files. */
+    void (*begin)(struct transfer *transfer);
+    /** Everything in a directory is done. */
+    void (*complete)(const struct io_port *port, struct directory *directory);
+    /** Everything is done, or nothing is under way of a job that has stopped. */
+    void (*finish)(struct copyengine_job *job);
 };
 
 struct copyengine_job {
-    struct copyengine *engine;
-    enum job_kind kind;          /* a copy that failed becomes the removal of what it made */
+    struct engine_common *common;
+    const struct job_kind *kind;       /* a copy that failed becomes the removal of what it made */
+    const struct job_kind *asked_kind; /* as what it was submitted */
     struct copyengine_copy copy; /* its strings are the job's own; a removal has the destination,
                                     a scan the source */
     uint64_t sample_below;       /* of a scan: files whose name hashes to less are read */
@@ -45,35 +74,35 @@ struct copyengine_job {
     dev_t root_device;   /* of the destination, too */
     ino_t root_inode;
 
-    /* Under the engine's lock: see schedule.c. */
+    /* Under the schedule's lock: see schedule.c. */
     struct copyengine_job *next;
-    struct batch *first_batch;
+    struct batch *first_batch; /* of a queue */
     struct batch *last_batch;
-    struct file *files; /* large ones, with ranges that nobody has taken */
-    unsigned waiting_files;
-    unsigned waiting_batches;
-    bool has_plenty;                       /* so much waits that nobody reads on */
-    bool waits;                            /* each operation needs a thread */
-    bool read_by_workers;                  /* they read the directories, too */
-    struct directory *waiting_directories; /* a stack */
-    unsigned readers_active;               /* workers that read included */
+    struct file *untaken_files; /* large ones, with ranges that nobody has taken */
+    unsigned queued_files;      /* of the batches, those that nobody has taken */
+    unsigned queued_batches;
+    bool back_pressure;                   /* so much is queued that nobody reads on */
+    bool blocking;                        /* its operations block: each needs a thread */
+    bool read_by_workers;                 /* they read the directories, too */
+    struct directory *unread_directories; /* a stack */
+    unsigned active_readers;              /* workers that read included */
 
-    struct hard_links *hard_links; /* NULL: none was seen yet */
-    struct manifest *manifest;     /* NULL: none was asked for */
+    struct hard_links hard_links;
+    struct manifest *manifest; /* NULL: none was asked for */
     struct limit limit;
 
     atomic_bool stopped;     /* failed or cancelled: nothing new is begun */
     atomic_bool xattrs_lost; /* its owner was warned of that */
     pthread_mutex_t lock;
     pthread_cond_t done_cond;
-    unsigned references; /* the caller's, and the engine's as long as anything is under way */
+    unsigned references; /* the caller's, and the schedule's as long as anything is under way */
     bool cleaning_up;    /* a copy that failed is being removed again */
     bool ended;          /* the result stands */
     bool done;           /* on_done has returned */
     bool silent;         /* nothing is reported any more; under report_lock */
     struct copyengine_result result;
 
-    /* Under the engine's lock: see cancel.c. */
+    /* Under the canceller's lock: see cancel.c. */
     struct copyengine_job *next_cancelled;
     uint64_t abandon_at_ns; /* CLOCK_MONOTONIC; 0: not cancelled */
 
@@ -89,17 +118,18 @@ struct copyengine_job {
     pthread_mutex_t report_lock;
 };
 
-/** @return 0, -EINVAL, -ENOMEM */
-int job_new_copy(struct copyengine *engine, const struct copyengine_copy *copy,
-                 struct copyengine_job **ret);
+/**
+ * Makes a job of what `copy` says; of a removal the destination counts, of a scan the source.
+ *
+ * @param copy checked; the strings are copied. `destination` is not NULL
+ * @param ret  with one reference, the caller's
+ * @return     0, -ENOMEM, or why there is no descriptor for the manifest
+ */
+int job_new(struct engine_common *common, const struct job_kind *kind,
+            const struct copyengine_copy *copy, struct copyengine_job **ret);
 
-/** @return 0, -EINVAL, -ENOMEM */
-int job_new_removal(struct copyengine *engine, const struct copyengine_removal *removal,
-                    struct copyengine_job **ret);
-
-/** @return 0, -EINVAL, -ENOMEM, or why there is no descriptor for the manifest */
-int job_new_scan(struct copyengine *engine, const struct copyengine_scan *scan,
-                 struct copyengine_job **ret);
+/** Takes a reference. */
+void job_reference(struct copyengine_job *job);
 
 /** Drops one reference to a job, of which the last frees it. */
 void job_release(struct copyengine_job *job);
@@ -109,18 +139,17 @@ static inline bool job_is_stopped(const struct copyengine_job *job)
     return atomic_load_explicit(&job->stopped, memory_order_relaxed);
 }
 
+static inline bool job_follows_links(const struct copyengine_job *job)
+{
+    return job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW;
+}
+
 /** How long operations at the source may take, by what is known now. */
 static inline enum io_latency job_source_latency(const struct copyengine_job *job)
 {
     return atomic_load_explicit(&job->pair->no_inline, memory_order_relaxed) ? IO_REMOTE
                                                                              : job->source_latency;
 }
-
-/** Which of the two trees a path is in. */
-enum job_side {
-    JOB_SOURCE,
-    JOB_DESTINATION,
-};
 
 /**
  * Stops a job with an error, if it is the first.
@@ -148,14 +177,6 @@ void job_moved(struct copyengine_job *job, uint64_t bytes);
 /** Counts one completed file, link, directory or skipped file in `counter`. */
 void job_completed(struct copyengine_job *job, atomic_ullong *counter);
 
-/**
- * Everything that was begun has ended. Ends the job; or, if it was a copy that failed, and made
- * something, turns it into the removal of that.
- */
-void job_finish(struct copyengine_job *job);
-
-/** Ends a job for its owner: from now on the result stands, and on_done was called. */
-void job_end(struct copyengine_job *job);
-
-/** Ends a job for its owner although operations of it hang. What was made is removed. */
-void job_abandon(struct copyengine_job *job);
+/** What a job has had so far, in bytes, weighed by its priority: the one that has had least goes
+ * first. */
+unsigned long long job_weigh_service(const struct copyengine_job *job);

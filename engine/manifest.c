@@ -5,9 +5,12 @@
 #include "engine/compiler.h"
 #include "engine/digest.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     BUFFER_BYTES = 64 << 10,
@@ -25,7 +28,7 @@ struct manifest {
 };
 
 /* With the lock held, or alone. */
-static void flush(struct manifest *manifest)
+static void write_buffer(struct manifest *manifest)
 {
     for (size_t at = 0; at < manifest->used && manifest->error == 0;) {
         ssize_t written = write(manifest->fd, manifest->buffer + at, manifest->used - at);
@@ -36,11 +39,12 @@ static void flush(struct manifest *manifest)
     manifest->used = 0;
 }
 
-static void append(struct manifest *manifest, const char *bytes, size_t length)
+static void append_bytes(struct manifest *manifest, const char *bytes, size_t length)
 {
     while (length > 0) {
         if (manifest->used == BUFFER_BYTES)
-            flush(manifest);
+            write_buffer(manifest);
+        assert(manifest->used < BUFFER_BYTES);
         size_t fits = MIN(length, BUFFER_BYTES - manifest->used);
         memcpy(manifest->buffer + manifest->used, bytes, fits);
         manifest->used += fits;
@@ -65,7 +69,7 @@ int manifest_new(int fd, struct manifest **ret)
     manifest->count = 0;
     manifest->used = 0;
     pthread_mutex_init(&manifest->lock, NULL);
-    append(manifest, head, sizeof(head));
+    append_bytes(manifest, head, sizeof(head));
     *ret = manifest;
     return 0;
 }
@@ -93,10 +97,9 @@ struct record {
     int error;                   /* why it could not be read; 0: nothing */
 };
 
-static void add(struct copyengine_job *job, const struct directory *directory, const char *name,
-                const struct record *record)
+static void add_record(struct manifest *manifest, const struct directory *directory,
+                       const char *name, const struct record *record)
 {
-    struct manifest *manifest = job->manifest;
     CLEANUP_FREE char *path = directory_relative_path(directory, name);
     char fields[FIELDS_BYTES];
     char digest[DIGEST_TEXT_BYTES] = "-";
@@ -107,52 +110,54 @@ static void add(struct copyengine_job *job, const struct directory *directory, c
     int length = snprintf(fields, sizeof(fields), "%c %o %" PRIu64 " %jd.%09ld %s ", record->type,
                           record->mode, record->size, (intmax_t)record->mtime.tv_sec,
                           record->mtime.tv_nsec, digest);
+    assert(length > 0 && length < FIELDS_BYTES);
     pthread_mutex_lock(&manifest->lock);
     if (!path && manifest->error == 0)
         manifest->error = -ENOMEM;
-    append(manifest, fields, (size_t)length);
+    append_bytes(manifest, fields, (size_t)length);
     if (path && *path)
-        append(manifest, path, strlen(path) + 1);
+        append_bytes(manifest, path, strlen(path) + 1);
     else
-        append(manifest, ".", 2);
+        append_bytes(manifest, ".", 2);
     manifest->count++;
     pthread_mutex_unlock(&manifest->lock);
 }
 
-void manifest_add_file(struct copyengine_job *job, const struct file *file)
+void manifest_add_file(struct manifest *manifest, const struct file *file)
 {
-    add(job, file->batch->directory, file->name,
-        &(struct record){'f', file->attributes.mode, file->size, file->attributes.mtime,
-                         file->has_digest ? &file->digest : NULL, 0});
+    add_record(manifest, file->batch->directory, file->name,
+               &(struct record){'f', file->attributes.mode, file->size, file->attributes.mtime,
+                                file->has_digest ? &file->digest : NULL, 0});
 }
 
-void manifest_add_directory(struct copyengine_job *job, const struct directory *directory)
+void manifest_add_directory(struct manifest *manifest, const struct directory *directory)
 {
-    add(job, directory, NULL,
+    add_record(
+        manifest, directory, NULL,
         &(struct record){'d', directory->attributes.mode, 0, directory->attributes.mtime, NULL, 0});
 }
 
-void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
+void manifest_add_symlink(struct manifest *manifest, const struct directory *directory,
                           const char *name, const char *target, struct timespec mtime)
 {
     size_t length = strlen(target);
     XXH128_hash_t digest = digest_of(target, length);
-    add(job, directory, name,
-        &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
+    add_record(manifest, directory, name,
+               &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
 }
 
-void manifest_add_other(struct copyengine_job *job, const struct directory *directory,
+void manifest_add_other(struct manifest *manifest, const struct directory *directory,
                         const char *name, char type, int code)
 {
-    add(job, directory, name, &(struct record){.type = type, .error = code});
+    add_record(manifest, directory, name, &(struct record){.type = type, .error = code});
 }
 
 int manifest_end(struct manifest *manifest)
 {
     char last[32];
     int length = snprintf(last, sizeof(last), "end %" PRIu64, manifest->count);
-    append(manifest, last, (size_t)length + 1);
-    flush(manifest);
+    append_bytes(manifest, last, (size_t)length + 1);
+    write_buffer(manifest);
     return manifest->error;
 }
 

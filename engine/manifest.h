@@ -14,8 +14,9 @@
  */
 #pragma once
 
-#include "engine/directory.h"
-#include "engine/transfer.h"
+#include "engine/file.h"
+
+struct manifest;
 
 /**
  * @param fd  stays the caller's; written to from its position on
@@ -24,9 +25,9 @@
  */
 int manifest_new(int fd, struct manifest **ret);
 
-void manifest_add_file(struct copyengine_job *job, const struct file *file);
-void manifest_add_directory(struct copyengine_job *job, const struct directory *directory);
-void manifest_add_symlink(struct copyengine_job *job, const struct directory *directory,
+void manifest_add_file(struct manifest *manifest, const struct file *file);
+void manifest_add_directory(struct manifest *manifest, const struct directory *directory);
+void manifest_add_symlink(struct manifest *manifest, const struct directory *directory,
                           const char *name, const char *target, struct timespec mtime);
 
 /**
@@ -36,7 +37,7 @@ void manifest_add_symlink(struct copyengine_job *job, const struct directory *di
  * @param type as in a record
  * @param code why it cannot be read, an errno value, positive; 0: nothing is wrong with it
  */
-void manifest_add_other(struct copyengine_job *job, const struct directory *directory,
+void manifest_add_other(struct manifest *manifest, const struct directory *directory,
                         const char *name, char type, int code);
 
 /** Writes the last record. @return 0 or -errno, also of what could not be written before */

@@ -6,6 +6,9 @@
 #include "engine/remove.h"
 
 #include "engine/compiler.h"
+#include "engine/finding.h"
+#include "engine/finish.h"
+#include "engine/schedule.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -57,7 +60,7 @@ static int64_t remove_root_file(const struct io_port *port, const struct directo
     return result == -EISDIR || result == -EPERM ? 1 : result;
 }
 
-bool remove_open(const struct io_port *port, struct directory *directory)
+static bool remove_open(const struct io_port *port, struct directory *directory)
 {
     struct copyengine_job *job = directory->job;
     int64_t result = directory->parent ? 1 : remove_root_file(port, directory);
@@ -76,24 +79,30 @@ bool remove_open(const struct io_port *port, struct directory *directory)
     return true;
 }
 
-bool remove_entry(const struct io_port *port, struct directory *directory,
-                  const struct dirent64 *entry, bool *ret_directory)
+/* Removes an entry, or adds it to what is to be removed later. */
+static bool remove_entry(struct finding *finding, struct directory *directory,
+                         const struct dirent64 *entry)
 {
     struct copyengine_job *job = directory->job;
-    *ret_directory = entry->d_type == DT_DIR;
-    int64_t result = *ret_directory ? 0 : remove_name(port, directory->source_fd, entry->d_name, 0);
-    if (result == -EISDIR) { /* a file system that does not tell types */
-        *ret_directory = true;
-        result = 0;
-    }
+    if (entry->d_type == DT_DIR)
+        return finding_add_directory(finding, directory, entry->d_name);
+    int64_t result = remove_name(finding->port, directory->source_fd, entry->d_name, 0);
+    if (result == -EISDIR) /* a file system that does not tell types */
+        return finding_add_directory(finding, directory, entry->d_name);
     if (result < 0)
         job_fail(job, "remove", JOB_DESTINATION, directory, entry->d_name, (int)-result);
-    else if (!*ret_directory)
+    else
         job_completed(job, &job->files_done);
     return result == 0;
 }
 
-void remove_directory(const struct io_port *port, struct directory *directory)
+static void remove_unreadable(struct directory *directory, int code)
+{
+    if (code != ENOENT) /* somebody else removes it, too, and was faster */
+        job_fail(directory->job, "read", JOB_DESTINATION, directory, NULL, code);
+}
+
+static void remove_complete(const struct io_port *port, struct directory *directory)
 {
     struct copyengine_job *job = directory->job;
     if (directory->source_fd < 0)
@@ -104,4 +113,45 @@ void remove_directory(const struct io_port *port, struct directory *directory)
         job_fail(job, "rmdir", JOB_DESTINATION, directory, NULL, (int)-result);
     else
         job_completed(job, &job->directories_done);
+}
+
+static void remove_finish(struct copyengine_job *job)
+{
+    bool settled = finish_settle(job);
+    finish_leave(job, settled || job->cleaning_up); /* then the copy's result stands, unreported */
+}
+
+const struct job_kind remove_kind = {
+    .verb = "remove",
+    .side = JOB_DESTINATION,
+    .removes = true,
+    .open = remove_open,
+    .entry = remove_entry,
+    .unreadable = remove_unreadable,
+    .complete = remove_complete,
+    .finish = remove_finish,
+};
+
+int remove_submit(struct engine_common *common, const struct copyengine_removal *removal,
+                  struct copyengine_job **ret)
+{
+    struct copyengine_removal known;
+    int result = take_struct(&known, sizeof(known), removal);
+    if (result < 0)
+        return result;
+    if (!known.path || !*known.path)
+        return -EINVAL;
+    struct copyengine_job *job;
+    result = job_new(common, &remove_kind,
+                     &(struct copyengine_copy){
+                         .destination_dirfd = known.dirfd,
+                         .destination = known.path,
+                         .on_progress = known.on_progress,
+                         .progress_interval_ms = known.progress_interval_ms,
+                         .on_done = known.on_done,
+                         .context = known.context,
+                         .priority = known.priority,
+                     },
+                     &job);
+    return result < 0 ? result : schedule_submit(common->schedule, job, ret);
 }

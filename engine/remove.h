@@ -1,25 +1,16 @@
-/* Removing trees: what a walk does with what it finds when the tree is to go. */
+/* Removing trees. */
 #pragma once
 
-#include "engine/directory.h"
+#include "engine/job.h"
 
-#include <dirent.h>
-
-/**
- * Opens a directory whose contents are to go, made readable and writable if it is not.
- *
- * @return false: there is nothing to read, or the job has failed
- */
-bool remove_open(const struct io_port *port, struct directory *directory);
+/** Also what a copy becomes that failed and is to be removed again. */
+extern const struct job_kind remove_kind;
 
 /**
- * Removes an entry that is no directory.
+ * Makes a job of a removal, and hands it to the schedule.
  *
- * @param ret_directory it turned out to be one
- * @return              false: the job has failed
+ * @param ret freed with copyengine_job_free
+ * @return    0, -EINVAL, -ENOMEM
  */
-bool remove_entry(const struct io_port *port, struct directory *directory,
-                  const struct dirent64 *entry, bool *ret_directory);
-
-/** Removes a directory that is empty now. */
-void remove_directory(const struct io_port *port, struct directory *directory);
+int remove_submit(struct engine_common *common, const struct copyengine_removal *removal,
+                  struct copyengine_job **ret);

@@ -1,17 +1,28 @@
-/* What a walk does with what it finds when the tree is only read. Files are in transfer_scan.c. */
+/*
+ * Scans: trees that are read and not copied. A scan finds out what is there, so what cannot be read
+ * is a finding, and goes into the manifest. Files are in transfer_scan.c.
+ */
 #include "engine/scan.h"
 
 #include "engine/compiler.h"
-#include "engine/engine.h"
+#include "engine/finding.h"
+#include "engine/finish.h"
 #include "engine/manifest.h"
+#include "engine/scan_note.h"
+#include "engine/schedule.h"
+#include "engine/source.h"
+#include "engine/symlink.h"
+#include "engine/transfer_scan.h"
 
+#include <fcntl.h>
 #include <limits.h>
 
-bool scan_learn_root(struct directory *root)
+/* Learns what the file system of the root is like. Returns false: the job has failed. */
+static bool learn_root(struct directory *root)
 {
     struct copyengine_job *job = root->job;
     /* A pair of its own: how direct reads go says nothing about copies. */
-    job->pair = devices_find(&job->engine->devices, root->device, 0);
+    job->pair = devices_find(&job->common->devices, root->device, 0);
     if (!job->pair) {
         job_fail(job, "open", JOB_SOURCE, root, NULL, ENOMEM);
         return false;
@@ -21,51 +32,120 @@ bool scan_learn_root(struct directory *root)
     return true;
 }
 
-/* Whether an error says something of this process, and nothing of the file. */
-static bool is_ours(int code)
+static bool scan_open(const struct io_port *port, struct directory *directory)
 {
-    switch (code) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case EINTR:
-    case EAGAIN:
-        return true;
-    default:
-        return false;
-    }
+    const struct directory *parent = directory->parent;
+    int64_t fd =
+        source_open_directory(port, parent ? parent->source_fd : AT_FDCWD,
+                              parent ? directory->name : directory->job->copy.source, O_NOFOLLOW);
+    directory->source_fd = (int)fd;
+    if (fd < 0)
+        return scan_note_failure(directory, NULL, 'd', "open", (int)-fd);
+    return source_stat_directory(port, directory) && (parent || learn_root(directory));
 }
 
-bool scan_failed(struct directory *directory, const char *name, char type, const char *operation,
-                 int code)
+static bool note_symlink(const struct io_port *port, struct directory *directory, const char *name)
 {
     struct copyengine_job *job = directory->job;
-    if ((!name && !directory->parent) || is_ours(code)) {
-        job_fail(job, operation, JOB_SOURCE, directory, name, code);
-        return false;
-    }
-    if (code != ENOENT)
-        manifest_add_other(job, directory, name, type, code);
-    if (name)
-        job_completed(job, &job->skipped);
-    return name;
+    char target[SYMLINK_TARGET_MAX];
+    struct statx status;
+    int64_t result = symlink_read(port, directory, name, target, &status);
+    if (result < 0)
+        return scan_note_failure(directory, name, 'l', "readlink", (int)-result);
+    manifest_add_symlink(
+        job->manifest, directory, name, target,
+        (struct timespec){.tv_sec = status.stx_mtime.tv_sec, .tv_nsec = status.stx_mtime.tv_nsec});
+    job_completed(job, &job->symlinks_done);
+    return true;
 }
 
-bool scan_unreadable(struct directory *directory, int code)
+static bool scan_entry(struct finding *finding, struct directory *directory,
+                       const struct dirent64 *entry)
 {
-    if (is_ours(code)) {
-        job_fail(directory->job, "read", JOB_SOURCE, directory, NULL, code);
-        return false;
+    const char *name = entry->d_name;
+    int type = finding_ask_type(finding, directory, entry);
+    switch (type) {
+    case DT_REG:
+        return finding_add_file(finding, directory, name);
+    case DT_DIR:
+        return finding_add_directory(finding, directory, name);
+    case DT_LNK:
+        return note_symlink(finding->port, directory, name);
+    default:
+        return scan_note_failure(directory, name, 'o', "stat", type < 0 ? -type : 0);
     }
-    manifest_add_other(directory->job, directory, NULL, 'd', code);
+}
+
+static void scan_unreadable(struct directory *directory, int code)
+{
+    struct copyengine_job *job = directory->job;
+    if (scan_error_is_ours(code)) {
+        job_fail(job, "read", JOB_SOURCE, directory, NULL, code);
+        return;
+    }
+    manifest_add_other(job->manifest, directory, NULL, 'd', code);
     directory->unreadable = true;
-    return false;
 }
 
-void scan_complete(struct directory *directory)
+static void scan_complete(const struct io_port *port, struct directory *directory)
 {
+    struct copyengine_job *job = directory->job;
+    (void)port;
     if (directory->source_fd < 0 || directory->unreadable)
         return; /* that is noted */
-    manifest_add_directory(directory->job, directory);
-    job_completed(directory->job, &directory->job->directories_done);
+    manifest_add_directory(job->manifest, directory);
+    job_completed(job, &job->directories_done);
+}
+
+static void scan_finish(struct copyengine_job *job)
+{
+    finish_manifest(job, JOB_SOURCE);
+    bool settled = finish_settle(job); /* false: the job was abandoned, and is reported */
+    finish_leave(job, settled);
+}
+
+static const struct job_kind scan_kind = {
+    .verb = "scan",
+    .side = JOB_SOURCE,
+    .open = scan_open,
+    .entry = scan_entry,
+    .unreadable = scan_unreadable,
+    .begin = transfer_begin_scan,
+    .complete = scan_complete,
+    .finish = scan_finish,
+};
+
+/* Which hashes, of 2^64, belong to the share of files that is read. */
+static uint64_t sample_below(double share)
+{
+    return share > 0 && share < 1 ? (uint64_t)(share * 0x1p64) : UINT64_MAX;
+}
+
+int scan_submit(struct engine_common *common, const struct copyengine_scan *scan,
+                struct copyengine_job **ret)
+{
+    struct copyengine_scan known;
+    if (take_struct(&known, sizeof(known), scan) < 0 || !known.path || !*known.path ||
+        known.sample < 0 || known.sample > 1)
+        return -EINVAL;
+    struct copyengine_job *job;
+    int result = job_new(common, &scan_kind,
+                         &(struct copyengine_copy){
+                             .source = known.path,
+                             .destination = "",
+                             .on_progress = known.on_progress,
+                             .progress_interval_ms = known.progress_interval_ms,
+                             .on_done = known.on_done,
+                             .context = known.context,
+                             .priority = known.priority,
+                             .set_id = true, /* all bits that there are */
+                             .manifest = true,
+                             .manifest_fd = known.manifest_fd,
+                         },
+                         &job);
+    if (result < 0)
+        return result;
+    job->sample_below = sample_below(known.sample);
+    job->sample_seed = known.seed;
+    return schedule_submit(common->schedule, job, ret);
 }

@@ -2,113 +2,156 @@
  * Who does what next.
  *
  * Each job has a stack of directories to read and a queue of batches of files to copy. Readers take
- * from the stack, so a tree is walked depth first, and what waits is bounded by its depth, not by
- * its size: a directory of a million entries is read a piece at a time and goes back on the stack
- * in between. Readers stop while enough files wait, and more of them are woken, or started, while
- * few do: on a server a millisecond away many are. A tree that is in memory is read by those who
- * copy it, a directory at a time, when no files wait: a reader beside them would be one thread more
- * than there are processors, and whoever waits for one while it holds a lock of the file system has
- * the others wait, too.
+ * from the stack, so a tree is walked depth first, and the stack is bounded by the tree's depth,
+ * not by its size: a directory of a million entries is read a piece at a time and goes back on the
+ * stack in between. There is back-pressure: readers stop while enough files are queued. While few
+ * are, more readers are woken, or started; many are wanted on a server a millisecond away.
+ *
+ * A tree that is in memory is read by the workers that copy it, a directory at a time, when no
+ * files are queued. A reader beside them would be one thread more than there are processors, and
+ * make lock convoys: when a thread that holds a lock of the file system has to wait for a
+ * processor, all others queue up for the lock.
  *
  * Among jobs, the one that has had least service goes first ("least attained service"): small jobs
  * overtake large ones though nobody knows in advance which are small. A priority makes service
- * count for more or less, so nobody waits for ever.
+ * count for more or less, so no job starves.
  *
- * A worker takes more files at once the more are waiting (guided self-scheduling, Polychronopoulos
+ * A worker takes more files at once the more are queued (guided self-scheduling, Polychronopoulos
  * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large
  * files are shared out in ranges, which are taken before new files, so few of them are open.
  *
- * What waits for a server has workers of its own, beyond the processors: calls that block cost less
- * there than a ring, which would hand each to a kernel thread. A server that hangs has them hang,
- * too; but each source may have a part of them, however many hang for others, and what is local
- * has the first workers to itself. So it is with readers: each server may have a part of them,
- * and some are kept for what is local, and for removing what was cancelled.
+ * Files of a server are copied by blocking workers, one operation each, which are started beyond
+ * the one worker per processor: calls that block cost less there than a ring, which would hand each
+ * to a kernel thread. When a server hangs, the workers that copy from it hang, too. So each source
+ * is given a share of the blocking workers, however many hang for others, and what is local has the
+ * first workers to itself. Readers are shared out in the same way: each server has a share, and
+ * some are kept for what is local and for removing what was cancelled.
  */
+#include "engine/schedule.h"
+
+#include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/engine.h"
-#include "engine/transfer.h"
-#include "engine/worker.h"
+#include "engine/file.h"
+#include "engine/job.h"
 
 #include <assert.h>
 
 enum {
-    FILES_ENOUGH = 256,         /* waiting: one reader will do */
+    FILES_ENOUGH = 256,         /* queued: one reader will do */
     REMOTE_FILES_ENOUGH = 1024, /* the same where hundreds are copied at once */
-    FILES_MAX = 4096,           /* waiting: nobody reads on */
+    FILES_MAX = 4096,           /* queued: back-pressure, nobody reads on */
     SLICE_MAX = 32,             /* files that a worker takes at once */
     WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
     READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
-    READERS_OF_PROCESSOR = 8,   /* from a server: more take longer to start than they save */
-    READERS_OF_REMOTE = 16,     /* or so many, */
-    READERS_MAX_OF_REMOTE = 64, /* and no more than this */
-    READERS_KEPT = 16,          /* for what does not wait for a server */
-    PRIORITY_WEIGHT = 16,
-    PARTS_MAX = 4, /* each source may have one of so many parts of those who wait */
+    READERS_PER_PROCESSOR = 8,  /* for one server; more take longer to start than they save */
+    READERS_MIN_OF_REMOTE = 16, /* bounds of the same, whatever the number of processors */
+    READERS_MAX_OF_REMOTE = 64,
+    READERS_KEPT = 16,      /* never given to what may hang */
+    SHARES_MAX = 4,         /* the share of a source is at least one of so many */
+    COUNTS_PER_SAMPLE = 16, /* completions between two readings of the clock */
 };
 
-unsigned long long schedule_service(struct copyengine_job *job)
+void schedule_init(struct schedule *schedule, const struct schedule_threads *threads,
+                   void *threads_context)
 {
-    unsigned long long service = atomic_load_explicit(&job->service, memory_order_relaxed);
-    switch (job->copy.priority) {
-    case COPYENGINE_INTERACTIVE:
-        return service / PRIORITY_WEIGHT;
-    case COPYENGINE_BULK:
-        return service * PRIORITY_WEIGHT;
-    default:
-        return service;
-    }
+    schedule->threads = threads;
+    schedule->threads_context = threads_context;
+    pthread_mutex_init(&schedule->lock, NULL);
+    pthread_cond_init(&schedule->reader_wake, NULL);
+}
+
+void schedule_destroy(struct schedule *schedule)
+{
+    assert(!schedule->jobs && schedule->job_count == 0);
+    assert(schedule->blocked_readers == 0); /* workers may have left without asking for more */
+    tuner_destroy(&schedule->in_flight_tuner);
+    tuner_destroy(&schedule->workers_tuner);
+    pthread_mutex_destroy(&schedule->lock);
+    pthread_cond_destroy(&schedule->reader_wake);
+}
+
+void schedule_count_completed(struct schedule *schedule)
+{
+    unsigned long long completed =
+        atomic_fetch_add_explicit(&schedule->completed, 1, memory_order_relaxed) + 1;
+    if (completed % COUNTS_PER_SAMPLE != 0)
+        return;
+    uint64_t now_ns = clock_monotonic_ns();
+    tuner_sample(&schedule->in_flight_tuner, now_ns, completed);
+    tuner_sample(&schedule->workers_tuner, now_ns, completed);
+}
+
+/* What holds of a job's queue whenever the lock is free, and of what is counted. */
+static void check_queue(const struct copyengine_job *job)
+{
+    assert(!job->first_batch == !job->last_batch);
+    assert(!job->last_batch || !job->last_batch->next);
+    assert(!job->first_batch == (job->queued_batches == 0));
+    assert(job->queued_files >= job->queued_batches); /* no batch without a file to be taken */
+    (void)job;
 }
 
 /*
- * Whether enough waits for nobody to read on. Once that is so, it stays so until half is copied:
- * else a reader would be woken for every directory.
+ * Whether a job is under back-pressure: enough is queued for nobody to read on. Once that is so, it
+ * stays so until half is copied; else a reader would be woken for every directory.
  */
-static bool has_plenty(const struct copyengine *engine, struct copyengine_job *job)
+static bool has_back_pressure(const struct schedule *schedule, struct copyengine_job *job)
 {
-    unsigned share = MAX(engine->job_count, 1U) * (job->has_plenty ? 2 : 1);
-    job->has_plenty = job->waiting_files > FILES_MAX / share ||
-                      job->waiting_batches > engine->batches_max / share;
-    return job->has_plenty;
+    unsigned divisor = MAX(schedule->job_count, 1U) * (job->back_pressure ? 2 : 1);
+    job->back_pressure = job->queued_files > FILES_MAX / divisor ||
+                         job->queued_batches > schedule->batches_max / divisor;
+    return job->back_pressure;
+}
+
+static bool has_work(const struct copyengine_job *job)
+{
+    return job->first_batch || job->untaken_files || job->unread_directories;
 }
 
 static bool has_work_for_workers(const struct copyengine_job *job)
 {
-    return job->first_batch || job->files || (job->waiting_directories && job->read_by_workers);
+    return job->first_batch || job->untaken_files ||
+           (job->unread_directories && job->read_by_workers);
 }
 
-static unsigned readers_of_remote(const struct copyengine *engine)
+static unsigned count_readers_of_remote(const struct schedule *schedule)
 {
-    return MIN(MAX(READERS_OF_PROCESSOR * engine->processors, (unsigned)READERS_OF_REMOTE),
+    return MIN(MAX(READERS_PER_PROCESSOR * schedule->processors, (unsigned)READERS_MIN_OF_REMOTE),
                (unsigned)READERS_MAX_OF_REMOTE);
 }
 
-static unsigned readers_wanted(const struct copyengine *engine, struct copyengine_job *job)
+static unsigned count_readers_wanted(const struct schedule *schedule, struct copyengine_job *job)
 {
-    if (job_is_stopped(job) || job->kind == JOB_REMOVAL)
-        return engine->processors;
-    if (job->read_by_workers || has_plenty(engine, job))
+    if (job_is_stopped(job) || job->kind->removes)
+        return schedule->processors;
+    if (job->read_by_workers || has_back_pressure(schedule, job))
         return 0;
     bool remote = job->source_latency == IO_REMOTE;
-    if (job->waiting_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
+    if (job->queued_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
         return 1;
-    return remote ? readers_of_remote(engine) : READERS_MAX_OF_CACHED;
+    return remote ? count_readers_of_remote(schedule) : READERS_MAX_OF_CACHED;
 }
 
 /*
- * How many of those who wait, `all`, may wait for one source that `own` wait for. Those of others,
- * which may hang, are many or few: a part is always left.
+ * The share of one source: how many threads may block for it at once. That is all that do not block
+ * for others, and at least a fixed part, also when all are taken by others, whose servers may hang.
+ *
+ * total:   threads that may block for all sources together
+ * blocked: threads that do
+ * own:     those of them that block for this source
  */
-static unsigned share_of_source(const struct copyengine *engine, unsigned all, unsigned waiting,
+static unsigned share_of_source(const struct schedule *schedule, unsigned total, unsigned blocked,
                                 unsigned own)
 {
-    unsigned others = MIN(waiting - own, all);
-    unsigned part = all / MIN(MAX(engine->job_count, 1U), (unsigned)PARTS_MAX);
-    return MAX(all - others, MAX(part, 1U));
+    assert(own <= blocked);
+    unsigned others = MIN(blocked - own, total);
+    unsigned least = total / MIN(MAX(schedule->job_count, 1U), (unsigned)SHARES_MAX);
+    return MAX(total - others, MAX(least, 1U));
 }
 
-static enum reading how_to_read(const struct copyengine_job *job)
+static enum reading classify_reading(const struct copyengine_job *job)
 {
-    if (job->kind == JOB_REMOVAL || job_is_stopped(job)) /* then it is only let go of */
+    if (job->kind->removes || job_is_stopped(job)) /* then it is only let go of */
         return READING_AT_ONCE;
     if (!job->pair)
         return READING_ROOT;
@@ -118,186 +161,293 @@ static enum reading how_to_read(const struct copyengine_job *job)
 }
 
 /* Whether one more may read the next directory of a job. */
-static bool may_read(const struct copyengine *engine, struct copyengine_job *job)
+static bool may_read(const struct schedule *schedule, struct copyengine_job *job)
 {
-    if (!job->waiting_directories || job->readers_active >= readers_wanted(engine, job))
+    if (!job->unread_directories || job->active_readers >= count_readers_wanted(schedule, job))
         return false;
-    switch (how_to_read(job)) {
+    switch (classify_reading(job)) {
     case READING_ROOT:
-        return engine->readers_waiting < READERS_MAX - READERS_KEPT;
+        return schedule->blocked_readers < READERS_MAX - READERS_KEPT;
     case READING_REMOTE:
-        return engine->readers_waiting < READERS_MAX - READERS_KEPT &&
-               job->pair->readers < share_of_source(engine, readers_of_remote(engine),
-                                                    engine->readers_waiting, job->pair->readers);
+        return schedule->blocked_readers < READERS_MAX - READERS_KEPT &&
+               job->pair->readers < share_of_source(schedule, count_readers_of_remote(schedule),
+                                                    schedule->blocked_readers, job->pair->readers);
     default:
         return true;
     }
 }
 
-static struct copyengine_job *job_to_read(struct copyengine *engine)
+static struct copyengine_job *choose_job_to_read(struct schedule *schedule)
 {
     struct copyengine_job *best = NULL;
-    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if (may_read(engine, job) && (!best || schedule_service(job) < schedule_service(best)))
+    for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
+        if (may_read(schedule, job) && (!best || job_weigh_service(job) < job_weigh_service(best)))
             best = job;
     return best;
 }
 
+int schedule_start_threads(struct schedule *schedule, unsigned workers, unsigned readers)
+{
+    const struct schedule_threads *threads = schedule->threads;
+    void *context = schedule->threads_context;
+    int result = threads ? 0 : -EAGAIN;
+    workers = MIN(workers, (unsigned)WORKERS_MAX);
+    readers = MIN(readers, (unsigned)READERS_MAX);
+    while (result == 0 && schedule->seat_count < workers) {
+        unsigned number = schedule->seat_count;
+        result = threads->start_worker(context, number, &schedule->seats[number]);
+        assert(result < 0 || schedule->seats[number]->number == number);
+        schedule->seat_count += result == 0;
+    }
+    while (result == 0 && schedule->reader_count < readers) {
+        result = threads->start_reader(context, schedule->reader_count);
+        schedule->reader_count += result == 0;
+        schedule->starting_readers += result == 0;
+    }
+    return result;
+}
+
+void schedule_enter_reader(struct schedule *schedule)
+{
+    pthread_mutex_lock(&schedule->lock);
+    assert(schedule->starting_readers > 0);
+    schedule->starting_readers--;
+    pthread_mutex_unlock(&schedule->lock);
+}
+
 /* Wakes a reader if there is work for one; starts another one if all are busy, unless one has just
  * been started: that starts the next when it finds more to do. */
-static void wake_reader(struct copyengine *engine)
+static void wake_reader(struct schedule *schedule)
 {
-    if (!job_to_read(engine))
+    if (!choose_job_to_read(schedule))
         return;
-    if (engine->readers_idle > 0)
-        pthread_cond_signal(&engine->reader_wake);
-    else if (!engine->stopping && engine->readers_starting == 0)
-        engine_start_threads(engine, 0, engine->reader_count + 1); /* if not, it takes longer */
+    if (schedule->idle_readers > 0)
+        pthread_cond_signal(&schedule->reader_wake);
+    else if (!schedule->stopping && schedule->starting_readers == 0)
+        schedule_start_threads(schedule, 0, schedule->reader_count + 1); /* if not, it is slower */
 }
 
 /*
- * Looks whether each operation of a job needs a thread: it waits for a server, or a disk without a
- * ring; and whether workers read its directories: they are in memory. That is learned while files
- * are copied, at any moment; what the job says of it changes here only, so that it is never missed.
- * Nothing is known before its root is open. Returns whether it did change.
+ * Decides anew for a job: whether each of its operations needs a thread, because it waits for a
+ * server, or for a disk without a ring; and whether workers read its directories, because they are
+ * in memory. What this depends on is learned while files are copied, at any moment; the decision
+ * changes here only, so that whoever has to be woken for it is. Nothing is known before the root is
+ * open. Returns whether it did change.
  */
-static bool look_who_copies(const struct copyengine *engine, struct copyengine_job *job)
+static bool decide_who_copies(const struct schedule *schedule, struct copyengine_job *job)
 {
-    bool waited = job->waits;
-    bool was_read = job->read_by_workers;
+    bool was_blocking = job->blocking;
+    bool was_read_by_workers = job->read_by_workers;
     if (!job->pair)
         return false;
     bool remote = job->destination_latency == IO_REMOTE || job_source_latency(job) == IO_REMOTE;
-    job->waits = remote || (device_pair_is_cold(job->pair) && !engine->backend->queues);
-    job->read_by_workers = job->kind == JOB_COPY && !remote && device_pair_is_hot(job->pair);
-    return job->waits != waited || job->read_by_workers != was_read;
+    job->blocking = remote || (device_pair_is_cold(job->pair) && !schedule->queues);
+    job->read_by_workers =
+        job->kind->read_by_workers_when_hot && !remote && device_pair_is_hot(job->pair);
+    return job->blocking != was_blocking || job->read_by_workers != was_read_by_workers;
 }
 
-/* How many workers may wait for the source of a job. */
-static unsigned waiting_share(struct copyengine *engine, const struct copyengine_job *job)
+/* How many blocking workers may copy from the source of a job. */
+static unsigned share_of_blocking(struct schedule *schedule, const struct copyengine_job *job)
 {
-    return share_of_source(engine, tuner_value(&engine->waiting), engine->waiting_workers,
-                           job->pair->workers);
+    return share_of_source(schedule, tuner_value(&schedule->in_flight_tuner),
+                           schedule->blocked_workers, job->pair->workers);
 }
 
-/* How many of the first workers, which do not wait, may copy files of a job. */
-static unsigned running_share(struct copyengine *engine, const struct copyengine_job *job)
+/* How many of the first workers, which do not block, may copy files of a job. */
+static unsigned share_of_first(struct schedule *schedule, const struct copyengine_job *job)
 {
-    if (job->waits || device_pair_is_cold(job->pair))
-        return engine->processors;
-    return MIN(tuner_value(&engine->running), job->workers_max);
+    if (job->blocking || device_pair_is_cold(job->pair))
+        return schedule->processors;
+    return MIN(tuner_value(&schedule->workers_tuner), job->workers_max);
 }
 
-static bool may_copy(struct copyengine *engine, const struct worker *worker,
+static bool may_copy(struct schedule *schedule, const struct seat *seat,
                      const struct copyengine_job *job)
 {
-    if (!worker_waits(worker))
-        return worker_number(worker) < running_share(engine, job) &&
-               (!job->waits || engine->worker_count <= engine->processors);
-    return job->waits && job->pair->workers < waiting_share(engine, job);
+    if (!seat->blocking)
+        return seat->number < share_of_first(schedule, job) &&
+               (!job->blocking || schedule->seat_count <= schedule->processors);
+    return job->blocking && job->pair->workers < share_of_blocking(schedule, job);
+}
+
+static void set_seat_idle(struct schedule *schedule, struct seat *seat, bool idle)
+{
+    unsigned *count = &schedule->idle_seats[seat->blocking];
+    assert(!seat->idle || *count > 0);
+    *count = *count + idle - seat->idle;
+    seat->idle = idle;
+}
+
+/* Notes of which job the worker's next files are; NULL: it has nothing to do. */
+static void set_seat_job(struct schedule *schedule, struct seat *seat,
+                         const struct copyengine_job *job)
+{
+    set_seat_idle(schedule, seat, !job);
+    if (!seat->blocking)
+        return;
+    if (seat->pair) {
+        assert(seat->pair->workers > 0 && schedule->blocked_workers >= seat->pair->workers);
+        seat->pair->workers--;
+        schedule->blocked_workers--;
+    }
+    seat->pair = job ? job->pair : NULL;
+    if (seat->pair) {
+        seat->pair->workers++;
+        schedule->blocked_workers++;
+    }
 }
 
 /* Wakes up to so many of the workers [first, end) that are idle. */
-static void wake(struct copyengine *engine, unsigned first, unsigned end, unsigned count)
+static void wake_seats(struct schedule *schedule, unsigned first, unsigned end, unsigned count)
 {
-    const unsigned *idle = &engine->idle_workers[first > 0];
-    for (unsigned i = first; i < MIN(end, engine->worker_count) && count > 0 && *idle > 0; i++)
-        count -= worker_wake_if_idle(engine->workers[i]);
+    const unsigned *idle = &schedule->idle_seats[first > 0];
+    for (unsigned i = first; i < MIN(end, schedule->seat_count) && count > 0 && *idle > 0; i++) {
+        struct seat *seat = schedule->seats[i];
+        if (!seat->idle)
+            continue;
+        set_seat_idle(schedule, seat, false);
+        seat->port->backend->wake(seat->port->io);
+        count--;
+    }
 }
 
-static void wake_workers(struct copyengine *engine, const struct copyengine_job *job,
+static void wake_workers(struct schedule *schedule, const struct copyengine_job *job,
                          unsigned items)
 {
-    if (!job->waits) {
-        wake(engine, 0, running_share(engine, job), items);
+    if (!job->blocking) {
+        wake_seats(schedule, 0, share_of_first(schedule, job), items);
         return;
     }
-    unsigned share = waiting_share(engine, job);
+    unsigned share = share_of_blocking(schedule, job);
     unsigned count = MIN(items, share - MIN(job->pair->workers, share));
-    unsigned wanted = engine->processors + engine->waiting_workers + count;
-    if (engine->worker_count < wanted)
-        engine_start_threads(engine, wanted, 0); /* if not, it takes longer */
-    if (engine->worker_count > engine->processors)
-        wake(engine, engine->processors, WORKERS_MAX, count);
+    unsigned wanted = schedule->processors + schedule->blocked_workers + count;
+    if (schedule->seat_count < wanted)
+        schedule_start_threads(schedule, wanted, 0); /* if not, it takes longer */
+    if (schedule->seat_count > schedule->processors)
+        wake_seats(schedule, schedule->processors, WORKERS_MAX, count);
     else
-        wake(engine, 0, engine->processors, items); /* there are no others to be had */
+        wake_seats(schedule, 0, schedule->processors, items); /* there are no others to be had */
 }
 
 /* More workers may be wanted than when files were added; and where one left a job for another,
  * whose server hangs, somebody has to take its place. */
-static void wake_others(struct copyengine *engine)
+static void wake_for_other_jobs(struct schedule *schedule)
 {
-    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
+    for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
         if (has_work_for_workers(job))
-            wake_workers(engine, job, 1);
+            wake_workers(schedule, job, 1);
 }
 
 /* Where it changed who copies, or reads, a job, those have to go on who slept while it was not
  * their turn. (Readers are woken by all who come here, before they sleep.) */
-static void wake_whose_turn_it_is(struct copyengine *engine)
+static void wake_for_changed_jobs(struct schedule *schedule)
 {
-    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if ((job->waiting_directories || job->first_batch || job->files) &&
-            look_who_copies(engine, job) && has_work_for_workers(job))
-            wake_workers(engine, job, WOKEN_AT_ONCE);
+    for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
+        if (has_work(job) && decide_who_copies(schedule, job) && has_work_for_workers(job))
+            wake_workers(schedule, job, WOKEN_AT_ONCE);
 }
 
-/* Counts who begins to read a directory, or ends. */
-static void count_reader(struct copyengine *engine, const struct directory *directory, int change)
+/* Counts who begins to read a directory (1), or ends (-1). */
+static void count_reader(struct schedule *schedule, const struct directory *directory, int change)
 {
     struct copyengine_job *job = directory->job;
-    job->readers_active += (unsigned)change;
-    if (directory->reading != READING_AT_ONCE)
-        engine->readers_waiting += (unsigned)change;
-    if (directory->reading == READING_REMOTE)
+    assert(change > 0 || job->active_readers > 0);
+    job->active_readers += (unsigned)change;
+    if (directory->reading != READING_AT_ONCE) {
+        assert(change > 0 || schedule->blocked_readers > 0);
+        schedule->blocked_readers += (unsigned)change;
+    }
+    if (directory->reading == READING_REMOTE) {
+        assert(change > 0 || job->pair->readers > 0);
         job->pair->readers += (unsigned)change;
+    }
 }
 
-static struct directory *take_directory(struct copyengine *engine, struct copyengine_job *job)
+static void push_directory(struct copyengine_job *job, struct directory *directory)
 {
-    struct directory *directory = job->waiting_directories;
-    job->waiting_directories = directory->next;
-    directory->reading = how_to_read(job);
-    count_reader(engine, directory, 1);
+    directory->next = job->unread_directories;
+    job->unread_directories = directory;
+}
+
+static struct directory *pop_directory(struct schedule *schedule, struct copyengine_job *job)
+{
+    struct directory *directory = job->unread_directories;
+    assert(directory && directory->job == job);
+    job->unread_directories = directory->next;
+    directory->reading = classify_reading(job);
+    count_reader(schedule, directory, 1);
     return directory;
 }
 
-struct directory *schedule_take_directory(struct copyengine *engine)
+struct directory *schedule_take_directory(struct schedule *schedule)
 {
     struct directory *directory = NULL;
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->stopping) {
-        struct copyengine_job *job = job_to_read(engine);
+    pthread_mutex_lock(&schedule->lock);
+    while (!schedule->stopping) {
+        struct copyengine_job *job = choose_job_to_read(schedule);
         if (job) {
-            directory = take_directory(engine, job);
-            wake_reader(engine); /* perhaps there is work for another one */
+            directory = pop_directory(schedule, job);
+            wake_reader(schedule); /* perhaps there is work for another one */
             break;
         }
-        engine->readers_idle++;
-        pthread_cond_wait(&engine->reader_wake, &engine->lock);
-        engine->readers_idle--;
+        schedule->idle_readers++;
+        pthread_cond_wait(&schedule->reader_wake, &schedule->lock);
+        schedule->idle_readers--;
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&schedule->lock);
     return directory;
 }
 
-void schedule_add_root(struct copyengine *engine, struct copyengine_job *job,
-                       struct directory *root)
+void schedule_add_root(struct schedule *schedule, struct directory *root)
 {
-    pthread_mutex_lock(&engine->lock);
-    root->next = job->waiting_directories;
-    job->waiting_directories = root;
-    wake_reader(engine);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&schedule->lock);
+    assert(!has_work(root->job));
+    push_directory(root->job, root);
+    wake_reader(schedule);
+    pthread_mutex_unlock(&schedule->lock);
 }
 
-/* With the engine's lock held. */
-static void append_batches(struct copyengine *engine, struct copyengine_job *job,
+int schedule_submit(struct schedule *schedule, struct copyengine_job *job,
+                    struct copyengine_job **ret)
+{
+    struct directory *root = directory_new(job, NULL, "");
+    if (!root) {
+        job_release(job);
+        return -ENOMEM;
+    }
+    *ret = job; /* before it begins, and perhaps is done at once */
+    job_reference(job);
+    pthread_mutex_lock(&schedule->lock);
+    job->next = schedule->jobs;
+    schedule->jobs = job;
+    schedule->job_count++;
+    pthread_mutex_unlock(&schedule->lock);
+    schedule_add_root(schedule, root);
+    return 0;
+}
+
+void schedule_remove_job(struct schedule *schedule, struct copyengine_job *job)
+{
+    pthread_mutex_lock(&schedule->lock);
+    assert(!has_work(job));
+    struct copyengine_job **link = &schedule->jobs;
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    assert(schedule->job_count > 0);
+    schedule->job_count--;
+    pthread_mutex_unlock(&schedule->lock);
+}
+
+/* With the lock held. */
+static void append_batches(struct schedule *schedule, struct copyengine_job *job,
                            struct batch *batches)
 {
     bool any = batches;
     while (batches) {
         struct batch *batch = batches;
+        assert(batch->count > 0 && batch->taken == 0);
         batches = batch->next;
         batch->next = NULL;
         if (job->last_batch)
@@ -305,70 +455,70 @@ static void append_batches(struct copyengine *engine, struct copyengine_job *job
         else
             job->first_batch = batch;
         job->last_batch = batch;
-        job->waiting_batches++;
-        job->waiting_files += batch->count;
+        job->queued_batches++;
+        job->queued_files += batch->count;
     }
-    wake_whose_turn_it_is(engine);
+    check_queue(job);
+    wake_for_changed_jobs(schedule);
     if (any)
-        wake_workers(engine, job, MIN(job->waiting_files, (unsigned)WOKEN_AT_ONCE));
+        wake_workers(schedule, job, MIN(job->queued_files, (unsigned)WOKEN_AT_ONCE));
 }
 
-void schedule_add(struct copyengine *engine, struct directory *directory, bool more,
-                  struct directory *directories, struct batch *batches)
+void schedule_give_directory(struct schedule *schedule, struct directory *directory, bool more,
+                             struct directory *directories, struct batch *batches)
 {
     struct copyengine_job *job = directory->job;
-    pthread_mutex_lock(&engine->lock);
-    if (more) {
-        directory->next = job->waiting_directories;
-        job->waiting_directories = directory;
-    }
+    pthread_mutex_lock(&schedule->lock);
+    if (more)
+        push_directory(job, directory);
     while (directories) {
         struct directory *found = directories;
         directories = found->next;
-        found->next = job->waiting_directories;
-        job->waiting_directories = found;
+        push_directory(job, found);
     }
-    append_batches(engine, job, batches);
-    if (job->waiting_directories && job->read_by_workers)
-        wake_workers(engine, job, WOKEN_AT_ONCE);
-    wake_reader(engine); /* one more than the caller, who comes back for the next directory */
-    count_reader(engine, directory, -1);
-    pthread_mutex_unlock(&engine->lock);
+    append_batches(schedule, job, batches);
+    if (job->unread_directories && job->read_by_workers)
+        wake_workers(schedule, job, WOKEN_AT_ONCE);
+    wake_reader(schedule); /* one more than the caller, who comes back for the next directory */
+    count_reader(schedule, directory, -1);
+    pthread_mutex_unlock(&schedule->lock);
 }
 
-void schedule_add_batches(struct copyengine *engine, struct copyengine_job *job,
+void schedule_add_batches(struct schedule *schedule, struct copyengine_job *job,
                           struct batch *batches)
 {
-    pthread_mutex_lock(&engine->lock);
-    append_batches(engine, job, batches);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&schedule->lock);
+    append_batches(schedule, job, batches);
+    pthread_mutex_unlock(&schedule->lock);
 }
 
-void schedule_add_file(struct copyengine *engine, struct copyengine_job *job, struct file *file)
+void schedule_add_file(struct schedule *schedule, struct copyengine_job *job, struct file *file)
 {
+    assert(file->shared && file->range_bytes > 0 && file->untaken == 0);
     uint64_t ranges = file->size / file->range_bytes + 1;
-    pthread_mutex_lock(&engine->lock);
-    file->next = job->files;
-    job->files = file;
-    wake_workers(engine, job, (unsigned)MIN(ranges, (uint64_t)WORKERS_MAX));
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&schedule->lock);
+    file->next = job->untaken_files;
+    job->untaken_files = file;
+    wake_workers(schedule, job, (unsigned)MIN(ranges, (uint64_t)WORKERS_MAX));
+    pthread_mutex_unlock(&schedule->lock);
 }
 
-static struct copyengine_job *job_to_copy(struct copyengine *engine, const struct worker *worker)
+static struct copyengine_job *choose_job_to_copy(struct schedule *schedule, const struct seat *seat)
 {
     struct copyengine_job *best = NULL;
-    for (struct copyengine_job *job = engine->jobs; job; job = job->next)
-        if (has_work_for_workers(job) && may_copy(engine, worker, job) &&
-            !worker_delays(worker, job) &&
-            (!best || schedule_service(job) < schedule_service(best)))
+    for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
+        if (has_work_for_workers(job) && may_copy(schedule, seat, job) &&
+            !delay_list_has_job(&seat->delays, job) &&
+            (!best || job_weigh_service(job) < job_weigh_service(best)))
             best = job;
     return best;
 }
 
-/* Takes the next range of a shared file; all of them when the job has stopped. */
+/* Takes the next range of a shared file; all that is left when the job has stopped. */
 static struct slice take_range(struct copyengine_job *job)
 {
-    struct file *file = job->files;
+    struct file *file = job->untaken_files;
+    assert(file->untaken < file->size && atomic_load(&file->references) > 0);
     struct slice slice = {.file = file, .offset = file->untaken};
     uint64_t left = file->size - file->untaken;
     slice.range_end = file->untaken + (job_is_stopped(job) ? left : MIN(left, file->range_bytes));
@@ -376,7 +526,7 @@ static struct slice take_range(struct copyengine_job *job)
     if (file->untaken < file->size)
         atomic_fetch_add(&file->references, 1);
     else
-        job->files = file->next; /* and its reference goes with the slice */
+        job->untaken_files = file->next; /* and its reference goes with the slice */
     return slice;
 }
 
@@ -397,46 +547,59 @@ static void rotate_batches(struct copyengine_job *job)
  * for a server, so that many directories are in use at once: FUSE may look up one name of each at a
  * time only (fuse_lock_inode in fs/fuse/inode.c).
  */
-static struct slice take_files(struct copyengine *engine, struct copyengine_job *job)
+static struct slice take_files(struct schedule *schedule, struct copyengine_job *job)
 {
     struct batch *batch = job->first_batch;
+    assert(batch->taken < batch->count);
     unsigned left = batch->count - batch->taken;
-    unsigned takers = job->waits ? waiting_share(engine, job) : running_share(engine, job);
-    unsigned share = MIN(MAX(job->waiting_files / takers, 1U), (unsigned)SLICE_MAX);
-    if (job->waiting_directories && job->read_by_workers)
+    unsigned takers =
+        job->blocking ? share_of_blocking(schedule, job) : share_of_first(schedule, job);
+    unsigned share = MIN(MAX(job->queued_files / takers, 1U), (unsigned)SLICE_MAX);
+    if (job->unread_directories && job->read_by_workers)
         share = left; /* others read a directory, and do not contend for this one */
     unsigned count = MIN(share, left);
     struct slice slice = {.batch = batch, .next = batch->taken, .end = batch->taken + count};
     batch->taken += count;
-    job->waiting_files -= count;
+    job->queued_files -= count;
     if (batch->taken == batch->count) {
         job->first_batch = batch->next;
         if (!job->first_batch)
             job->last_batch = NULL;
-        job->waiting_batches--;
-    } else if (job->waits) {
+        job->queued_batches--;
+    } else if (job->blocking) {
         rotate_batches(job);
     }
+    check_queue(job);
     return slice;
 }
 
-bool schedule_take_slice(struct copyengine *engine, struct worker *worker, struct slice *ret)
+bool schedule_take_slice(struct schedule *schedule, struct seat *seat, struct slice *ret)
 {
-    pthread_mutex_lock(&engine->lock);
-    worker_set_work(worker, NULL); /* what it had is done */
-    wake_whose_turn_it_is(engine);
-    struct copyengine_job *job = job_to_copy(engine, worker);
+    pthread_mutex_lock(&schedule->lock);
+    set_seat_job(schedule, seat, NULL); /* what it had is done */
+    wake_for_changed_jobs(schedule);
+    struct copyengine_job *job = choose_job_to_copy(schedule, seat);
     if (job) {
-        worker_set_work(worker, job);
-        if (job->files)
+        set_seat_job(schedule, seat, job);
+        if (job->untaken_files)
             *ret = take_range(job);
         else if (job->first_batch)
-            *ret = take_files(engine, job);
+            *ret = take_files(schedule, job);
         else
-            *ret = (struct slice){.directory = take_directory(engine, job)};
-        wake_others(engine);
+            *ret = (struct slice){.directory = pop_directory(schedule, job)};
+        wake_for_other_jobs(schedule);
     }
-    wake_reader(engine);
-    pthread_mutex_unlock(&engine->lock);
+    wake_reader(schedule);
+    pthread_mutex_unlock(&schedule->lock);
     return job;
+}
+
+bool schedule_stop(struct schedule *schedule)
+{
+    pthread_mutex_lock(&schedule->lock);
+    bool jobs_left = schedule->jobs;
+    schedule->stopping = true;
+    pthread_cond_broadcast(&schedule->reader_wake);
+    pthread_mutex_unlock(&schedule->lock);
+    return jobs_left;
 }

@@ -3,7 +3,6 @@
 
 #include "engine/compiler.h"
 #include "engine/manifest.h"
-#include "engine/scan.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -211,10 +210,9 @@ static int target_of_copy(const struct directory *directory, const char *name, c
     return symlink_keep_meaning(job, directory->source_fd, parent, name, target, ret);
 }
 
-/* What the link says, and its times. */
-static int64_t read_link(const struct io_port *port, const struct directory *directory,
-                         const char *name, char target[static SYMLINK_TARGET_MAX],
-                         struct statx *ret_status)
+int64_t symlink_read(const struct io_port *port, const struct directory *directory,
+                     const char *name, char target[static SYMLINK_TARGET_MAX],
+                     struct statx *ret_status)
 {
     int64_t length = io_do(port, (struct io_op){.kind = IO_READ_LINK,
                                                 .fd = directory->source_fd,
@@ -231,8 +229,8 @@ static int64_t read_link(const struct io_port *port, const struct directory *dir
                                       .data = ret_status});
 }
 
-static int64_t make_link(const struct io_port *port, const struct directory *directory,
-                         const char *name, const char *target, const struct statx *source)
+static int64_t make_symlink(const struct io_port *port, const struct directory *directory,
+                            const char *name, const char *target, const struct statx *source)
 {
     struct io_op op = {
         .kind = IO_MAKE_LINK, .fd = directory->destination_fd, .name = name, .other_name = target};
@@ -263,7 +261,7 @@ bool symlink_copy(const struct io_port *port, struct directory *directory, const
     char target[SYMLINK_TARGET_MAX];
     char copied[SYMLINK_TARGET_MAX];
     struct statx source;
-    int64_t result = read_link(port, directory, name, target, &source);
+    int64_t result = symlink_read(port, directory, name, target, &source);
     if (result == 0)
         result = target_of_copy(directory, name, target, copied);
     if (result < 0) {
@@ -272,30 +270,15 @@ bool symlink_copy(const struct io_port *port, struct directory *directory, const
     }
     if (job_is_stopped(job)) /* while a server took its time: nothing is made any more */
         return false;
-    result = make_link(port, directory, name, copied, &source);
+    result = make_symlink(port, directory, name, copied, &source);
     if (result < 0) {
         job_fail(job, "symlink", JOB_DESTINATION, directory, name, (int)-result);
         return false;
     }
     if (job->manifest)
-        manifest_add_symlink(job, directory, name, copied,
+        manifest_add_symlink(job->manifest, directory, name, copied,
                              (struct timespec){.tv_sec = source.stx_mtime.tv_sec,
                                                .tv_nsec = source.stx_mtime.tv_nsec});
-    job_completed(job, &job->symlinks_done);
-    return true;
-}
-
-bool symlink_scan(const struct io_port *port, struct directory *directory, const char *name)
-{
-    struct copyengine_job *job = directory->job;
-    char target[SYMLINK_TARGET_MAX];
-    struct statx status;
-    int64_t result = read_link(port, directory, name, target, &status);
-    if (result < 0)
-        return scan_failed(directory, name, 'l', "readlink", (int)-result);
-    manifest_add_symlink(
-        job, directory, name, target,
-        (struct timespec){.tv_sec = status.stx_mtime.tv_sec, .tv_nsec = status.stx_mtime.tv_nsec});
     job_completed(job, &job->symlinks_done);
     return true;
 }

@@ -1,7 +1,7 @@
 /* Symbolic links of the copy: to the letter, or so that they keep their meaning. */
 #pragma once
 
-#include "engine/directory.h"
+#include "engine/job.h"
 
 enum { SYMLINK_TARGET_MAX = 4096 }; /* PATH_MAX, with the NUL */
 
@@ -16,8 +16,16 @@ int symlink_learn_root(struct copyengine_job *job);
  */
 bool symlink_copy(const struct io_port *port, struct directory *directory, const char *name);
 
-/** Adds a link to the manifest of a scan. @return false: the job has failed */
-bool symlink_scan(const struct io_port *port, struct directory *directory, const char *name);
+/**
+ * Reads what a link of the source says, and its attributes.
+ *
+ * @param target     filled in, with a NUL
+ * @param ret_status filled in
+ * @return           0 or -errno
+ */
+int64_t symlink_read(const struct io_port *port, const struct directory *directory,
+                     const char *name, char target[static SYMLINK_TARGET_MAX],
+                     struct statx *ret_status);
 
 /**
  * What a link of the copy must say to reach what the link reaches at the source.

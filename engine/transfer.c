@@ -1,50 +1,64 @@
 /*
- * One file: open both ends, copy what is in it (transfer_data.c), set its attributes, close. A
- * transfer is a chain of steps; each looks at the result of the operation before it and starts the
- * next, so that the same code runs when operations are done at once and when they are queued.
- *
- * The system calls for a small file that is cached, and why each: statx (size, mode, times),
- * flistxattr (are there any), openat (destination, with its final mode), sendfile or preadv2 and
- * pwrite, statx (did the source change meanwhile), utimensat. The open of the source and both
- * closes are calls of their own without a ring, and for the first files.
+ * What all transfers are made of: starting operations and going on, ending, buffers, bandwidth,
+ * digests. The steps themselves are in transfer_copy.c, transfer_data.c and transfer_scan.c; each
+ * looks at the result of the operation before it and starts the next, so that the same code runs
+ * when operations are done at once and when they are queued.
  */
 #include "engine/transfer.h"
 
-#include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/engine.h"
-#include "engine/hard_link.h"
-#include "engine/manifest.h"
-#include "engine/transfer_step.h"
+#include "engine/digest.h"
+#include "engine/release.h"
 
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <assert.h>
 
-enum {
-    SHARED_BYTES_MIN = 16 << 20, /* files from here on are copied in ranges */
-    RANGE_BYTES = 8 << 20,
-    REMOTE_SHARED_BYTES_MIN = 2 << 20, /* where every read takes its time, more at once pay */
-    REMOTE_RANGE_STEP = 1 << 20,       /* the least, and a multiple of it */
-    REMOTE_RANGES = 32,     /* at once are enough, since the kernel reads ahead in each */
-    STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
-    SLOW_INLINE_NS = 2000000,
-    SLOW_INLINES = 4,   /* in a row: a thread that was not running looks slow, too */
-    QUICK_INLINES = 64, /* that kept their promise: the next ones will, and go together */
-    TRIED_OF_MANY = 64, /* one of so many is tried all the same */
-};
+void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name)
+{
+    struct copyengine_job *job = batch->directory->job;
+    *transfer = (struct transfer){
+        .own = {.batch = batch, .name = name, .source_fd = -1, .destination_fd = -1},
+        .delay = {.job = job},
+        .buffer_index = -1,
+        .hash = transfer->hash,
+    };
+    transfer->file = &transfer->own;
+    job->kind->begin(transfer);
+    assert(transfer->step);
+}
 
-static transfer_step step_opened_source, step_opened_destination, step_complete, step_close_source,
-    step_finish;
-static transfer_step open_destination;
+enum transfer_state transfer_run(struct transfer_host *host, struct transfer *transfer)
+{
+    enum transfer_state state;
+    do {
+        state = transfer->step(host, transfer);
+    } while (state == TRANSFER_ADVANCE);
+    return state;
+}
+
+void transfer_allow_links(struct transfer *transfer)
+{
+    struct copyengine_job *job = transfer_job(transfer);
+    struct batch *batches = hard_link_ready(&job->hard_links, transfer->file);
+    if (batches)
+        schedule_add_batches(job->common->schedule, job, batches);
+}
+
+bool transfer_release_range(struct transfer *transfer)
+{
+    if (!transfer->file->shared)
+        return true;
+    unsigned before = atomic_fetch_sub(&transfer->file->references, 1);
+    assert(before > 0);
+    return before == 1;
+}
 
 enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer *transfer)
 {
     struct file *file = transfer->file;
     transfer_release_buffer(host, transfer);
-    if (file->shared && atomic_fetch_sub(&file->references, 1) > 1)
+    if (!transfer_release_range(transfer))
         return TRANSFER_DONE;
-    hard_link_ready(transfer_job(transfer), file);
+    transfer_allow_links(transfer);
     cleanup_close_fd(&file->source_fd);
     cleanup_close_fd(&file->destination_fd);
     batch_release(&host->port, file->batch);
@@ -80,400 +94,83 @@ enum transfer_state transfer_start(struct transfer_host *host, struct transfer *
     return step_submit(host, transfer);
 }
 
-/*
- * Learns whether what is tried at once because it should not block does block after all: the
- * promise of RESOLVE_CACHED ends at the dentry cache, and some file systems ask a server then.
- */
-static void learn_inline(struct device_pair *pair, uint64_t began_ns)
+bool transfer_take_buffer(struct transfer_host *host, struct transfer *transfer)
 {
-    bool slow = clock_monotonic_ns() - began_ns >= SLOW_INLINE_NS;
-    unsigned in_a_row = atomic_load_explicit(&pair->slow_inline, memory_order_relaxed);
-    if (slow &&
-        atomic_fetch_add_explicit(&pair->slow_inline, 1, memory_order_relaxed) + 1 >= SLOW_INLINES)
-        atomic_store_explicit(&pair->no_inline, true, memory_order_relaxed);
-    else if (!slow && in_a_row > 0) /* looked at before: all processors share it */
-        atomic_store_explicit(&pair->slow_inline, 0, memory_order_relaxed);
-    if (!slow)
-        atomic_fetch_add_explicit(&pair->quick_inline, 1, memory_order_relaxed);
+    if (transfer->buffer_index < 0 && host->free_buffer_count > 0)
+        transfer->buffer_index = host->free_buffers[--host->free_buffer_count];
+    return transfer->buffer_index >= 0;
 }
 
-/*
- * Whether opens and closes are handed over many at a time: a system call for each costs more than
- * what it does. Not before some opens were tried: what blocks in spite of its promise would hold up
- * all others; and for a few files a ring does not pay.
- */
-static bool opens_together(const struct copyengine_job *job)
+void transfer_release_buffer(struct transfer_host *host, struct transfer *transfer)
 {
-    return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= QUICK_INLINES;
+    if (transfer->buffer_index >= 0) {
+        assert(host->free_buffer_count < host->buffers->count);
+        host->free_buffers[host->free_buffer_count++] = transfer->buffer_index;
+    }
+    transfer->buffer_index = -1;
 }
 
-static enum transfer_state start_close(struct transfer_host *host, struct transfer *transfer,
-                                       int *fd, enum io_latency latency, transfer_step *next)
+char *transfer_buffer(const struct transfer_host *host, const struct transfer *transfer)
 {
-    const struct copyengine_job *job = transfer_job(transfer);
-    bool flushes = atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
-    return transfer_start(host, transfer,
-                          (struct io_op){.kind = IO_CLOSE,
-                                         .latency = latency,
-                                         .one_of_many = opens_together(job) && !flushes,
-                                         .fd = steal_fd(fd)},
-                          next);
+    assert(transfer->buffer_index >= 0);
+    assert((unsigned)transfer->buffer_index < host->buffers->count);
+    return host->buffers->memory + (size_t)transfer->buffer_index * host->buffers->buffer_bytes;
 }
 
-static enum transfer_state step_begin(struct transfer_host *host, struct transfer *transfer)
-{
-    const struct copyengine_job *job = transfer_job(transfer);
-    int follow = job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW ? 0 : O_NOFOLLOW;
-    /* One now and then is tried all the same: names may have been cached since, and opens block. */
-    bool together = opens_together(job) && ++host->opens % TRIED_OF_MANY != 0;
-    bool tries = !together && job_source_latency(job) == IO_CACHED && host->port.backend->queues;
-    uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
-    enum transfer_state state =
-        transfer_start(host, transfer,
-                       (struct io_op){
-                           .kind = IO_OPEN,
-                           .latency = job_source_latency(job),
-                           .one_of_many = together,
-                           .fd = transfer->file->batch->directory->source_fd,
-                           .name = transfer->file->name,
-                           /* O_NONBLOCK: the name may have become a fifo since it was read */
-                           .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
-                       },
-                       step_opened_source);
-    if (tries)
-        learn_inline(job->pair, began_ns);
-    return state;
-}
-
-void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name)
-{
-    bool scan = batch->directory->job->kind == JOB_SCAN;
-    *transfer = (struct transfer){
-        .own = {.batch = batch, .name = name, .source_fd = -1, .destination_fd = -1},
-        .step = scan ? transfer_step_scan : step_begin,
-        .buffer_index = -1,
-        .hash = transfer->hash,
-    };
-    transfer->file = &transfer->own;
-}
-
-void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t offset,
-                          uint64_t end)
-{
-    *transfer = (struct transfer){
-        .file = file,
-        .step = transfer_step_next_extent,
-        .buffer_index = -1,
-        .offset = offset,
-        .end = end,
-        .hash = transfer->hash,
-    };
-}
-
-enum transfer_state transfer_run(struct transfer_host *host, struct transfer *transfer)
-{
-    enum transfer_state state;
-    do {
-        state = transfer->step(host, transfer);
-    } while (state == TRANSFER_ADVANCE);
-    return state;
-}
-
-/*
- * Fills in what the copy shall look like. The attributes came with the open: AT_STATX_DONT_SYNC
- * never asks a server again.
- */
-static int64_t stat_source(const struct transfer_host *host, const struct file *file,
-                           struct statx *ret)
-{
-    return io_do(&host->port, (struct io_op){.kind = IO_STAT,
-                                             .fd = file->source_fd,
-                                             .flags = AT_STATX_DONT_SYNC,
-                                             .data = ret});
-}
-
-static struct timespec to_timespec(struct statx_timestamp time)
-{
-    return (struct timespec){.tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec};
-}
-
-static void take_attributes(const struct copyengine_job *job, struct file *file,
-                            const struct statx *source)
-{
-    file->size = source->stx_size;
-    file->attributes = (struct attributes){
-        .mode = attr_permissions(job, source->stx_mode),
-        .user = source->stx_uid,
-        .group = source->stx_gid,
-        .mtime = to_timespec(source->stx_mtime),
-    };
-    file->ctime = to_timespec(source->stx_ctime);
-    file->sparse = source->stx_blocks * STAT_BLOCK_BYTES < source->stx_size;
-}
-
-/* Learns whether there are xattrs to copy. Returns 0 or -errno. */
-static int learn_xattrs(struct transfer_host *host, struct transfer *transfer)
-{
-    int result = attr_has_xattrs(&host->port, transfer_job(transfer), transfer->file->source_fd);
-    transfer->file->has_xattrs = result > 0;
-    return MIN(result, 0);
-}
-
-static enum transfer_state list_xattrs(struct transfer_host *host, struct transfer *transfer)
-{
-    int result = learn_xattrs(host, transfer);
-    if (result < 0)
-        return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
-    return open_destination(host, transfer);
-}
-
-static enum transfer_state open_destination(struct transfer_host *host, struct transfer *transfer)
+bool transfer_may_move(struct transfer *transfer, uint64_t *bytes)
 {
     struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    mode_t mode = file->attributes.mode | (file->has_xattrs ? S_IWUSR : 0);
-    file->made_otherwise = mode != file->attributes.mode;
-    return transfer_start(host, transfer,
-                          (struct io_op){
-                              .kind = IO_OPEN,
-                              .latency = job->destination_latency,
-                              .fd = file->batch->directory->destination_fd,
-                              .name = file->name,
-                              .flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                              .mode = mode,
-                          },
-                          step_opened_destination);
-}
-
-static enum transfer_state step_opened_source(struct transfer_host *host, struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    if (transfer->op.result < 0)
-        return transfer_fail(host, transfer, "open", JOB_SOURCE, -transfer->op.result);
-    file->source_fd = (int)transfer->op.result;
-    if (job_is_stopped(job)) /* while the server took its time: nothing is made any more */
-        return transfer_give_up(host, transfer);
-    struct statx source;
-    int64_t result = stat_source(host, file, &source);
-    if (result < 0)
-        return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
-    if (!S_ISREG(source.stx_mode)) {
-        job_warn(job, file->batch->directory, file->name, "is no regular file any more");
-        job_completed(job, &job->skipped);
-        return transfer_give_up(host, transfer);
+    struct limit *engine_limit = &job->common->limit;
+    struct limit *job_limit = &job->limit;
+    if (transfer->allowed > 0) {
+        *bytes = MIN(*bytes, transfer->allowed);
+        return true;
     }
-    take_attributes(job, file, &source);
-    if (source.stx_nlink < 2 || job->copy.symlinks == COPYENGINE_SYMLINKS_FOLLOW)
-        return list_xattrs(host, transfer);
-    switch (hard_link_enter(&host->port, job, &source, file)) {
-    case HARD_LINK_COPY:
-        return list_xattrs(host, transfer);
-    case HARD_LINK_MADE:
-        return transfer_go_on(transfer, step_finish);
-    case HARD_LINK_WAITS: /* and is in a batch again as soon as it can be linked */
-    case HARD_LINK_FAILED:
-        break;
-    }
-    return transfer_give_up(host, transfer);
+    *bytes = limit_piece(job_limit, limit_piece(engine_limit, *bytes));
+    uint64_t due_ns = limit_take(engine_limit, *bytes);
+    transfer->delay.due_ns = MAX(due_ns, limit_take(job_limit, *bytes));
+    transfer->allowed = *bytes;
+    return transfer->delay.due_ns == 0;
 }
 
-/* How long the ranges are that a large file is copied in. */
-static uint64_t range_bytes(const struct copyengine_job *job, const struct file *file)
+void transfer_moved(struct transfer *transfer, uint64_t bytes)
 {
-    if (job->source_latency != IO_REMOTE)
-        return RANGE_BYTES;
-    uint64_t steps = file->size / REMOTE_RANGES / REMOTE_RANGE_STEP + 1;
-    return MIN(steps * REMOTE_RANGE_STEP, (uint64_t)RANGE_BYTES);
+    assert(transfer->offset + bytes >= transfer->offset);
+    transfer->offset += bytes;
+    transfer->allowed -= MIN(bytes, transfer->allowed);
+    job_moved(transfer_job(transfer), bytes);
 }
 
-static bool is_large(const struct copyengine_job *job, const struct file *file)
+void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
 {
-    return file->size >= (uint64_t)(job->source_latency == IO_REMOTE ? REMOTE_SHARED_BYTES_MIN
-                                                                     : SHARED_BYTES_MIN);
+    bool hot = device_pair_learn(pair, began_ns, bytes);
+    unsigned heat = atomic_load_explicit(&pair->hot, memory_order_relaxed);
+    if (hot && heat < TRANSFER_HOT_READS)
+        atomic_store_explicit(&pair->hot, heat + 1, memory_order_relaxed);
+    else if (!hot)
+        atomic_store_explicit(&pair->hot, 0, memory_order_relaxed);
 }
 
-/*
- * Asks for all the room that a large file needs. Ranges are then written into extents that are in
- * order (ext4: a fifth faster), and a disk that is too small says so at once. Not on Btrfs, which
- * writes what was preallocated a second time elsewhere.
- */
-static int64_t allocate(struct transfer_host *host, struct copyengine_job *job,
-                        const struct file *file)
+int transfer_digest(struct transfer *transfer, const void *data, size_t length)
 {
-    atomic_bool *unsupported = &job->pair->no_allocate;
-    if (file->sparse || atomic_load_explicit(unsupported, memory_order_relaxed))
+    struct file *file = transfer->file;
+    assert(!file->has_digest && transfer->offset + length <= file->size);
+    if (transfer->offset == 0 && length == file->size) {
+        file->digest = digest_of(data, length);
+        file->has_digest = true;
         return 0;
-    int64_t result = io_do(
-        &host->port,
-        (struct io_op){.kind = IO_ALLOCATE, .fd = file->destination_fd, .length = file->size});
-    if (result == 0 || !device_pair_cannot((int)-result))
-        return result;
-    atomic_store_explicit(unsupported, true, memory_order_relaxed);
+    }
+    if (!transfer->hash) {
+        transfer->hash = XXH3_createState();
+        if (!transfer->hash)
+            return -ENOMEM;
+    }
+    if (transfer->offset == 0)
+        XXH3_128bits_reset(transfer->hash);
+    digest_update(transfer->hash, data, length);
+    if (transfer->offset + length == file->size) {
+        file->digest = XXH3_128bits_digest(transfer->hash);
+        file->has_digest = true;
+    }
     return 0;
-}
-
-/* Lets others copy ranges of a large file, too. */
-static enum transfer_state share(struct transfer_host *host, struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    int64_t result = allocate(host, job, file);
-    if (result < 0)
-        return transfer_fail(host, transfer, "allocate", JOB_DESTINATION, -result);
-    if (!file->shared) {
-        file = malloc(sizeof(*file));
-        if (!file)
-            return transfer_fail(host, transfer, "copy", JOB_SOURCE, ENOMEM);
-        *file = transfer->own;
-        file->shared = true;
-    }
-    file->range_bytes = range_bytes(job, file);
-    file->untaken = 0;
-    atomic_store(&file->references, 1);
-    schedule_add_file(host->engine, job, file);
-    return TRANSFER_DONE;
-}
-
-static enum transfer_state copy_contents(struct transfer_host *host, struct transfer *transfer)
-{
-    struct file *file = transfer->file;
-    if (is_large(transfer_job(transfer), file))
-        return share(host, transfer);
-    transfer->offset = 0;
-    transfer->end = file->size;
-    return transfer_go_on(transfer, file->size ? transfer_step_next_extent : transfer_step_copied);
-}
-
-/* Shares the blocks of the source; false: it cannot be done here. */
-static bool clone_file(struct transfer_host *host, struct copyengine_job *job,
-                       const struct file *file)
-{
-    if (atomic_load_explicit(&job->pair->no_clone, memory_order_relaxed))
-        return false;
-    int64_t result = io_do(
-        &host->port,
-        (struct io_op){.kind = IO_CLONE, .fd = file->source_fd, .other_fd = file->destination_fd});
-    if (result < 0 && device_pair_cannot((int)-result))
-        atomic_store_explicit(&job->pair->no_clone, true, memory_order_relaxed);
-    return result >= 0; /* if the disk is full, the copy will find out */
-}
-
-static enum transfer_state step_opened_destination(struct transfer_host *host,
-                                                   struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    if (transfer->op.result < 0)
-        return transfer_fail(host, transfer, "create", JOB_DESTINATION, -transfer->op.result);
-    file->destination_fd = (int)transfer->op.result;
-    hard_link_ready(job, file);
-    if (file->size > 0 && clone_file(host, job, file)) {
-        atomic_store(&file->in_kernel, true);
-        job_moved(job, file->size);
-        return transfer_go_on(transfer, step_complete);
-    }
-    return copy_contents(host, transfer);
-}
-
-enum transfer_state transfer_step_copied(struct transfer_host *host, struct transfer *transfer)
-{
-    struct file *file = transfer->file;
-    (void)host;
-    if (file->shared) {
-        if (atomic_fetch_sub(&file->references, 1) > 1)
-            return TRANSFER_DONE; /* the last one completes the file */
-        atomic_store(&file->references, 1);
-    }
-    return transfer_go_on(transfer, step_complete);
-}
-
-static bool is_same_time(struct timespec a, struct statx_timestamp b)
-{
-    return a.tv_sec == b.tv_sec && (uint32_t)a.tv_nsec == b.tv_nsec;
-}
-
-/* Copies a file again that has changed. */
-static enum transfer_state retry(struct transfer_host *host, struct transfer *transfer,
-                                 const struct statx *source)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    if (file->retried) {
-        job_fail_because(job, "read", JOB_SOURCE, file->batch->directory, file->name, ESTALE,
-                         "the file changed while it was copied, twice");
-        return transfer_give_up(host, transfer);
-    }
-    file->retried = true;
-    file->has_digest = false;
-    file->made_otherwise = true; /* its mode may have changed as well */
-    atomic_store(&file->in_kernel, false);
-    atomic_store(&file->shorter, false);
-    take_attributes(job, file, source);
-    int64_t result = learn_xattrs(host, transfer);
-    if (result < 0)
-        return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
-    if (file->has_xattrs) /* which are set where the owner may write */
-        result = io_do(&host->port, (struct io_op){.kind = IO_SET_MODE,
-                                                   .fd = file->destination_fd,
-                                                   .mode = file->attributes.mode | S_IWUSR});
-    if (result < 0)
-        return transfer_fail(host, transfer, "chmod", JOB_DESTINATION, -result);
-    result = io_do(&host->port, (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd});
-    if (result < 0)
-        return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
-    return copy_contents(host, transfer);
-}
-
-/* All bytes are there. Was it one file that was read, or two versions of it mixed? */
-static enum transfer_state step_complete(struct transfer_host *host, struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    struct file *file = transfer->file;
-    struct statx source;
-    if (job_is_stopped(job))
-        return transfer_give_up(host, transfer);
-    int64_t result = stat_source(host, file, &source);
-    if (result < 0)
-        return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
-    if (atomic_load(&file->shorter) || source.stx_size != file->size ||
-        !is_same_time(file->attributes.mtime, source.stx_mtime) ||
-        !is_same_time(file->ctime, source.stx_ctime))
-        return retry(host, transfer, &source);
-    if (file->sparse) {
-        result = io_do(
-            &host->port,
-            (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd, .offset = file->size});
-        if (result < 0)
-            return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
-    }
-    if (job->copy.digest && !file->has_digest && !atomic_load(&file->in_kernel)) {
-        transfer->offset = 0;
-        return transfer_go_on(transfer, transfer_step_digest);
-    }
-    const char *failed = "";
-    result = attr_set(&host->port, job, file->source_fd, file->destination_fd, &file->attributes,
-                      file->has_xattrs, file->made_otherwise || job->modes_need_setting, &failed);
-    if (result < 0)
-        return transfer_fail(host, transfer, failed, JOB_DESTINATION, -result);
-    return start_close(host, transfer, &file->destination_fd, job->destination_latency,
-                       step_close_source);
-}
-
-static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    if (transfer->op.result < 0) /* a server may say only now that the disk is full */
-        return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    return start_close(host, transfer, &transfer->file->source_fd, job_source_latency(job),
-                       step_finish);
-}
-
-static enum transfer_state step_finish(struct transfer_host *host, struct transfer *transfer)
-{
-    struct copyengine_job *job = transfer_job(transfer);
-    if (job->manifest)
-        manifest_add_file(job, transfer->file);
-    job_completed(job, &job->files_done);
-    return transfer_give_up(host, transfer);
 }

@@ -5,13 +5,11 @@
  */
 #pragma once
 
-#include "engine/attr.h"
-#include "engine/directory.h"
+#include "engine/file.h"
 #include "engine/io.h"
+#include "engine/job.h"
+#include "engine/schedule.h"
 
-#include <xxhash.h>
-
-struct hard_link;
 struct transfer_host;
 struct transfer;
 
@@ -19,59 +17,33 @@ enum transfer_state {
     TRANSFER_ADVANCE, /* the next step can be taken at once */
     TRANSFER_QUEUED,  /* the io will hand its operation back */
     TRANSFER_STARVED, /* no buffer is free, or the io is busy: when an operation completed, again */
-    TRANSFER_DELAYED, /* a bandwidth cap: again at due_ns */
+    TRANSFER_DELAYED, /* a bandwidth cap: again at delay.due_ns */
     TRANSFER_DONE,    /* complete, or failed: free for the next file */
 };
 
-/** A file under way in both trees. */
-struct file {
-    struct batch *batch; /* holds one reference to it */
-    const char *name;
-    int source_fd;
-    int destination_fd;
-    uint64_t size;
-    struct attributes attributes;
-    struct timespec ctime;
-    bool sparse; /* may have holes */
-    bool has_xattrs;
-    bool made_otherwise; /* with another mode than it shall have */
-    bool retried;        /* the source changed once already */
-    bool has_digest;
-    bool direct;           /* read past the page cache */
-    atomic_bool in_kernel; /* the bytes, or some, did not pass through our memory */
-    atomic_bool shorter;   /* than its size: the end came early */
-    XXH128_hash_t digest;
-    struct hard_link *hard_link; /* NULL: it has one name */
-
-    /* Of a large file, which many transfers copy at once; it has memory of its own then. */
-    bool shared;
-    struct file *next;      /* in its job's list; under the engine's lock, like the next one */
-    uint64_t range_bytes;   /* of each range but the last; at least 1 */
-    uint64_t untaken;       /* where the ranges begin that nobody has taken */
-    atomic_uint references; /* ranges under way; one more while some are not taken */
-};
+typedef enum transfer_state transfer_step(struct transfer_host *host, struct transfer *transfer);
 
 struct transfer {
     struct io_op op;
     struct transfer *next; /* in one of the worker's lists */
+    struct delay delay;    /* in its seat's list, when it is delayed */
     struct file *file;
-    struct file own; /* what `file` is, as long as it is not shared */
-    enum transfer_state (*step)(struct transfer_host *host, struct transfer *transfer);
-    enum transfer_state (*after)(struct transfer_host *host, struct transfer *transfer);
-    int buffer_index;    /* -1: none */
-    uint64_t offset;     /* copied up to here */
-    uint64_t end;        /* of the range */
-    uint64_t extent_end; /* of the data that `offset` is in */
-    uint64_t position;   /* of the destination's descriptor */
-    uint64_t allowed;    /* bytes that a bandwidth cap lets it move now */
-    uint64_t began_ns;   /* CLOCK_MONOTONIC; the read under way */
-    uint64_t due_ns;     /* CLOCK_MONOTONIC */
-    XXH3_state_t *hash;  /* made when one is needed, and kept for the next file */
+    struct file own;       /* what `file` is, as long as it is not shared */
+    transfer_step *step;   /* the next one */
+    transfer_step *after;  /* the one after the operation that is being started */
+    transfer_step *copied; /* the one after the last byte of the range, or of the digest */
+    int buffer_index;      /* -1: none */
+    uint64_t offset;       /* copied up to here */
+    uint64_t end;          /* of the range */
+    uint64_t extent_end;   /* of the data that `offset` is in */
+    uint64_t position;     /* of the destination's descriptor */
+    uint64_t allowed;      /* bytes that a bandwidth cap lets it move now */
+    uint64_t began_ns;     /* CLOCK_MONOTONIC; the read under way */
+    XXH3_state_t *hash;    /* made when one is needed, and kept for the next file */
 };
 
 /** What a transfer needs of the thread that it runs on. */
 struct transfer_host {
-    struct copyengine *engine;
     struct io_port port;
     const struct io_buffers *buffers;
     int *free_buffers; /* a stack of indexes */
@@ -79,12 +51,64 @@ struct transfer_host {
     unsigned opens; /* begun while they go together */
 };
 
-/** Begins with a file. The batch's reference for it is dropped when it is done. */
+/** Begins with a file: with the first step of its kind of job. The batch's reference for it is
+ * dropped when it is done. */
 void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name);
-
-/** Begins with a range of a shared file, of which one reference is taken over. */
-void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t offset,
-                          uint64_t end);
 
 /** Takes steps until the file is done, or something has to be waited for. */
 enum transfer_state transfer_run(struct transfer_host *host, struct transfer *transfer);
+
+/* What follows is for the steps: transfer_copy.c, transfer_data.c, transfer_scan.c. */
+
+static inline struct copyengine_job *transfer_job(const struct transfer *transfer)
+{
+    return transfer->file->batch->directory->job;
+}
+
+static inline enum transfer_state transfer_go_on(struct transfer *transfer, transfer_step *next)
+{
+    transfer->step = next;
+    return TRANSFER_ADVANCE;
+}
+
+/** Starts an operation; `next` looks at its result. */
+enum transfer_state transfer_start(struct transfer_host *host, struct transfer *transfer,
+                                   struct io_op op, transfer_step *next);
+
+/** The file was made, or never will be: lets other names of it be linked to it. */
+void transfer_allow_links(struct transfer *transfer);
+
+/** Lets go of a range. @return whether it was the last of its file, or all of it */
+bool transfer_release_range(struct transfer *transfer);
+
+/** Ends a transfer: lets go of its file, whatever became of that. */
+enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer *transfer);
+
+/** Ends a transfer, and its job, with an error. @param code an errno value, positive */
+enum transfer_state transfer_fail(struct transfer_host *host, struct transfer *transfer,
+                                  const char *operation, enum job_side side, int64_t code);
+
+/** Takes a free buffer, if the transfer has none. @return false: there is none */
+bool transfer_take_buffer(struct transfer_host *host, struct transfer *transfer);
+void transfer_release_buffer(struct transfer_host *host, struct transfer *transfer);
+
+/** The memory of the buffer that the transfer has. */
+char *transfer_buffer(const struct transfer_host *host, const struct transfer *transfer);
+
+/**
+ * Whether a bandwidth cap lets a piece be moved now; if not, delay.due_ns says when.
+ *
+ * @param bytes that are to be moved; made less where the cap allows less
+ */
+bool transfer_may_move(struct transfer *transfer, uint64_t *bytes);
+
+/** Counts bytes that were moved, from the transfer's offset on. */
+void transfer_moved(struct transfer *transfer, uint64_t bytes);
+
+/** Takes bytes into the digest, which is complete with the last of them. @return 0 or -ENOMEM */
+int transfer_digest(struct transfer *transfer, const void *data, size_t length);
+
+enum { TRANSFER_HOT_READS = 16 }; /* in the page cache, in a row: sendfile will not block */
+
+/** Learns from how long a call took whether it found its bytes in the page cache. */
+void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes);

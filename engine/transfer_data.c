@@ -2,45 +2,26 @@
  * What is in a file: data from extent to extent, holes left out. The cheapest way comes first, and
  * what two file systems cannot do is asked once:
  *
- *     FICLONE           shares the blocks (transfer.c)
+ *     FICLONE           shares the blocks (transfer_copy.c)
  *     copy_file_range   stays in the kernel, or on the server
  *     sendfile          one copy in memory instead of two; it may block, so only as long as reads
  *                       have shown that the source is in the page cache
  *     read and write    from registered buffers; what the ring can queue, and what a digest needs
  */
+#include "engine/transfer_data.h"
+
 #include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/digest.h"
-#include "engine/engine.h"
-#include "engine/transfer_step.h"
+
+#include <assert.h>
 
 #include <unistd.h>
 
 enum {
     PIECE_BYTES = 8 << 20, /* that the kernel is asked to copy in one call */
-    HOT_READS = 16,        /* in the page cache, in a row: sendfile will not block */
 };
 
 static transfer_step step_copy, step_have_read, step_have_written;
-
-bool transfer_take_buffer(struct transfer_host *host, struct transfer *transfer)
-{
-    if (transfer->buffer_index < 0 && host->free_buffer_count > 0)
-        transfer->buffer_index = host->free_buffers[--host->free_buffer_count];
-    return transfer->buffer_index >= 0;
-}
-
-void transfer_release_buffer(struct transfer_host *host, struct transfer *transfer)
-{
-    if (transfer->buffer_index >= 0)
-        host->free_buffers[host->free_buffer_count++] = transfer->buffer_index;
-    transfer->buffer_index = -1;
-}
-
-char *transfer_buffer(const struct transfer_host *host, const struct transfer *transfer)
-{
-    return host->buffers->memory + (size_t)transfer->buffer_index * host->buffers->buffer_bytes;
-}
 
 /* Finds the data from the offset on; what lies before it is a hole, and stays one. */
 enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct transfer *transfer)
@@ -49,7 +30,7 @@ enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct
     if (job_is_stopped(transfer_job(transfer)))
         return transfer_give_up(host, transfer);
     if (transfer->offset >= transfer->end)
-        return transfer_go_on(transfer, transfer_step_copied);
+        return transfer_go_on(transfer, transfer->copied);
     transfer->extent_end = transfer->end;
     if (!file->sparse)
         return transfer_go_on(transfer, step_copy);
@@ -58,7 +39,7 @@ enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct
     int64_t data = io_do(&host->port, op);
     if (data == -ENXIO) { /* no more data */
         transfer->offset = transfer->end;
-        return transfer_go_on(transfer, transfer_step_copied);
+        return transfer_go_on(transfer, transfer->copied);
     }
     if (data == -EINVAL) /* this file system does not tell */
         return transfer_go_on(transfer, step_copy);
@@ -70,16 +51,6 @@ enum transfer_state transfer_step_next_extent(struct transfer_host *host, struct
     transfer->offset = MIN((uint64_t)data, transfer->end);
     transfer->extent_end = MIN((uint64_t)hole, transfer->end);
     return transfer_go_on(transfer, step_copy);
-}
-
-void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t bytes)
-{
-    bool hot = device_pair_learn(pair, began_ns, bytes);
-    unsigned heat = atomic_load_explicit(&pair->hot, memory_order_relaxed);
-    if (hot && heat < HOT_READS)
-        atomic_store_explicit(&pair->hot, heat + 1, memory_order_relaxed);
-    else if (!hot)
-        atomic_store_explicit(&pair->hot, 0, memory_order_relaxed);
 }
 
 static bool can_copy_range(const struct copyengine_job *job)
@@ -95,14 +66,7 @@ static bool can_send(const struct copyengine_job *job, const struct transfer *tr
            !job->copy.digest && !file->shared && transfer->position == transfer->offset &&
            !atomic_load_explicit(&job->pair->no_send, memory_order_relaxed) &&
            (job->source_latency == IO_IMMEDIATE ||
-            atomic_load_explicit(&job->pair->hot, memory_order_relaxed) >= HOT_READS);
-}
-
-void transfer_moved(struct transfer *transfer, uint64_t bytes)
-{
-    transfer->offset += bytes;
-    transfer->allowed -= MIN(bytes, transfer->allowed);
-    job_moved(transfer_job(transfer), bytes);
+            atomic_load_explicit(&job->pair->hot, memory_order_relaxed) >= TRANSFER_HOT_READS);
 }
 
 /* Lets the kernel copy a piece. Returns false when it cannot between these two files. */
@@ -140,21 +104,6 @@ static bool copy_in_kernel(struct transfer_host *host, struct transfer *transfer
     return false;
 }
 
-bool transfer_may_move(const struct transfer_host *host, struct transfer *transfer, uint64_t *bytes)
-{
-    struct limit *of_all = &host->engine->limit;
-    struct limit *of_job = &transfer_job(transfer)->limit;
-    if (transfer->allowed > 0) {
-        *bytes = MIN(*bytes, transfer->allowed);
-        return true;
-    }
-    *bytes = limit_piece(of_job, limit_piece(of_all, *bytes));
-    uint64_t due_ns = limit_take(of_all, *bytes);
-    transfer->due_ns = MAX(due_ns, limit_take(of_job, *bytes));
-    transfer->allowed = *bytes;
-    return transfer->due_ns == 0;
-}
-
 static enum transfer_state step_copy(struct transfer_host *host, struct transfer *transfer)
 {
     struct copyengine_job *job = transfer_job(transfer);
@@ -164,7 +113,7 @@ static enum transfer_state step_copy(struct transfer_host *host, struct transfer
     if (transfer->offset >= transfer->extent_end)
         return transfer_go_on(transfer, transfer_step_next_extent);
     uint64_t bytes = MIN(transfer->extent_end - transfer->offset, (uint64_t)PIECE_BYTES);
-    if (!transfer_may_move(host, transfer, &bytes))
+    if (!transfer_may_move(transfer, &bytes))
         return TRANSFER_DELAYED;
     if (can_copy_range(job) && copy_in_kernel(host, transfer, IO_COPY_RANGE, bytes, &state))
         return state;
@@ -197,29 +146,6 @@ static bool digests_on_the_way(const struct transfer *transfer)
            !atomic_load_explicit(&file->in_kernel, memory_order_relaxed);
 }
 
-int transfer_digest(struct transfer *transfer, const void *data, size_t length)
-{
-    struct file *file = transfer->file;
-    if (transfer->offset == 0 && length == file->size) {
-        file->digest = digest_of(data, length);
-        file->has_digest = true;
-        return 0;
-    }
-    if (!transfer->hash) {
-        transfer->hash = XXH3_createState();
-        if (!transfer->hash)
-            return -ENOMEM;
-    }
-    if (transfer->offset == 0)
-        XXH3_128bits_reset(transfer->hash);
-    digest_update(transfer->hash, data, length);
-    if (transfer->offset + length == file->size) {
-        file->digest = XXH3_128bits_digest(transfer->hash);
-        file->has_digest = true;
-    }
-    return 0;
-}
-
 static enum transfer_state step_have_read(struct transfer_host *host, struct transfer *transfer)
 {
     int64_t length = transfer->op.result;
@@ -228,7 +154,7 @@ static enum transfer_state step_have_read(struct transfer_host *host, struct tra
     if (length == 0) { /* shorter than it was: it is copied again */
         transfer_release_buffer(host, transfer);
         atomic_store(&transfer->file->shorter, true);
-        return transfer_go_on(transfer, transfer_step_copied);
+        return transfer_go_on(transfer, transfer->copied);
     }
     if (transfer->began_ns)
         transfer_learn_heat(transfer_job(transfer)->pair, transfer->began_ns, length);
@@ -284,5 +210,5 @@ enum transfer_state transfer_step_digest(struct transfer_host *host, struct tran
     if (!file->has_digest)
         return TRANSFER_ADVANCE;
     transfer_release_buffer(host, transfer);
-    return transfer_go_on(transfer, transfer_step_copied);
+    return transfer_go_on(transfer, transfer->copied);
 }

@@ -1,15 +1,15 @@
 /*
- * One file of a scan: open, look, read to the end, note, close. What the disk has is of interest,
+ * One file of a scan: open, stat, read to the end, note, close. What the disk has is of interest,
  * not what memory has, so reads go past the page cache (O_DIRECT) where the file system lets them;
  * so do they leave in memory what others use, and bring in nothing that nobody wants. One file is
  * read by one transfer, in order, as its digest needs it.
  */
+#include "engine/transfer_scan.h"
+
 #include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/engine.h"
 #include "engine/manifest.h"
-#include "engine/scan.h"
-#include "engine/transfer_step.h"
+#include "engine/scan_note.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 /* What every disk accepts as the unit of a direct read. */
 enum { DIRECT_UNIT_BYTES = 4096 };
 
-static transfer_step step_opened, step_read, step_have_read, step_note;
+static transfer_step step_open, step_opened, step_read, step_have_read, step_note;
 
 /* Whether the contents of a file belong to the sample. */
 static bool is_wanted(const struct copyengine_job *job, const struct file *file)
@@ -30,16 +30,16 @@ static bool is_wanted(const struct copyengine_job *job, const struct file *file)
 }
 
 /* Ends with a file that could not be read. */
-static enum transfer_state fail(struct transfer_host *host, struct transfer *transfer,
-                                const char *operation, int64_t code)
+static enum transfer_state note_failure(struct transfer_host *host, struct transfer *transfer,
+                                        const char *operation, int64_t code)
 {
     struct file *file = transfer->file;
     if (!job_is_stopped(transfer_job(transfer)))
-        scan_failed(file->batch->directory, file->name, 'f', operation, (int)code);
+        scan_note_failure(file->batch->directory, file->name, 'f', operation, (int)code);
     return transfer_give_up(host, transfer);
 }
 
-static void take(struct file *file, const struct statx *status)
+static void take_status(struct file *file, const struct statx *status)
 {
     file->size = status->stx_size;
     file->attributes.mode = status->stx_mode & ~(mode_t)S_IFMT;
@@ -47,9 +47,9 @@ static void take(struct file *file, const struct statx *status)
         (struct timespec){.tv_sec = status->stx_mtime.tv_sec, .tv_nsec = status->stx_mtime.tv_nsec};
 }
 
-/* Looks at the file; by its name where it is not open. */
-static enum transfer_state look(struct transfer_host *host, struct transfer *transfer,
-                                transfer_step *next)
+/* Asks for the attributes of the file; by its name where it is not open. */
+static enum transfer_state stat_file(struct transfer_host *host, struct transfer *transfer,
+                                     transfer_step *next)
 {
     struct file *file = transfer->file;
     struct statx status;
@@ -62,20 +62,20 @@ static enum transfer_state look(struct transfer_host *host, struct transfer *tra
                              .flags = opened ? 0 : AT_SYMLINK_NOFOLLOW,
                              .data = &status});
     if (result < 0)
-        return fail(host, transfer, "stat", -result);
-    take(file, &status);
+        return note_failure(host, transfer, "stat", -result);
+    take_status(file, &status);
     if (S_ISREG(status.stx_mode))
         return transfer_go_on(transfer, next);
-    scan_failed(file->batch->directory, file->name, 'o', "stat", 0);
+    scan_note_failure(file->batch->directory, file->name, 'o', "stat", 0);
     return transfer_give_up(host, transfer);
 }
 
-enum transfer_state transfer_step_scan(struct transfer_host *host, struct transfer *transfer)
+static enum transfer_state step_open(struct transfer_host *host, struct transfer *transfer)
 {
     struct copyengine_job *job = transfer_job(transfer);
     struct file *file = transfer->file;
     if (!is_wanted(job, file))
-        return look(host, transfer, step_note);
+        return stat_file(host, transfer, step_note);
     file->direct = !atomic_load_explicit(&job->pair->no_direct, memory_order_relaxed);
     return transfer_start(
         host, transfer,
@@ -98,7 +98,7 @@ static enum transfer_state without_direct(struct transfer *transfer)
     cleanup_close_fd(&file->source_fd);
     file->source_fd = -1;
     transfer->offset = 0;
-    return transfer_go_on(transfer, transfer_step_scan);
+    return transfer_go_on(transfer, step_open);
 }
 
 static enum transfer_state step_opened(struct transfer_host *host, struct transfer *transfer)
@@ -107,9 +107,9 @@ static enum transfer_state step_opened(struct transfer_host *host, struct transf
     if (transfer->op.result == -EINVAL && file->direct)
         return without_direct(transfer);
     if (transfer->op.result < 0)
-        return fail(host, transfer, "open", -transfer->op.result);
+        return note_failure(host, transfer, "open", -transfer->op.result);
     file->source_fd = (int)transfer->op.result;
-    return look(host, transfer, step_read);
+    return stat_file(host, transfer, step_read);
 }
 
 /* What a read waits for. Direct ones always wait for the disk; trying at once would, too. */
@@ -129,7 +129,7 @@ static enum transfer_state step_read(struct transfer_host *host, struct transfer
     if (file->has_digest)
         return transfer_go_on(transfer, step_note);
     uint64_t bytes = MIN(file->size - transfer->offset, (uint64_t)host->buffers->buffer_bytes);
-    if (!transfer_may_move(host, transfer, &bytes))
+    if (!transfer_may_move(transfer, &bytes))
         return TRANSFER_DELAYED;
     if (!transfer_take_buffer(host, transfer))
         return TRANSFER_STARVED;
@@ -159,7 +159,7 @@ static enum transfer_state step_have_read(struct transfer_host *host, struct tra
         return without_direct(transfer);
     }
     if (length <= 0) /* 0: it is shorter than it was a moment ago */
-        return fail(host, transfer, "read", length < 0 ? -length : ESTALE);
+        return note_failure(host, transfer, "read", length < 0 ? -length : ESTALE);
     transfer_learn_heat(job->pair, transfer->began_ns, length);
     uint64_t bytes = MIN((uint64_t)length, file->size - transfer->offset);
     int result = transfer_digest(transfer, transfer->op.data, bytes);
@@ -174,8 +174,13 @@ static enum transfer_state step_note(struct transfer_host *host, struct transfer
 {
     struct copyengine_job *job = transfer_job(transfer);
     if (!job_is_stopped(job)) {
-        manifest_add_file(job, transfer->file);
+        manifest_add_file(job->manifest, transfer->file);
         job_completed(job, &job->files_done);
     }
     return transfer_give_up(host, transfer);
+}
+
+void transfer_begin_scan(struct transfer *transfer)
+{
+    transfer->step = step_open;
 }

@@ -123,7 +123,7 @@ static void end_tick(struct tuner *tuner, double rate)
         begin_trial(tuner);
 }
 
-void tuner_look(struct tuner *tuner, uint64_t now_ns, uint64_t completed)
+void tuner_sample(struct tuner *tuner, uint64_t now_ns, uint64_t completed)
 {
     if (pthread_mutex_trylock(&tuner->lock) != 0)
         return;

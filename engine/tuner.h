@@ -40,7 +40,7 @@ void tuner_destroy(struct tuner *tuner);
  * @param now_ns    CLOCK_MONOTONIC
  * @param completed in all so far
  */
-void tuner_look(struct tuner *tuner, uint64_t now_ns, uint64_t completed);
+void tuner_sample(struct tuner *tuner, uint64_t now_ns, uint64_t completed);
 
 static inline unsigned tuner_value(struct tuner *tuner)
 {

@@ -8,8 +8,9 @@
 
 #include "engine/clock.h"
 #include "engine/compiler.h"
+#include "engine/release.h"
 #include "engine/thread.h"
-#include "engine/transfer.h"
+#include "engine/transfer_copy.h"
 #include "engine/walk.h"
 
 #include <assert.h>
@@ -24,7 +25,8 @@ enum {
     SLICES_MAX = 4,
 };
 
-#define DELAY_LOOK_NS (10 * NS_PER_MS) /* under a bandwidth cap: whether the job was stopped */
+/* Under a bandwidth cap: how often to check whether the job was stopped. */
+#define DELAY_CHECK_NS (10 * NS_PER_MS)
 
 struct transfer_list {
     struct transfer *first;
@@ -32,20 +34,18 @@ struct transfer_list {
 };
 
 struct worker {
+    const struct worker_settings *settings;
+    struct seat seat;
     struct transfer_host host;
     struct io_buffers buffers;
     int free_buffers[IO_BUFFERS_MAX];
-    unsigned number;
-    bool idle; /* under the engine's lock */
     pthread_t thread;
-    struct device_pair *pair; /* a worker that waits: of what it has taken; NULL: nothing */
     struct transfer *transfers;
     unsigned transfer_count;
     struct transfer_list unused;
     struct transfer_list starved;
-    struct transfer_list delayed;
-    unsigned under_way; /* of the transfers, the delayed ones included */
-    unsigned delayed_count;
+    unsigned under_way;              /* of the transfers, the delayed ones included */
+    unsigned delayed_count;          /* those in the seat's list */
     struct slice slices[SLICES_MAX]; /* taken, not begun yet */
 };
 
@@ -73,20 +73,21 @@ static struct transfer *list_pop(struct transfer_list *list)
     return transfer;
 }
 
-static void run(struct worker *worker, struct transfer *transfer)
+static void run_transfer(struct worker *worker, struct transfer *transfer)
 {
     switch (transfer_run(&worker->host, transfer)) {
     case TRANSFER_STARVED:
         list_append(&worker->starved, transfer);
         break;
     case TRANSFER_DELAYED:
-        list_append(&worker->delayed, transfer);
+        delay_list_append(&worker->seat.delays, &transfer->delay);
         worker->delayed_count++;
         break;
     case TRANSFER_DONE:
         list_push(&worker->unused, transfer);
+        assert(worker->under_way > 0);
         worker->under_way--;
-        engine_count(worker->host.engine);
+        schedule_count_completed(worker->settings->schedule);
         break;
     default:
         break;
@@ -98,25 +99,26 @@ static void run_completed(struct worker *worker, struct io_op *op)
 {
     const struct io_port *port = &worker->host.port;
     for (; op; op = port->backend->reap(port->io, 0))
-        run(worker, CONTAINER_OF(op, struct transfer, op));
+        run_transfer(worker, CONTAINER_OF(op, struct transfer, op));
     struct transfer_list starved = worker->starved;
     worker->starved = (struct transfer_list){0};
     for (struct transfer *transfer; (transfer = list_pop(&starved));)
-        run(worker, transfer);
+        run_transfer(worker, transfer);
 }
 
 /* Goes on with those whose time has come, or whose job has stopped. */
 static void run_due(struct worker *worker)
 {
-    struct transfer_list waiting = worker->delayed;
-    uint64_t now_ns = waiting.first ? clock_monotonic_ns() : 0;
-    worker->delayed = (struct transfer_list){0};
-    for (struct transfer *transfer; (transfer = list_pop(&waiting));) {
-        if (transfer->due_ns <= now_ns || job_is_stopped(transfer->file->batch->directory->job)) {
+    struct delay_list delayed = worker->seat.delays;
+    uint64_t now_ns = delayed.first ? clock_monotonic_ns() : 0;
+    worker->seat.delays = (struct delay_list){0};
+    for (struct delay *delay; (delay = delay_list_pop(&delayed));) {
+        if (delay->due_ns <= now_ns || job_is_stopped(delay->job)) {
+            assert(worker->delayed_count > 0);
             worker->delayed_count--;
-            run(worker, transfer);
+            run_transfer(worker, CONTAINER_OF(delay, struct transfer, delay));
         } else {
-            list_append(&worker->delayed, transfer);
+            delay_list_append(&worker->seat.delays, delay);
         }
     }
 }
@@ -124,21 +126,14 @@ static void run_due(struct worker *worker)
 /* How long a worker without anything to do may sleep: until a delayed transfer is due. */
 static uint64_t sleep_ns(const struct worker *worker)
 {
-    if (!worker->delayed.first)
+    const struct delay *first = worker->seat.delays.first;
+    if (!first)
         return UINT64_MAX;
     uint64_t now_ns = clock_monotonic_ns();
-    uint64_t until_ns = now_ns + DELAY_LOOK_NS;
-    for (const struct transfer *delayed = worker->delayed.first; delayed; delayed = delayed->next)
-        until_ns = MIN(until_ns, MAX(delayed->due_ns, now_ns + 1));
+    uint64_t until_ns = now_ns + DELAY_CHECK_NS;
+    for (const struct delay *delay = first; delay; delay = delay->next)
+        until_ns = MIN(until_ns, MAX(delay->due_ns, now_ns + 1));
     return until_ns - now_ns;
-}
-
-bool worker_delays(const struct worker *worker, const struct copyengine_job *job)
-{
-    const struct transfer *transfer = worker->delayed.first;
-    while (transfer && transfer->file->batch->directory->job != job)
-        transfer = transfer->next;
-    return transfer;
 }
 
 static struct copyengine_job *job_of(const struct slice *slice)
@@ -156,15 +151,15 @@ static struct slice *find_slice(struct worker *worker)
         struct slice *slice = &worker->slices[i];
         if (!slice->batch && !slice->file) {
             unused = slice;
-        } else if (!worker_delays(worker, job_of(slice)) &&
-                   schedule_service(job_of(slice)) < least) {
+        } else if (!delay_list_has_job(&worker->seat.delays, job_of(slice)) &&
+                   job_weigh_service(job_of(slice)) < least) {
             best = slice;
-            least = schedule_service(job_of(slice));
+            least = job_weigh_service(job_of(slice));
         }
     }
     if (best)
         return best;
-    if (unused && schedule_take_slice(worker->host.engine, worker, unused))
+    if (unused && schedule_take_slice(worker->settings->schedule, &worker->seat, unused))
         return unused;
     return NULL;
 }
@@ -172,14 +167,17 @@ static struct slice *find_slice(struct worker *worker)
 /* Whether several operations may be under way at once. */
 static bool queues(const struct worker *worker)
 {
-    return worker->host.port.backend->queues && !worker_waits(worker);
+    return worker->host.port.backend->queues && !worker->seat.blocking;
 }
 
 /* Whether another transfer may begin on this worker. */
 static bool has_room(const struct worker *worker)
 {
-    struct copyengine *engine = worker->host.engine;
-    unsigned window = queues(worker) ? tuner_value(&engine->waiting) / engine->processors : 1;
+    struct schedule *schedule = worker->settings->schedule;
+    unsigned window =
+        queues(worker) ? tuner_value(&schedule->in_flight_tuner) / schedule->processors : 1;
+    assert(worker->delayed_count <= worker->under_way);
+    assert(worker->under_way <= worker->transfer_count);
     return worker->unused.first && !worker->starved.first &&
            worker->under_way - worker->delayed_count < window;
 }
@@ -187,11 +185,11 @@ static bool has_room(const struct worker *worker)
 static void read_directory(struct worker *worker, struct directory *directory)
 {
     _Alignas(struct dirent64) char buffer[WALK_BUFFER_BYTES];
-    walk_read(worker->host.engine, &worker->host.port, directory, buffer);
+    walk_read(&worker->host.port, directory, buffer);
 }
 
 /* Begins a file, or a range of one; or reads a directory. */
-static bool begin(struct worker *worker)
+static bool begin_next(struct worker *worker)
 {
     struct slice *slice = has_room(worker) ? find_slice(worker) : NULL;
     if (!slice)
@@ -213,74 +211,31 @@ static bool begin(struct worker *worker)
         transfer_begin_range(transfer, slice->file, slice->offset, slice->range_end);
         slice->file = NULL;
     } else {
-        assert(slice->batch);
+        assert(slice->batch && slice->next < slice->end);
         transfer_begin(transfer, slice->batch, slice->batch->names[slice->next++]);
         if (slice->next == slice->end)
             slice->batch = NULL;
     }
     worker->under_way++;
-    run(worker, transfer);
+    run_transfer(worker, transfer);
     return true;
 }
 
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
-    struct copyengine *engine = worker->host.engine;
+    const struct engine_thread_settings *thread = &worker->settings->thread;
     const struct io_port *port = &worker->host.port;
-    bool one_is_left = engine_enter_thread(engine);
+    bool one_is_left = engine_thread_enter(thread);
     do {
         do {
-            engine_choose_processors(engine, &one_is_left);
+            engine_thread_choose_processors(thread, &one_is_left);
             run_completed(worker, port->backend->reap(port->io, 0));
             run_due(worker);
-        } while (begin(worker));
+        } while (begin_next(worker));
         run_completed(worker, port->backend->reap(port->io, sleep_ns(worker)));
-    } while (!atomic_load(&engine->stopping));
+    } while (!schedule_is_stopping(worker->settings->schedule));
     return NULL;
-}
-
-unsigned worker_number(const struct worker *worker)
-{
-    return worker->number;
-}
-
-bool worker_waits(const struct worker *worker)
-{
-    return worker->number >= worker->host.engine->processors;
-}
-
-static void set_idle(struct worker *worker, bool idle)
-{
-    unsigned *count = &worker->host.engine->idle_workers[worker_waits(worker)];
-    *count = *count + idle - worker->idle;
-    worker->idle = idle;
-}
-
-void worker_set_work(struct worker *worker, const struct copyengine_job *job)
-{
-    set_idle(worker, !job);
-    if (!worker_waits(worker))
-        return;
-    struct copyengine *engine = worker->host.engine;
-    if (worker->pair) {
-        worker->pair->workers--;
-        engine->waiting_workers--;
-    }
-    worker->pair = job ? job->pair : NULL;
-    if (worker->pair) {
-        worker->pair->workers++;
-        engine->waiting_workers++;
-    }
-}
-
-unsigned worker_wake_if_idle(struct worker *worker)
-{
-    if (!worker->idle)
-        return 0;
-    set_idle(worker, false);
-    worker->host.port.backend->wake(worker->host.port.io);
-    return 1;
 }
 
 static void worker_free(struct worker *worker)
@@ -298,7 +253,8 @@ static void worker_free(struct worker *worker)
 /* Untouched pages cost nothing: a thread that does one thing at a time uses one buffer of many. */
 static int allocate_buffers(struct worker *worker, unsigned wanted)
 {
-    unsigned fair = BUFFERS_BYTES_MAX / BUFFER_BYTES / MAX(worker->host.engine->processors, 1U);
+    unsigned fair =
+        BUFFERS_BYTES_MAX / BUFFER_BYTES / MAX(worker->settings->schedule->processors, 1U);
     unsigned count = MIN(MIN(wanted, MAX(fair, 4U)), (unsigned)IO_BUFFERS_MAX);
     void *memory = mmap(NULL, (size_t)count * BUFFER_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -314,16 +270,17 @@ static int allocate_buffers(struct worker *worker, unsigned wanted)
     return 0;
 }
 
-int worker_start(struct copyengine *engine, unsigned number, struct worker **ret)
+int worker_start(const struct worker_settings *settings, unsigned number, struct seat **ret)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
     struct io_port *port = &worker->host.port;
-    worker->host.engine = engine;
-    worker->number = number;
-    port->backend = worker_waits(worker) ? engine->waiting_backend : engine->backend;
-    unsigned transfers = queues(worker) ? engine->transfers_in_ring : TRANSFERS_OF_THREAD;
+    bool blocking = number >= settings->schedule->processors;
+    worker->settings = settings;
+    worker->seat = (struct seat){.number = number, .blocking = blocking, .port = port};
+    port->backend = blocking ? settings->blocking_backend : settings->backend;
+    unsigned transfers = queues(worker) ? settings->transfers_in_ring : TRANSFERS_OF_THREAD;
     worker->transfers = calloc(transfers, sizeof(*worker->transfers));
     worker->transfer_count = transfers;
     int result = worker->transfers ? allocate_buffers(worker, transfers) : -ENOMEM;
@@ -338,19 +295,27 @@ int worker_start(struct copyengine *engine, unsigned number, struct worker **ret
         worker_free(worker);
         return result;
     }
-    *ret = worker;
+    *ret = &worker->seat;
     return 0;
 }
 
-void worker_stop(struct worker *worker)
+static struct worker *worker_of(struct seat *seat)
 {
+    return CONTAINER_OF(seat, struct worker, seat);
+}
+
+void worker_stop(struct seat *seat)
+{
+    struct worker *worker = worker_of(seat);
     worker->host.port.backend->wake(worker->host.port.io);
     pthread_join(worker->thread, NULL);
+    assert(worker->under_way == 0);
     worker_free(worker);
 }
 
-void worker_leave_behind(struct worker *worker)
+void worker_leave_behind(struct seat *seat)
 {
+    struct worker *worker = worker_of(seat);
     pthread_detach(worker->thread);
     worker->host.port.backend->wake(worker->host.port.io);
 }

@@ -3,6 +3,7 @@
  * copies; what is reported. Runs with each backend, by PKGCACHE_BACKEND.
  */
 #include "engine/engine.h"
+#include "engine/job.h"
 #include "tests/unit/engine_support.h"
 
 #include <stdatomic.h>
@@ -57,7 +58,7 @@ Test(engine_jobs, does_not_start_a_reader_for_each_directory)
 {
     make_bushy("source");
     cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
-    cr_expect_leq(engine->reader_count, 4);
+    cr_expect_leq(engine->schedule.reader_count, 4);
     expect_same("source", "copy");
 }
 
@@ -93,10 +94,10 @@ Test(engine_jobs, goes_on_while_callbacks_wait)
 
 static void set_cold(unsigned cold)
 {
-    pthread_mutex_lock(&engine->devices.lock);
-    for (struct device_pair *pair = engine->devices.pairs; pair; pair = pair->next)
+    pthread_mutex_lock(&engine->common.devices.lock);
+    for (struct device_pair *pair = engine->common.devices.pairs; pair; pair = pair->next)
         atomic_store(&pair->cold, cold);
-    pthread_mutex_unlock(&engine->devices.lock);
+    pthread_mutex_unlock(&engine->common.devices.lock);
 }
 
 static void *turn_cold_and_warm(void *ended)
@@ -173,11 +174,11 @@ Test(engine_jobs, priorities_weigh_what_a_job_has_had)
 {
     struct copyengine_job job = {.copy = {.priority = COPYENGINE_NORMAL}};
     atomic_store(&job.service, 1600);
-    cr_assert_eq(schedule_service(&job), 1600);
+    cr_assert_eq(job_weigh_service(&job), 1600);
     job.copy.priority = COPYENGINE_INTERACTIVE;
-    cr_assert_lt(schedule_service(&job), 1600);
+    cr_assert_lt(job_weigh_service(&job), 1600);
     job.copy.priority = COPYENGINE_BULK;
-    cr_assert_gt(schedule_service(&job), 1600);
+    cr_assert_gt(job_weigh_service(&job), 1600);
 }
 
 Test(engine_jobs, removes_while_others_copy)

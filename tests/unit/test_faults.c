@@ -280,9 +280,9 @@ Test(faults, room_for_a_link_that_is_set_aside)
 
 static bool engine_is_idle(void)
 {
-    pthread_mutex_lock(&engine->lock);
-    bool idle = !engine->jobs;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&engine->schedule.lock);
+    bool idle = !engine->schedule.jobs;
+    pthread_mutex_unlock(&engine->schedule.lock);
     return idle;
 }
 

@@ -53,7 +53,7 @@ static double run(machine *rate_of, double seconds, unsigned seed)
         double shaken = 1 + noise * (2.0 * (double)random() / RAND_MAX - 1);
         now_ns += step_ns;
         completed += rate_of(tuner_value(&tuner)) * shaken / 1000;
-        tuner_look(&tuner, now_ns, (uint64_t)completed);
+        tuner_sample(&tuner, now_ns, (uint64_t)completed);
         if (i == steps / 2)
             before_half = completed;
     }
@@ -136,8 +136,8 @@ Test(tuner, keeps_to_what_is_fixed)
 Test(tuner, learns_nothing_while_idle)
 {
     tuner_init(&tuner, 64, 2, 512);
-    tuner_look(&tuner, 10 * NS_PER_S, 1000);
-    tuner_look(&tuner, 100 * NS_PER_S, 1040); /* nobody wanted more */
+    tuner_sample(&tuner, 10 * NS_PER_S, 1000);
+    tuner_sample(&tuner, 100 * NS_PER_S, 1040); /* nobody wanted more */
     cr_assert_eq(tuner_value(&tuner), 64);
     cr_assert_eq(tuner.settled_rate, 0);
 }
