@@ -1,16 +1,12 @@
-"""Tables of a run, in Markdown: for its folder, for the terminal, and for docs/performance.md."""
+"""Tables of a run, in Markdown: for its folder, for the terminal, and for docs/performance-log.md."""
 import math
-import os
 
-import machine
 import promises
+import summary as user_page
 from contestants import OURS, REMOVER, YARDSTICK
 from measure import BACKENDS, IN_FLIGHT
 from workloads import GROWTH, REMOVAL, SWEEP
 
-DOCUMENT = os.path.join(machine.TOP, 'docs', 'performance.md')
-BEGIN = '<!-- latest results: bench/run.py --write-docs replaces what follows -->'
-END = '<!-- end of latest results -->'
 MIB = 1 << 20
 
 
@@ -190,13 +186,7 @@ def summary(results):
     return '\n'.join(lines)
 
 
-def write_document(results, path=DOCUMENT):
-    """Puts the tables between the marks of the document."""
-    with open(path, encoding='utf-8') as file:
-        text = file.read()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f'{path} lacks the marks that results go between')
-    with open(path, 'w', encoding='utf-8') as file:
-        file.write(f'{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}')
+def write_documents(results):
+    """Puts the tables into the log, and from there the results for users into their page."""
+    user_page.replace_between(user_page.LOG, user_page.LOG_MARKS, [markdown(results)])
+    user_page.write()

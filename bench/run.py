@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compares `pkgcache copy` with other tools; docs/performance.md says how it measures.
+"""Compares `pkgcache copy` with other tools; docs/performance-log.md says how it measures.
 
     workloads.py    what is copied, from where to where     sourcetree.py  the trees
     contestants.py  who copies                              measure.py     turns and times
     promises.py     what ratios should be                   report.py      tables
     machine.py      what it ran on                          plots.py       pictures
+    summary.py      the page for users, docs/performance.md
 
 Writes results.json, results.md and plots into bench/results/DATE/. Needs root, for loop devices.
 """
@@ -49,7 +50,7 @@ def parse_options():
     parser.add_argument('--program', default=PROGRAM, metavar='PATH',
                         help='the pkgcache to measure (PKGCACHE_PROGRAM, else of build-release)')
     parser.add_argument('--write-docs', action='store_true',
-                        help='put the results into docs/performance.md')
+                        help='put the results into docs/performance-log.md, performance.md and its picture')
     parser.add_argument('--list', action='store_true', help='list workloads and tools')
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
@@ -114,7 +115,7 @@ def write_reports(options, results, folder):
     with open(os.path.join(folder, 'results.md'), 'w', encoding='utf-8') as file:
         file.write(f'# Results of {results["started"]}\n\n{report.markdown(results)}')
     if options.write_docs:
-        report.write_document(results)
+        report.write_documents(results)
     for python in PLOTTING_PYTHONS:
         can = subprocess.run([python, '-c', 'import matplotlib'], check=False, capture_output=True)
         if can.returncode == 0:
