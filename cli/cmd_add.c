@@ -11,7 +11,7 @@ int cmd_add(struct options *options)
     int code = -1;
     if (options->root && options->argument_count != 1)
         return output_error(options, EXIT_USAGE, EINVAL,
-                            "add: --root is the root of one variant, not of %d",
+                            "add: --root gives the root of one VARIANT, but there are %d",
                             options->argument_count);
     if (settings_rez(&options->settings, &sources.config) < 0)
         return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");

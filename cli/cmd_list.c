@@ -182,11 +182,11 @@ static int read_columns(struct table *table)
         while (column < COLUMN_COUNT && strcmp(name, column_names[column]) != 0)
             column++;
         if (column == COLUMN_COUNT || table->wanted[column])
-            return output_error(table->options, EXIT_USAGE, EINVAL,
-                                "--columns: \"%s\" is no column, or is named twice; they are "
-                                "status, package, variant_uri, orig_path, cache_path, size, "
-                                "files, last_used",
-                                name);
+            return output_error(
+                table->options, EXIT_USAGE, EINVAL,
+                "--columns: \"%s\" is not a column, or is given twice; the columns are status, "
+                "package, variant_uri, orig_path, cache_path, size, files, last_used",
+                name);
         table->wanted[column] = true;
         table->order[table->column_count++] = (enum column)column;
     }

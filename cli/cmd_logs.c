@@ -243,7 +243,8 @@ int cmd_logs(struct options *options)
     struct logs logs = {.options = options, .cache_fd = -1, .fd = -1};
     if (options->follow && options->json)
         return output_error(options, EXIT_USAGE, EINVAL,
-                            "logs: --follow has no end, and --json is one document");
+                            "logs: --follow and --json cannot be combined: --json prints one "
+                            "document, --follow never ends");
     int code = open_cache(options, &cache);
     if (code >= 0)
         return code;

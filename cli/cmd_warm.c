@@ -15,7 +15,7 @@ int cmd_warm(struct options *options)
         if (sources_read(&sources, options->arguments[i], &error) < 0)
             code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     if (code < 0 && sources.passed_over > 0)
-        output_verbose(options, "passed over, since they are not cachable: %zu variants",
+        output_verbose(options, "ignored because they are not cachable: %zu variants",
                        sources.passed_over);
     if (code < 0)
         code = fill_cache(options, &sources);

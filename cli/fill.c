@@ -276,7 +276,7 @@ static int ask_daemon(struct filling *filling)
     pkgcache_client_close(client);
     if (!daemon_is_passed_over(filling->options, result))
         return end(filling, result, &error, start_ns);
-    output_verbose(filling->options, "without the daemon: %s", error.message);
+    output_verbose(filling->options, "the daemon is not used: %s", error.message);
     pkgcache_results_free(filling->results, filling->count);
     return -1;
 }

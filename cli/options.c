@@ -19,30 +19,31 @@ enum {
 };
 
 static const struct command commands[] = {
-    {"warm", "SOURCE...", "bring every variant that the sources name into the cache", COMMAND_WARM,
-     1, -1, cmd_warm, TO_FILL},
-    {"add", "VARIANT...", "cache these variants", COMMAND_ADD, 1, -1, cmd_add, TO_FILL},
-    {"get", "VARIANT...", "print the cached root of each, or an empty line", COMMAND_GET, 1, -1,
-     cmd_get, NEEDS_CACHE},
-    {"list", "[PATTERN]", "show variants and their states", COMMAND_LIST, 0, 1, cmd_list,
+    {"warm", "SOURCE...", "copy all variants that the sources name into the cache", COMMAND_WARM, 1,
+     -1, cmd_warm, TO_FILL},
+    {"add", "VARIANT...", "copy these variants into the cache", COMMAND_ADD, 1, -1, cmd_add,
+     TO_FILL},
+    {"get", "VARIANT...", "print the cached root of each variant", COMMAND_GET, 1, -1, cmd_get,
      NEEDS_CACHE},
-    {"remove", "VARIANT...", "take variants out (their bytes go at the next clean)", COMMAND_REMOVE,
-     1, -1, cmd_remove, NEEDS_CACHE},
-    {"clean", "", "delete what is unused, removed, damaged or left behind", COMMAND_CLEAN, 0, 0,
+    {"list", "[PATTERN]", "list the variants in the cache and their states", COMMAND_LIST, 0, 1,
+     cmd_list, NEEDS_CACHE},
+    {"remove", "VARIANT...", "remove variants; the next clean deletes the files", COMMAND_REMOVE, 1,
+     -1, cmd_remove, NEEDS_CACHE},
+    {"clean", "", "delete unused, removed, damaged and abandoned data", COMMAND_CLEAN, 0, 0,
      cmd_clean, TO_CLEAN},
-    {"verify", "[VARIANT...]", "read payloads again and compare them with their digests",
-     COMMAND_VERIFY, 0, -1, cmd_verify, NEEDS_CACHE | NEEDS_ROOM},
-    {"stats", "", "hits, misses, copies, time saved; size and room", COMMAND_STATS, 0, 0, cmd_stats,
-     NEEDS_CACHE},
+    {"verify", "[VARIANT...]", "read payloads again and compare their digests", COMMAND_VERIFY, 0,
+     -1, cmd_verify, NEEDS_CACHE | NEEDS_ROOM},
+    {"stats", "", "print hits, misses, copies, time saved, size, room", COMMAND_STATS, 0, 0,
+     cmd_stats, NEEDS_CACHE},
     {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs, NEEDS_CACHE},
-    {"copy", "SRC DST", "copy a tree to a DST that does not exist", COMMAND_COPY, 2, 2, cmd_copy,
+    {"copy", "SRC DST", "copy a directory tree; DST must not exist", COMMAND_COPY, 2, 2, cmd_copy,
      0},
-    {"doctor", "[SOURCE...]", "say what this machine can do, and what is wrong", COMMAND_DOCTOR, 0,
-     -1, cmd_doctor, NEEDS_CACHE},
+    {"doctor", "[SOURCE...]", "check this machine and the cache, advise what to do", COMMAND_DOCTOR,
+     0, -1, cmd_doctor, NEEDS_CACHE},
     {"daemon", "", "serve look-ups and warming to other programs", COMMAND_DAEMON, 0, 0, cmd_daemon,
      TO_FILL | TO_CLEAN},
-    {"status", "", "what the daemon does, and for whom", COMMAND_STATUS, 0, 0, cmd_status,
-     NEEDS_CACHE},
+    {"status", "", "show what the daemon does, and for which users", COMMAND_STATUS, 0, 0,
+     cmd_status, NEEDS_CACHE},
 };
 
 enum {
@@ -91,43 +92,47 @@ static const struct {
     const char *argument; /* what its help calls it; NULL: none */
     const char *help;
 } option_table[] = {
-    {"help", OPTION_HELP, EVERY_COMMAND, NULL, "print this, or the help of a command"},
+    {"help", OPTION_HELP, EVERY_COMMAND, NULL, "print this help, or the help of a command"},
     {"help-settings", OPTION_HELP_SETTINGS, EVERY_COMMAND, NULL,
      "print all settings and where their values come from"},
     {"version", OPTION_VERSION, EVERY_COMMAND, NULL, "print the version"},
-    {"json", OPTION_JSON, EVERY_COMMAND, NULL, "one JSON document on standard output"},
-    {"verbose", OPTION_VERBOSE, EVERY_COMMAND, NULL, "say which backend runs, and why, and more"},
-    {"quiet", OPTION_QUIET, EVERY_COMMAND, NULL, "say nothing but errors"},
-    {"progress", OPTION_PROGRESS, EVERY_COMMAND, "WHEN", "auto, always, never or json"},
-    {"color", OPTION_COLOR, EVERY_COMMAND, "WHEN", "auto, always or never"},
+    {"json", OPTION_JSON, EVERY_COMMAND, NULL, "print one JSON document on standard output"},
+    {"verbose", OPTION_VERBOSE, EVERY_COMMAND, NULL,
+     "say more, such as which backend runs and why"},
+    {"quiet", OPTION_QUIET, EVERY_COMMAND, NULL, "print errors only"},
+    {"progress", OPTION_PROGRESS, EVERY_COMMAND, "WHEN",
+     "show progress: auto, always, never or json"},
+    {"color", OPTION_COLOR, EVERY_COMMAND, "WHEN", "use colours: auto, always or never"},
     {"no-wait", OPTION_NO_WAIT, COMMAND_WARM | COMMAND_ADD, NULL,
-     "do not wait for variants that others are copying"},
-    {"report", OPTION_REPORT, COMMAND_WARM, "FILE", "write the summary as JSON into FILE"},
-    {"all", OPTION_ALL, COMMAND_WARM, NULL, "all variants in directories that are sources"},
-    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "also what a setting or a definition refuses"},
-    {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "where the payload of the variant is"},
-    {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "record that it is used now (yes)"},
-    {"lease", OPTION_LEASE, COMMAND_GET, "PID", "keep it from clean until that process ends"},
-    {"columns", OPTION_COLUMNS, COMMAND_LIST, "LIST",
-     "which ones, by name and separated by commas"},
-    {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after so many seconds"},
-    {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL, "only say what would go, and why"},
-    {"repair", OPTION_REPAIR, COMMAND_VERIFY, NULL, "copy what is damaged again from its source"},
+     "do not wait for copies by other processes"},
+    {"report", OPTION_REPORT, COMMAND_WARM, "FILE", "also write the summary as JSON to FILE"},
+    {"all", OPTION_ALL, COMMAND_WARM, NULL, "accept directories: take all variants in them"},
+    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "even if a setting or the definition forbids it"},
+    {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "directory of the variant's payload"},
+    {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "mark the variants as used now (default: yes)"},
+    {"lease", OPTION_LEASE, COMMAND_GET, "PID", "protect the variants from clean until PID ends"},
+    {"columns", OPTION_COLUMNS, COMMAND_LIST, "LIST", "the columns to print, separated by commas"},
+    {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after S seconds"},
+    {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL,
+     "delete nothing; print what would be deleted, why"},
+    {"repair", OPTION_REPAIR, COMMAND_VERIFY, NULL,
+     "copy damaged payloads again from their sources"},
     {"sample", OPTION_SAMPLE, COMMAND_VERIFY, "PERCENT",
-     "read so many of 100 files, others each time"},
+     "read only PERCENT of the files, others each time"},
     {"manifest", OPTION_MANIFEST, COMMAND_COPY, "FILE",
-     "write what the copy consists of into FILE"},
-    {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep users and groups (as root)"},
+     "also write a manifest of the copy to FILE"},
+    {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep owners and groups (root only)"},
     {"set-id", OPTION_SET_ID, COMMAND_COPY, NULL, "keep set-user-ID and set-group-ID bits"},
-    {"format", OPTION_FORMAT, COMMAND_STATS, "FORMAT", "text, json or prometheus"},
-    {"zero", OPTION_ZERO, COMMAND_STATS, NULL, "print, and begin to count anew"},
+    {"format", OPTION_FORMAT, COMMAND_STATS, "FORMAT", "output format: text, json or prometheus"},
+    {"zero", OPTION_ZERO, COMMAND_STATS, NULL, "print the counters, then reset them to zero"},
     {"foreground", OPTION_FOREGROUND, COMMAND_DAEMON, NULL,
-     "stay there, and log to standard error"},
+     "stay in the foreground, log to standard error"},
     {"idle-exit", OPTION_IDLE_EXIT, COMMAND_DAEMON, "S",
-     "end after so many seconds without clients"},
-    {"metrics", OPTION_METRICS, COMMAND_DAEMON, "FILE", "write metrics for Prometheus into FILE"},
-    {"follow", OPTION_FOLLOW, COMMAND_LOGS | COMMAND_STATUS, NULL, "go on with what is added"},
-    {"lines", OPTION_LINES, COMMAND_LOGS, "N", "the last N lines (all; with -f: 10)"},
+     "exit after S seconds without clients and work"},
+    {"metrics", OPTION_METRICS, COMMAND_DAEMON, "FILE", "write metrics for Prometheus to FILE"},
+    {"follow", OPTION_FOLLOW, COMMAND_LOGS | COMMAND_STATUS, NULL,
+     "keep printing new lines, or the current status"},
+    {"lines", OPTION_LINES, COMMAND_LOGS, "N", "print only the last N lines (with -f: 10)"},
 };
 
 static void print_options(unsigned mask, bool common)
@@ -153,16 +158,16 @@ static void print_help(const struct command *command)
                command->summary);
         print_options(command->flag, false);
     } else {
-        printf("usage: pkgcache [OPTION...] COMMAND ...\n\n"
-               "Caches package payloads from shared storage on local disk, in a directory\n"
-               "that rez can share.\n\n");
+        printf("usage: pkgcache [OPTION...] COMMAND ...\n\nCopies package payloads from shared "
+               "storage into a cache on local disk.\nThe package manager rez can use the same "
+               "cache.\n\n");
         for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
             printf("  %-7s %-12s %s\n", commands[i].name, commands[i].synopsis,
                    commands[i].summary);
     }
-    printf("\nOptions of every command, before or after its name:\n");
+    printf("\nOptions of all commands, before or after the command's name:\n");
     print_options(EVERY_COMMAND, true);
-    printf("  --SETTING=VALUE        see --help-settings\n");
+    printf("  --SETTING=VALUE        change a setting; --help-settings lists them\n");
 }
 
 static int print_settings(struct options *options)
@@ -238,8 +243,8 @@ static int read_lease(struct options *options, const char *text)
     errno = 0;
     long pid = strtol(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
-        return output_error(options, EXIT_USAGE, EINVAL,
-                            "--lease: \"%s\" is not the number of a process", text);
+        return output_error(options, EXIT_USAGE, EINVAL, "--lease: \"%s\" is not a process ID",
+                            text);
     options->lease_pid = (int)pid;
     return -1;
 }
@@ -393,8 +398,8 @@ static int check_command(struct options *options, uint64_t used, bool help)
     const char *name = options->arguments[0];
     const struct command *command = find_command(name);
     if (!command)
-        return output_error(options, EXIT_USAGE, EINVAL,
-                            "%s: there is no such command; see pkgcache --help", name);
+        return output_error(options, EXIT_USAGE, EINVAL, "%s: unknown command; see pkgcache --help",
+                            name);
     if (help) {
         print_help(command);
         return output_end(options, EXIT_DONE);
@@ -404,8 +409,9 @@ static int check_command(struct options *options, uint64_t used, bool help)
     options->argument_count--;
     for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
         if (used & 1ULL << i && !(option_table[i].commands & command->flag))
-            return output_error(options, EXIT_USAGE, EINVAL, "%s: --%s is not an option of it",
-                                name, option_table[i].name);
+            return output_error(options, EXIT_USAGE, EINVAL,
+                                "%s: this command has no option --%s; see pkgcache %s --help", name,
+                                option_table[i].name, name);
     if (options->argument_count < command->arguments_min ||
         (command->arguments_max >= 0 && options->argument_count > command->arguments_max))
         return output_error(options, EXIT_USAGE, EINVAL, "%s: expected %s; see pkgcache %s --help",
@@ -431,7 +437,7 @@ static int refuse_option(const struct options *options, int id, char **argv)
 {
     return output_error(
         options, EXIT_USAGE, EINVAL, "%s: %s; see pkgcache --help", argv[optind - 1],
-        id == ':' ? "a value is missing" : "there is no such option, or it takes no value");
+        id == ':' ? "a value is missing" : "unknown option, or an option that takes no value");
 }
 
 /*
@@ -447,9 +453,8 @@ static int refuse_abbreviation(const struct options *options, char **argv,
     size_t length = strcspn(word, "=");
     if (length == strlen("--") + strlen(option->name))
         return -1;
-    return output_error(options, EXIT_USAGE, EINVAL,
-                        "%.*s: there is no such option; --%s cannot be shortened", (int)length,
-                        word, option->name);
+    return output_error(options, EXIT_USAGE, EINVAL, "%.*s: unknown option; write --%s in full",
+                        (int)length, word, option->name);
 }
 
 /* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
@@ -522,9 +527,9 @@ int options_read(int argc, char **argv, struct options *ret)
         return code;
     const struct setting_value *digest = &ret->settings.values[SETTING_DIGEST];
     if (ret->command->flag == COMMAND_COPY && digest->text && digest->number && !ret->manifest)
-        return output_error(ret, EXIT_USAGE, EINVAL,
-                            "--digest=yes: digests go into a manifest, which copy writes with "
-                            "--manifest=FILE");
+        return output_error(
+            ret, EXIT_USAGE, EINVAL,
+            "--digest=yes: copy writes digests into a manifest: add --manifest=FILE");
     const char *durability = getenv("PKGCACHE_DURABILITY");
     ret->durability_given =
         ret->settings.values[SETTING_DURABILITY].text || (durability && *durability);

@@ -109,7 +109,8 @@ static int copy_xattrs(const struct io_port *port, struct copyengine_job *job, i
         if (is_unsupported(result)) { /* of this kind: it may have others */
             if (!atomic_exchange(&job->xattrs_lost, true))
                 job_warn(job, NULL, NULL,
-                         "extended attributes or ACLs are lost: the destination has none");
+                         "extended attributes or ACLs are lost: the destination's file system does "
+                         "not support them");
         } else if (result < 0) {
             return result;
         }

@@ -290,10 +290,10 @@ static int clean_staging(struct cleaning *cleaning)
         if (!staging_id_of(name, id)) {
             if (staging_is_foreign(cache, name))
                 result = delete_tree(cleaning, cache->staging_fd, ".sys/staging", name,
-                                     "belongs to nobody");
+                                     "has no owner record");
         } else if (owner_has_left(cache, name)) {
             result = delete_tree(cleaning, cache->staging_fd, ".sys/staging", id,
-                                 "was left by a process that is gone");
+                                 "was left behind by a process that has ended");
             if (!cleaning->options->dry_run)
                 staging_forget(cache, id);
         }
@@ -326,7 +326,7 @@ static int clean_waiters(struct cleaning *cleaning)
         if (!cleaning->options->dry_run && unlinkat(cache->sys_fd, name, 0) < 0)
             cleaning_say_failed(cleaning, ".sys", name, strerror(errno));
         else
-            say_removed(cleaning, ".sys", name, "was left by a rez that is gone");
+            say_removed(cleaning, ".sys", name, "was left behind by a rez process that has ended");
     }
     names_close(&names);
     return result;
@@ -494,7 +494,8 @@ static int find_maximum(struct cleaning *cleaning)
     if (options->max_disk_percent == 0)
         return 0;
     if (fstatvfs(cleaning->cache->fd, &disk) < 0)
-        return error_set(cleaning->error, errno, "cannot find out how large the disk of %s is: %s",
+        return error_set(cleaning->error, errno,
+                         "%s: cannot find out the size of its file system: %s",
                          cleaning->cache->path, strerror(errno));
     uint64_t part =
         (uint64_t)((double)disk.f_blocks * (double)disk.f_frsize * options->max_disk_percent / 100);
@@ -524,8 +525,7 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
     struct pkgcache_clean known;
     struct cleaning cleaning = {.cache = cache, .options = &known, .error = &error};
     if (take_struct(&known, sizeof(known), options) < 0)
-        return error_set(ret_error, EINVAL,
-                         "clean: its options are of a newer library, or no size");
+        return error_struct_size(ret_error, "clean", "pkgcache_clean");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
     if (known.time_limit_s > 0)
         cleaning.deadline_ns =

@@ -67,7 +67,8 @@ static const char *why_kept(struct cleaning *cleaning, const struct condemned *s
     if (why && !inuse->everything)
         touch(cleaning, slot);
     if (!why && inuse_may_be_unseen(inuse, slot->last_used.tv_sec))
-        why = "used within a day, and processes of other users cannot be looked into (root can)";
+        why = "used within the last day, and only root can see whether processes of other users "
+              "use it now";
     return why;
 }
 
@@ -150,8 +151,8 @@ int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const c
     struct timespec last_used = used_last(cleaning->cache, &view);
     size_kept(fd, &size);
     if (is_unused(cleaning, last_used)) {
-        struct condemned slot = {hash_fd,   path, name, last_used, "has not been used for long",
-                                 size.bytes};
+        struct condemned slot = {
+            hash_fd, path, name, last_used, "was not used within --max-variant-days", size.bytes};
         int result = evict(cleaning, &slot);
         if (result != 0)
             return MIN(result, 0);
@@ -179,7 +180,7 @@ static int evict_candidate(struct cleaning *cleaning, const struct clean_candida
         .directory = candidate->path,
         .name = name,
         .last_used = candidate->last_used,
-        .why = "was not used for longest, and there is too much",
+        .why = "was least recently used, and the cache is larger than --max-size",
         .bytes = candidate->bytes,
     };
     return hash_fd < 0 ? 0 : evict(cleaning, &slot);

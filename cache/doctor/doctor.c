@@ -40,9 +40,10 @@ int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
     struct pkgcache_doctor known;
     struct pkgcache_options asked = {0};
     struct examination examination = {.request = &known};
-    if (take_struct(&known, sizeof(known), doctor) < 0 ||
-        (options && take_struct(&asked, sizeof(asked), options) < 0))
-        return error_set(ret_error, EINVAL, "doctor: options of a newer library, or of no size");
+    if (take_struct(&known, sizeof(known), doctor) < 0)
+        return error_struct_size(ret_error, "doctor", "pkgcache_doctor");
+    if (options && take_struct(&asked, sizeof(asked), options) < 0)
+        return error_struct_size(ret_error, "doctor", "pkgcache_options");
     int result = pkgcache_open(path, options, false, &examination.cache, &error);
     doctor_machine(&examination, &asked);
     if (result == -ENOENT) {
@@ -60,8 +61,7 @@ int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
         doctor_lock(&examination);
     result = doctor_tree(&examination);
     if (result < 0)
-        error_set(ret_error, -result, "cache %s: cannot look through it: %s", path,
-                  strerror(-result));
+        error_set(ret_error, -result, "cache %s: cannot be read: %s", path, strerror(-result));
     pkgcache_close(examination.cache);
     return result;
 }

@@ -71,16 +71,19 @@ static void examine_mount(const struct examination *examination)
         const char *text;
         const char *advice;
     } options[] = {
-        {"ro", PKGCACHE_PROBLEM, "is mounted read-only: what is cached can be used, not changed",
+        {"ro", PKGCACHE_PROBLEM,
+         "is mounted read-only: cached variants can be used, but none can be added or removed",
          NULL},
         {"noexec", PKGCACHE_WARNING,
-         "is mounted noexec: programs and libraries in the cache cannot be run", "Mount it exec"},
+         "is mounted noexec: programs and libraries in the cache cannot be run",
+         "Mount it with the option exec"},
         {"sync", PKGCACHE_WARNING, "is mounted sync: every write waits for the disk",
-         "Mount it async: what must be flushed is flushed"},
+         "Mount it with the option async: pkgcache flushes what must be on disk"},
         {"nobarrier", PKGCACHE_WARNING,
-         "is mounted nobarrier: a power cut may take what was flushed", "Mount it with barriers"},
+         "is mounted nobarrier: a power cut may destroy data that was flushed",
+         "Mount it with barriers"},
         {"barrier=0", PKGCACHE_WARNING,
-         "is mounted without barriers: a power cut may take what was flushed",
+         "is mounted without barriers: a power cut may destroy data that was flushed",
          "Mount it with barriers"},
     };
     const char *path = examination->cache->path;
@@ -89,13 +92,15 @@ static void examine_mount(const struct examination *examination)
         return;
     bool memory = strcmp(mount.type, "tmpfs") == 0 || strcmp(mount.type, "ramfs") == 0;
     if (copyengine_is_remote(examination->cache->fd))
-        doctor_say(
-            examination, PKGCACHE_WARNING, "file-system", path, "Put the cache on a local disk",
-            "is on %s, which answers from another machine, or another process: look-ups wait",
-            mount.type);
+        doctor_say(examination, PKGCACHE_WARNING, "file-system", path,
+                   "Put the cache on a local disk",
+                   "is on %s, a file system that another machine or process serves: look-ups have "
+                   "to wait for it",
+                   mount.type);
     else
         doctor_say(examination, memory ? PKGCACHE_NOTE : PKGCACHE_WELL, "file-system", path, NULL,
-                   "is on %s%s", mount.type, memory ? ": in memory, and gone after a reboot" : "");
+                   "is on %s%s", mount.type,
+                   memory ? ": it is in memory, and lost at a reboot" : "");
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
         if (has_option(&mount, options[i].option))
             doctor_say(examination, options[i].severity, "mount", mount.directory,
@@ -111,14 +116,14 @@ static void examine_room(const struct examination *examination)
     double free_percent = 100.0 * (double)room.f_bavail / (double)room.f_blocks;
     bool little = free_percent < LITTLE_ROOM_PERCENT;
     doctor_say(examination, little ? PKGCACHE_WARNING : PKGCACHE_WELL, "room", path,
-               little ? "pkgcache clean deletes what is no use any more" : NULL,
+               little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
                "%.1f GB are free, %.0f %% of its file system",
                (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
     if (room.f_files > 0 &&
         100.0 * (double)room.f_favail < LITTLE_ROOM_PERCENT * (double)room.f_files)
         doctor_say(examination, PKGCACHE_WARNING, "room", path,
-                   "pkgcache clean deletes what is no use any more",
-                   "its file system has room for %llu more files only",
+                   "Run pkgcache clean: it deletes what is no longer used",
+                   "its file system has room for only %llu more files (df -i)",
                    (unsigned long long)room.f_favail);
 }
 
@@ -136,11 +141,11 @@ static const char *way_into_cache(const struct pkgcache *cache, int from_fd)
     if (to_fd < 0)
         return NULL;
     if (ioctl(to_fd, FICLONE, from_fd) == 0)
-        return "share their blocks (reflink): nothing is copied";
+        return "share their blocks (reflink): no data is copied";
     loff_t from = 0;
     if (copy_file_range(from_fd, &from, to_fd, NULL, 1, 0) == 1)
         return "are copied inside the kernel (copy_file_range)";
-    return "are read and written: no reflink, no copy_file_range";
+    return "are read and written: neither reflink nor copy_file_range works";
 }
 
 static void examine_reflink(const struct examination *examination)
@@ -177,15 +182,16 @@ static void examine_source(const struct examination *examination, const char *so
     CLEANUP_CLOSE int root_fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     if (root_fd < 0) {
         doctor_say(examination, PKGCACHE_PROBLEM, "source", source, NULL,
-                   "is no directory that can be read: %s", strerror(errno));
+                   "is not a readable directory: %s", strerror(errno));
         return;
     }
     find_mount(path, &mount);
     CLEANUP_CLOSE int fd = open_some_file(path);
     const char *way = fd < 0 ? NULL : way_into_cache(examination->cache, fd);
     doctor_say(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
-               copyengine_is_remote(root_fd) ? " (waited for)" : "", way ? "its files " : "",
-               way ? way : "how files get into the cache could not be tried");
+               copyengine_is_remote(root_fd) ? " (a remote file system)" : "",
+               way ? "its files " : "",
+               way ? way : "there was no file to test how files are copied into the cache");
 }
 
 void doctor_disk(const struct examination *examination)

@@ -25,9 +25,9 @@ static void describe_ours(const struct examination *examination, int private_fd)
     struct lock_record record;
     if (!is_locked(private_fd)) {
         doctor_say(examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
-                   "The next pkgcache that needs the lock inherits it, and rez is kept out until "
-                   "then: run pkgcache clean",
-                   "was left by a pkgcache that was killed while it held the lock");
+                   "The next pkgcache that needs the lock takes it over; until then rez cannot "
+                   "take it. Run pkgcache clean",
+                   "was left behind by a pkgcache process that was killed while it held the lock");
         return;
     }
     lock_record_read(private_fd, &record);
@@ -36,8 +36,8 @@ static void describe_ours(const struct examination *examination, int private_fd)
     double age_s = known ? (double)(now_ns - record.held_since_ns) / (double)NS_PER_S : 0;
     bool long_held = age_s > 2;
     doctor_say(examination, long_held ? PKGCACHE_WARNING : PKGCACHE_NOTE, "lock", PUBLIC_PATH,
-               long_held ? "It is held for milliseconds as a rule. If that process is stopped, or "
-                           "hangs, end it: the lock is free at once"
+               long_held ? "The lock is normally held for milliseconds. If that process is stopped "
+                           "or hangs, end it: that frees the lock at once"
                          : NULL,
                "held for %.1f s by pkgcache on host %s (pid %d, command %s)", age_s,
                known ? record.holder.host : "?", record.holder.pid, record.holder.command);
@@ -60,8 +60,8 @@ static void describe_rez(const struct examination *examination, const struct rez
     rezlock_describe(found, verdict, &clock, &holder, &advice);
     if (verdict == REZLOCK_DEAD)
         doctor_say(examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
-                   "rez is kept out until a pkgcache needs the lock, and removes this one: run "
-                   "pkgcache clean",
+                   "rez cannot take the lock until a pkgcache process needs it and removes this "
+                   "file. Run pkgcache clean",
                    "%s", holder_text);
     else
         doctor_say(examination,
@@ -87,9 +87,9 @@ static void describe_waiters(const struct examination *examination)
         snprintf(path, sizeof(path), ".sys/%s", name);
         bool waits = llabs((long long)(now_s - status.st_mtime)) <= WAITS_AT_MOST_S;
         doctor_say(examination, PKGCACHE_NOTE, "lock", path,
-                   waits ? NULL : "It does no harm, and pkgcache clean deletes it",
-                   waits ? "a rez on host %s waits for the lock"
-                         : "a rez on host %s was killed while it waited for the lock",
+                   waits ? NULL : "It does no harm; pkgcache clean deletes it",
+                   waits ? "a rez process on host %s waits for the lock"
+                         : "a rez process on host %s was killed while it waited for the lock",
                    parsed.host);
     }
     names_close(&names);
@@ -107,15 +107,15 @@ void doctor_lock(const struct examination *examination)
         lock_record_read(fd, &record);
     if (status.st_ino ? !S_ISREG(status.st_mode) : errno != ENOENT)
         doctor_say(examination, PKGCACHE_PROBLEM, "lock", ".sys/" LOCK_PRIVATE_NAME,
-                   "Nothing can be added or removed before it is moved away, or its mode set (0660 "
+                   "Nothing can be added or removed until you move it away, or set its mode (0660 "
                    "for a group's cache)",
-                   "is no file, or cannot be opened");
+                   "is not a regular file, or cannot be opened");
     int result = rezlock_look(sys_fd, &found);
     if (result == -ENOENT)
         doctor_say(examination, PKGCACHE_WELL, "lock", PUBLIC_PATH, NULL, "is free");
     else if (result < 0)
         doctor_say(examination, PKGCACHE_PROBLEM, "lock", PUBLIC_PATH, NULL,
-                   "cannot be looked at: %s", strerror(-result));
+                   "cannot be examined: %s", strerror(-result));
     else if (found.status.st_ino == status.st_ino)
         describe_ours(examination, fd);
     else

@@ -54,10 +54,10 @@ static void say_foreign(const struct tour *tour, const char *path, bool harms_re
         doctor_say(tour->examination, PKGCACHE_WARNING, "foreign", path,
                    "rez takes every file there that ends in .json for a sidecar, and may fail for "
                    "all variants of that package: move it away",
-                   "is nothing that rez or pkgcache makes");
+                   "was not made by rez or pkgcache");
     else
         doctor_say(tour->examination, PKGCACHE_NOTE, "foreign", path, NULL,
-                   "is nothing that rez or pkgcache makes; it is never deleted");
+                   "was not made by rez or pkgcache, and is never deleted");
 }
 
 static double seconds_ago(struct timespec time)
@@ -75,7 +75,7 @@ static void describe_copier(const struct owner *owner, char *buffer, size_t size
                  *owner->command ? owner->command : "pkgcache", *owner->host ? owner->host : "?",
                  owner->pid);
     else
-        snprintf(buffer, size, "by a rez, which says no more about itself");
+        snprintf(buffer, size, "by a rez process (rez records no more)");
 }
 
 static void say_copy(struct tour *tour, const char *path, const struct diagnosis *diagnosis)
@@ -84,18 +84,18 @@ static void say_copy(struct tour *tour, const char *path, const struct diagnosis
     double age_s = seconds_ago(diagnosis->beat);
     describe_copier(&diagnosis->owner, copier, sizeof(copier));
     if (diagnosis->damage == DAMAGE_STALLED)
-        doctor_say(
-            tour->examination, PKGCACHE_WARNING, "stalled", path,
-            "Its copier is gone. pkgcache warm copies it again, pkgcache clean takes it away",
-            "its copy stalled: begun %s, which gave its last sign of life %.0f s ago", copier,
-            age_s);
+        doctor_say(tour->examination, PKGCACHE_WARNING, "stalled", path,
+                   "The process that copied it has ended or hangs. pkgcache warm copies it again; "
+                   "pkgcache clean deletes it",
+                   "its copy stalled: begun %s, last heartbeat %.0f s ago", copier, age_s);
     else if (age_s < -1)
         doctor_say(tour->examination, PKGCACHE_WARNING, "copying", path,
-                   "rez takes it for alive until then. Is the clock right?",
-                   "is being copied %s; its times are %.0f s in the future", copier, -age_s);
+                   "Until then rez takes the copier for alive. Check the clock",
+                   "is being copied %s; its heartbeat is dated %.0f s in the future", copier,
+                   -age_s);
     else
         doctor_say(tour->examination, PKGCACHE_NOTE, "copying", path, NULL,
-                   "is being copied %s, last sign of life %.0f s ago", copier, age_s);
+                   "is being copied %s, last heartbeat %.0f s ago", copier, age_s);
 }
 
 /* What cannot be read in a sidecar, in words. */
@@ -105,7 +105,8 @@ static void explain_sidecar(int hash_fd, const char *name, struct pkgcache_error
     CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
     slot_sidecar_name(name, file);
     if (sidecar_read(hash_fd, file, &sidecar, error) == 0)
-        snprintf(error->message, sizeof(error->message), "%s", "it is whole again");
+        snprintf(error->message, sizeof(error->message), "%s",
+                 "another process has repaired it meanwhile");
 }
 
 static void say_damage(struct tour *tour, int hash_fd, const char *name, const char *path,
@@ -115,17 +116,17 @@ static void say_damage(struct tour *tour, int hash_fd, const char *name, const c
     struct pkgcache_error error = {0};
     bool about_sidecar = damage == DAMAGE_SIDECAR_BAD || damage == DAMAGE_SIDECAR_CLOSED ||
                          damage == DAMAGE_SIDECAR_OTHER;
-    const char *advice = "pkgcache clean takes it away";
+    const char *advice = "Run pkgcache clean to delete it";
     if (about_sidecar)
         explain_sidecar(hash_fd, name, &error);
     if (damage == DAMAGE_SIDECAR_CLOSED)
-        advice = "Its owner, or root, can see to it: chmod a+r, or pkgcache clean";
+        advice = "Its owner or root can repair this: chmod a+r, or pkgcache clean";
     else if (damage == DAMAGE_SIDECAR_OTHER)
-        advice = "If no repository of that kind is in use here, move it away: rez's list and clean "
-                 "fail for the whole cache while it is there";
+        advice = "If no repository of that kind is in use here, move it away: until then rez's "
+                 "list and clean fail for the whole cache";
     else if (damage == DAMAGE_ELSEWHERE)
-        advice = "Nobody finds it there, unless a rez of another version does. If somebody moved "
-                 "it, move it back";
+        advice = "Look-ups do not find it there, except those of another version of rez. If "
+                 "somebody moved it, move it back";
     doctor_say(tour->examination, PKGCACHE_WARNING, kind->name, path, advice, "%s%s%s", kind->why,
                about_sidecar ? ": " : "", error.message);
 }
@@ -140,7 +141,7 @@ static void say_if_empty(struct tour *tour, int hash_fd, const char *name, const
     names_close(&names);
     if (empty)
         doctor_say(tour->examination, PKGCACHE_NOTE, "payload-empty", path,
-                   "If its source is not, remove it: pkgcache remove",
+                   "If its source is not empty, remove the variant: pkgcache remove",
                    "its payload is an empty directory");
 }
 
@@ -214,7 +215,8 @@ static int examine_level(struct tour *tour, int fd, const char *path, int level)
                        length < (int)sizeof(below);
         if (below_fd < 0 && errno == EACCES && belongs)
             doctor_say(tour->examination, PKGCACHE_WARNING, "modes", below,
-                       "What is in it, this user cannot find", "is closed to this user");
+                       "This user cannot look up the variants in it",
+                       "is not readable for this user");
         else if (below_fd < 0 && errno == ENOENT)
             continue; /* gone by now */
         else if (below_fd < 0 || !belongs)
@@ -256,14 +258,14 @@ static void examine_staging(const struct tour *tour)
         if (written > NAME_MAX || owner_file_find(cache->staging_fd, owner_name, &cache->self,
                                                   cache->options.stall_grace_s, &file) < 0) {
             doctor_say(tour->examination, PKGCACHE_WARNING, "staging", path,
-                       "pkgcache clean deletes it", "belongs to nobody");
+                       "Run pkgcache clean to delete it", "has no owner record");
             continue;
         }
         bool gone = file.state == OWNER_GONE || (file.state == OWNER_UNKNOWN && file.overdue);
         describe_copier(&file.owner, who, sizeof(who));
         doctor_say(tour->examination, gone ? PKGCACHE_WARNING : PKGCACHE_NOTE, "staging", path,
-                   gone ? "pkgcache clean deletes it" : NULL,
-                   gone ? "was left %s, which is gone" : "is in use %s", who);
+                   gone ? "Run pkgcache clean to delete it" : NULL,
+                   gone ? "was left behind %s, which has ended" : "is in use %s", who);
     }
     names_close(&names);
 }
@@ -285,8 +287,8 @@ static void examine_pending(const struct tour *tour)
         snprintf(path, sizeof(path), ".sys/pending/%s", name);
         if (read < 0 && read != -ENOENT)
             doctor_say(tour->examination, PKGCACHE_WARNING, "pending", path,
-                       "rez's daemon ends at it, every time: delete it", "cannot be read: %s",
-                       error.message);
+                       "rez's daemon ends at this file each time it runs: delete it",
+                       "cannot be read: %s", error.message);
     }
     names_close(&names);
 }
@@ -320,7 +322,7 @@ static void examine_private(struct tour *tour)
     size_t waiting = cache->trash_fd >= 0 ? count_names(cache->trash_fd) : 0;
     if (waiting > 0)
         doctor_say(tour->examination, PKGCACHE_NOTE, "to-delete", ".sys/to_delete",
-                   "pkgcache clean deletes them", "%zu payloads wait to be deleted", waiting);
+                   "Run pkgcache clean to delete them", "%zu payloads wait to be deleted", waiting);
     if (cache->staging_fd >= 0)
         examine_staging(tour);
     examine_pending(tour);
@@ -331,16 +333,16 @@ static void examine_sharing(struct tour *tour, const struct stat *root)
     const struct examination *examination = tour->examination;
     if (root->st_mode & S_IWOTH && !(root->st_mode & S_ISVTX))
         doctor_say(examination, PKGCACHE_WARNING, "modes", examination->cache->path,
-                   "Anybody can put programs there that others run: a group's cache has mode 2770 "
-                   "or 2775",
-                   "may be written to by everybody");
+                   "Any user can put programs there that others will run. For a cache of a group, "
+                   "use mode 2770 or 2775",
+                   "is writable for everybody");
     else if (root->st_mode & S_IWGRP && !(root->st_mode & S_ISGID))
         doctor_say(examination, PKGCACHE_WARNING, "modes", examination->cache->path,
-                   "chmod g+s makes what is in it the group's",
-                   "is shared by a group, and what is made in it is not the group's");
+                   "Use chmod g+s: then new files belong to the group",
+                   "is shared by a group, but new files in it do not belong to the group");
     if (faccessat(examination->cache->fd, ".", W_OK, AT_EACCESS) < 0)
         doctor_say(examination, PKGCACHE_NOTE, "modes", examination->cache->path, NULL,
-                   "can be read by this user, not changed (%s)", strerror(errno));
+                   "this user can read it, but not change it (%s)", strerror(errno));
 }
 
 int doctor_tree(const struct examination *examination)
@@ -357,12 +359,12 @@ int doctor_tree(const struct examination *examination)
     int result = examine_level(&tour, cache->fd, "", 0);
     if (tour.closed > 0)
         doctor_say(examination, PKGCACHE_WARNING, "modes", tour.closed_path,
-                   "Their owners can change that: chmod g+w. A umask of 002 keeps it so",
-                   "the cache is shared, but others may not write to this and %zu more of its "
-                   "directories",
+                   "Their owners can change that with chmod g+w. A umask of 002 prevents it",
+                   "other users of this shared cache may not write to this directory and %zu more",
                    tour.closed - 1);
     if (result == 0)
         doctor_say(examination, PKGCACHE_WELL, "slots", cache->path, NULL,
-                   "%zu variants, %zu of them being copied, or stalled", tour.slots, tour.copies);
+                   "%zu variants, of which %zu are being copied or have stalled", tour.slots,
+                   tour.copies);
     return result;
 }

@@ -144,17 +144,18 @@ static int explain_private(struct acquisition *acquisition)
     lock_record_read(lock->fd, &record);
     if (result < 0 || record.holder.pid == 0)
         return error_set(acquisition->error, ETIMEDOUT,
-                         "%s/.sys/" LOCK_PRIVATE_NAME ": other pkgcache processes were faster for "
-                         "%.1f s. Try again, or allow more time",
+                         "%s/.sys/" LOCK_PRIVATE_NAME
+                         ": other pkgcache processes took the lock first for %.1f s. Try again, or "
+                         "raise --lock-timeout",
                          cache_path, waited_s);
     double age_s = (double)clock_ns(CLOCK_REALTIME) / (double)NS_PER_S -
                    (double)found.status.st_ctim.tv_sec -
                    (double)found.status.st_ctim.tv_nsec / (double)NS_PER_S;
     return error_set(acquisition->error, ETIMEDOUT,
-                     "%s/.sys/" LOCK_PUBLIC_NAME ": held for %.1f s by pkgcache on host %s (pid "
-                     "%d, command %s); waited %.1f s. Try again when that is done; if it hangs, "
-                     "end that process, and the lock is free at once (fuser -v shows who has the "
-                     "file open)",
+                     "%s/.sys/" LOCK_PUBLIC_NAME
+                     ": held for %.1f s by pkgcache on host %s (pid %d, command %s); waited %.1f "
+                     "s. Try again when that process is done. If it hangs, end it: that frees the "
+                     "lock at once (fuser -v shows which process has the file open)",
                      cache_path, MAX(age_s, 0.0), record.holder.host, record.holder.pid,
                      record.holder.command, waited_s);
 }
@@ -166,10 +167,11 @@ static int take_private(struct acquisition *acquisition)
     for (;;) {
         int result = lock_file_try(acquisition->lock->fd);
         if (result == -EOPNOTSUPP)
-            return error_set(acquisition->error, EOPNOTSUPP,
-                             "%s: its file system has no open-file-description locks (or its lock "
-                             "service is down), which a cache needs. Put the cache on a local disk",
-                             acquisition->request->cache_path);
+            return error_set(
+                acquisition->error, EOPNOTSUPP,
+                "%s: a cache needs open-file-description locks, and its file system has none (or "
+                "its lock service is down). Put the cache on a local disk",
+                acquisition->request->cache_path);
         if (result != -EAGAIN) {
             errno = -result;
             return result == 0 ? 0
@@ -218,8 +220,9 @@ static int break_lock(struct acquisition *acquisition, const struct rezlock *dea
     int sys_fd = acquisition->lock->sys_fd;
     if (unlinkat(sys_fd, LOCK_PUBLIC_NAME, 0) < 0 && errno != ENOENT)
         return error_set(acquisition->error, errno,
-                         "%s/.sys/" LOCK_PUBLIC_NAME ": left behind by a rez that has died, and "
-                         "cannot be removed: %m. Its owner, or root, can",
+                         "%s/.sys/" LOCK_PUBLIC_NAME
+                         ": a rez process that has ended left this lock behind, and it cannot be "
+                         "removed: %m. Its owner or root can remove it",
                          acquisition->request->cache_path);
     if (dead->is_rez)
         (void)unlinkat(sys_fd, dead->name, 0); /* a file of no use to anyone, if it stays */
@@ -274,8 +277,8 @@ static int explain_link(const struct acquisition *acquisition, int code)
     /* The file is open for reading and writing, so this is not about protected_hardlinks. */
     if (code == EPERM || code == EOPNOTSUPP || code == ENOSYS)
         return error_set(acquisition->error, EOPNOTSUPP,
-                         "%s: its file system has no hard links, which the lock that is shared "
-                         "with rez needs. Put the cache on a local disk",
+                         "%s: the lock that is shared with rez needs hard links, and its file "
+                         "system has none. Put the cache on a local disk",
                          cache_path);
     if (code == EROFS)
         return error_set(acquisition->error, code,
@@ -383,8 +386,8 @@ int lock_acquire(const struct lock_request *request, struct lock **ret_lock,
         result = wait_a_little(&acquisition, FOREIGN_PAUSE_MIN_NS);
         if (result == -ETIMEDOUT)
             error_set(error, ETIMEDOUT,
-                      "%s/.sys/" LOCK_PRIVATE_NAME ": somebody keeps replacing it. Is another "
-                      "program cleaning up in .sys?",
+                      "%s/.sys/" LOCK_PRIVATE_NAME
+                      ": another program keeps replacing this file. Does one clean up in .sys?",
                       request->cache_path);
         if (result < 0)
             break;

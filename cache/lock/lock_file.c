@@ -88,11 +88,10 @@ static int explain_open(int code, const char *cache_path, struct pkgcache_error 
     case EISDIR:
     case ELOOP:
     case ENXIO:
-        return error_set(error, code, "%s%s: is no file; move it away", cache_path, path);
+        return error_set(error, code, "%s%s: not a regular file: move it away", cache_path, path);
     case ENOENT:
         return error_set(error, code,
-                         "%s/.sys: no such directory: this is no cache yet, or it has "
-                         "been removed",
+                         "%s/.sys: no such directory: this is not a cache yet, or it was removed",
                          cache_path);
     default:
         errno = code;
@@ -111,7 +110,8 @@ int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct pkgca
     if (fstat(fd, &status) < 0)
         return explain_open(errno, cache_path, error);
     if (!S_ISREG(status.st_mode))
-        return error_set(error, EINVAL, "%s/.sys/" LOCK_PRIVATE_NAME ": is no file; move it away",
+        return error_set(error, EINVAL,
+                         "%s/.sys/" LOCK_PRIVATE_NAME ": not a regular file: move it away",
                          cache_path);
     follow_directory(fd, &status, &sys_status);
     *ret_fd = steal_fd(&fd);

@@ -274,21 +274,22 @@ static void describe_rez(const struct rezlock *lock, enum rezlock_verdict verdic
     const char *host = lock->parsed.host;
     pid_t pid = likely_pid(&lock->parsed);
     const char *sure = lock->parsed.pid_count > 1 ? "probably " : "";
-    text_printf(holder, "held for %.1f s by a rez on %shost%s %s (%spid %d, file %s)%s", age_s,
-                verdict == REZLOCK_REMOTE ? "" : "this ", verdict == REZLOCK_REMOTE ? "" : ",",
-                host, sure, pid, lock->name,
-                verdict == REZLOCK_REMOTE  ? ", which cannot be seen from here"
+    text_printf(holder, "held for %.1f s by a rez process on %shost%s %s (%spid %d, file %s)%s",
+                age_s, verdict == REZLOCK_REMOTE ? "" : "this ",
+                verdict == REZLOCK_REMOTE ? "" : ",", host, sure, pid, lock->name,
+                verdict == REZLOCK_REMOTE  ? ", where this host cannot see whether it still runs"
                 : verdict == REZLOCK_ALIVE ? ""
-                                           : ", that has died");
+                                           : ", which has ended");
     if (verdict == REZLOCK_REMOTE)
-        text_append_string(advice, "If no rez runs there any more, delete both files");
+        text_append_string(advice, "If that rez process no longer runs, delete both files");
     else if (verdict == REZLOCK_ALIVE)
         text_printf(advice,
-                    "Wait for that process, or end it: its lock is then removed when it is %d s "
-                    "old. If it is not a rez at all, delete both files",
+                    "Wait for that process, or end it: pkgcache then removes its lock when it is "
+                    "%d s old. If it is not a rez process, delete both files",
                     (int)REZLOCK_AGE_MIN_S);
     else
-        text_printf(advice, "It is removed when it is %d s old: try again", (int)REZLOCK_AGE_MIN_S);
+        text_printf(advice, "pkgcache removes it when it is %d s old: try again",
+                    (int)REZLOCK_AGE_MIN_S);
 }
 
 void rezlock_describe(const struct rezlock *lock, enum rezlock_verdict verdict,
@@ -299,17 +300,18 @@ void rezlock_describe(const struct rezlock *lock, enum rezlock_verdict verdict,
     if (lock->is_rez) {
         describe_rez(lock, verdict, age_s, holder, advice);
     } else if (lock->status.st_nlink == 1 && S_ISREG(lock->status.st_mode)) {
-        text_printf(holder,
-                    "for %.1f s in the hands of a rez that is just releasing it, or was killed "
-                    "while it did",
-                    age_s);
-        text_printf(advice, "It is removed when it is %d s old; if no rez runs, delete it",
+        text_printf(
+            holder,
+            "held for %.1f s by a rez process that is releasing it, or was killed while it did",
+            age_s);
+        text_printf(advice,
+                    "pkgcache removes it when it is %d s old. If no rez process runs, delete it",
                     (int)REZLOCK_NAMELESS_AGE_MIN_S);
     } else {
         text_printf(holder,
-                    "for %.1f s in the hands of an unknown program (other name in .sys: %s)", age_s,
-                    lock->name[0] ? lock->name : "none");
-        text_append_string(advice, "If neither rez nor pkgcache runs, delete it");
+                    "held for %.1f s by an unknown program (the file's other name in .sys: %s)",
+                    age_s, lock->name[0] ? lock->name : "none");
+        text_append_string(advice, "If no rez or pkgcache process runs, delete it");
     }
 }
 

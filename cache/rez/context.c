@@ -31,8 +31,8 @@ static int explain_failure(const struct context *context, const struct json *sta
     char why[JSON_QUOTE_SIZE];
     const struct json *description = json_member(context->root, "failure_description");
     bool given = description && description->type == JSON_STRING;
-    return error_set(error, EINVAL, "it has no solution: its status is %s%s%s",
-                     json_quote(status, quoted), given ? ", since " : "",
+    return error_set(error, EINVAL, "the resolve failed: its status is %s%s%s",
+                     json_quote(status, quoted), given ? ", because " : "",
                      given ? json_quote(description, why) : "");
 }
 
@@ -43,11 +43,11 @@ int context_packages(const struct context *context, const struct json **ret_pack
     const struct json *status = json_member(context->root, "status");
     const struct json *packages = json_member(context->root, "resolved_packages");
     if (!context->root || context->root->type != JSON_OBJECT || (!status && !packages))
-        return error_set(ret_error, EINVAL, "it is no context of rez's");
+        return error_set(ret_error, EINVAL, "it is not a rez context");
     if (status && !json_is_string(status, "solved"))
         return explain_failure(context, status, ret_error);
     if (!packages || packages->type != JSON_ARRAY)
-        return error_set(ret_error, EINVAL, "its resolved_packages must be a list, and is %s",
+        return error_set(ret_error, EINVAL, "its resolved_packages must be a list, but is %s",
                          json_quote(packages, quoted));
     *ret_packages = packages;
     return 0;

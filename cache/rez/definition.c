@@ -84,7 +84,7 @@ static int read_here(const char *directory, struct definition **ret,
         if (result != -ENOENT)
             return result;
     }
-    return error_set(ret_error, ENOENT, "%s: there is neither package.py nor package.yaml",
+    return error_set(ret_error, ENOENT, "%s: contains neither package.py nor package.yaml",
                      directory);
 }
 
@@ -97,7 +97,8 @@ static void give_up(struct definition **definition, int *result, struct pkgcache
 {
     char asked[sizeof(error->message)];
     snprintf(asked, sizeof(asked), "%s", error->message);
-    *result = error_set(error, code, "%.400s, and rez cannot be asked: %.400s", asked, why);
+    *result =
+        error_set(error, code, "%.400s; rez could not evaluate it either: %.400s", asked, why);
     definition_free(*definition);
     *definition = NULL;
 }

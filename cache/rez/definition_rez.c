@@ -85,6 +85,6 @@ int definition_ask_rez(const char *const *directories, size_t count, const struc
     }
     json_document_free(*ret_document);
     *ret_document = NULL;
-    error_set(ret_error, EBADMSG, "rez's Python answers something else than asked");
+    error_set(ret_error, EBADMSG, "rez's Python gave an unexpected answer");
     return -EBADMSG;
 }

@@ -178,7 +178,7 @@ int definition_parse_yaml(const char *text, size_t length, struct definition *de
     if (result < 0)
         return error_set(ret_error, -result, "%s, %s", definition->path, why.message);
     if (root->type != JSON_OBJECT && root->type != JSON_NULL)
-        return error_set(ret_error, EBADMSG, "%s: it is no mapping", definition->path);
+        return error_set(ret_error, EBADMSG, "%s: it is not a mapping", definition->path);
     return set_from_object(definition, root, ret_error);
 }
 
@@ -190,7 +190,6 @@ int definition_take(const struct json *attributes_object, struct definition *def
     if (!copy)
         return error_set(ret_error, ENOMEM, "out of memory");
     if (copy->type != JSON_OBJECT)
-        return error_set(ret_error, EBADMSG, "%s: rez answers something else than asked",
-                         definition->path);
+        return error_set(ret_error, EBADMSG, "%s: rez gave an unexpected answer", definition->path);
     return set_from_object(definition, copy, ret_error);
 }

@@ -102,7 +102,8 @@ int repository_handle(const char *text, struct pkgcache_handle **ret,
     if (result < 0)
         return result;
     if (strcmp(uri.directory, "/") == 0)
-        return error_set(ret_error, EINVAL, "%s is no URI of a variant: it names no package", text);
+        return error_set(ret_error, EINVAL, "%s is not the URI of a variant: it names no package",
+                         text);
     if (!repository_is_unversioned(uri.directory))
         version = cut(uri.directory);
     const char *name = cut(uri.directory);
@@ -157,10 +158,12 @@ static int explain_absence(const struct pkgcache_handle *handle, const char *dir
         if (asprintf(&file, "%s/%s.%s", handle->location, handle->name, endings[i]) < 0)
             return error_set(error, ENOMEM, "out of memory");
         if (access(file, F_OK) == 0)
-            return error_set(error, ENOTSUP,
-                             "%s: a combined package has no payload of its own to be cached", file);
+            return error_set(
+                error, ENOTSUP,
+                "%s: a combined package has no payload of its own, so there is nothing to cache",
+                file);
     }
-    return error_set(error, ENOENT, "%s: there is no package.py or package.yaml in it", directory);
+    return error_set(error, ENOENT, "%s: contains no package.py or package.yaml", directory);
 }
 
 static int find_requires(const struct pkgcache_handle *handle, const struct definition *definition,
@@ -175,11 +178,11 @@ static int find_requires(const struct pkgcache_handle *handle, const struct defi
     if (*ret || (count == 0 && handle->index == HANDLE_NO_INDEX))
         return 0;
     if (count == 0)
-        return error_set(error, ESRCH, "%s has no variants: name it without an index, as []",
+        return error_set(error, ESRCH, "%s has no variants: end its URI with [], without an index",
                          definition->path);
     if (handle->index == HANDLE_NO_INDEX)
-        return error_set(error, ESRCH, "%s has variants: name one of [0] to [%d]", definition->path,
-                         count - 1);
+        return error_set(error, ESRCH, "%s has variants: end its URI with one of [0] to [%d]",
+                         definition->path, count - 1);
     return error_set(error, ESRCH, "%s has no variant [%d]: the last one is [%d]", definition->path,
                      handle->index, count - 1);
 }

@@ -271,7 +271,7 @@ static int read_range(const char *text, size_t length, struct range *ret,
         if (scanner.at == scanner.end)
             continue;
         if (!read_part(ret, scanner, &bound))
-            return error_set(error, EINVAL, "%s is no range of versions",
+            return error_set(error, EINVAL, "%s is not a range of versions",
                              json_quote_string(text, length, quoted));
         if (any)
             continue;
@@ -424,7 +424,7 @@ static int normalise(struct text *text, const char *bytes, size_t length,
     const char *name = bytes + (conflict || weak);
     size_t name_length = find_any(name, length - (conflict || weak), "-@#=<>");
     if (!is_name(name + ephemeral, name_length - ephemeral))
-        return error_set(error, EINVAL, "%s is no name of a package",
+        return error_set(error, EINVAL, "%s is not the name of a package",
                          json_quote_string(name, name_length, quoted));
     text_append(text, bytes, (size_t)(name + name_length - bytes));
     return normalise_range(text, name + name_length, (size_t)(bytes + length - name) - name_length,
@@ -457,14 +457,14 @@ int requirement_subpath(struct text *text, const struct json *requires, bool has
     char sha1[SHA1_HEX_SIZE];
     int result = 0;
     if (requires->type != JSON_ARRAY && requires->type != JSON_TUPLE)
-        return error_set(ret_error, EINVAL, "it is no list of requirements");
+        return error_set(ret_error, EINVAL, "it is not a list of requirements");
     if (!hashed && !requires->first)
         return error_set(ret_error, EINVAL, "its list of requirements is empty, and not hashed");
     text_append_string(&joined, hashed ? "[" : "");
     for (const struct json *value = requires->first; value && result == 0; value = value->next) {
         CLEANUP_TEXT struct text one = {0};
         if (value->type != JSON_STRING)
-            return error_set(ret_error, EINVAL, "a requirement is no string");
+            return error_set(ret_error, EINVAL, "a requirement is not a string");
         result = requirement_normalise(&one, value->text, value->text_length, ret_error);
         if (value != requires->first)
             text_append_string(&joined, hashed ? ", " : "/");

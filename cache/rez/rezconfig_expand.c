@@ -246,7 +246,7 @@ static int ask_rez(const struct text *from, struct text *to, struct pkgcache_err
         text_append(to, document->root->text, document->root->text_length);
         return 0;
     }
-    return error_set(error, EINVAL, "only rez can tell what is meant by %s: %.600s",
+    return error_set(error, EINVAL, "only rez can expand %s, and that failed: %.600s",
                      json_quote_string(from->bytes, from->length, quoted), why.message);
 }
 

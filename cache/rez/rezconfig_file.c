@@ -320,7 +320,7 @@ static int ask_rez(struct rezconfig_file *file, enum rezconfig_key asked,
         return out_of_memory(error);
     if (result < 0)
         return error_set(error, EINVAL,
-                         "%s: %s is computed, which takes rez to find out, and that failed: %.600s",
+                         "%s: %s is computed, so rez has to evaluate it, and that failed: %.600s",
                          file->statements[asked].origin, rezconfig_table[asked].name, why.message);
     for (int key = 0; key < REZCONFIG_COUNT; key++) {
         struct statement *statement = &file->statements[key];

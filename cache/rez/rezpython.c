@@ -118,8 +118,9 @@ static int start_program(struct child *child, const char *script, int input, int
         program = find_beside(beside, sizeof(beside)) ? beside : "rez-python";
     int result = *program ? spawn(program, script, input, output, errors, &child->pid) : ENOENT;
     if (result == ENOENT && (!named || !*program))
-        return error_set(child->error, ENOENT,
-                         "rez-python is not here; set PKGCACHE_REZ_PYTHON to a Python with rez");
+        return error_set(
+            child->error, ENOENT,
+            "rez-python was not found; set PKGCACHE_REZ_PYTHON to a Python that has rez");
     if (result != 0)
         return error_set(child->error, result, "cannot start %s: %s", program, strerror(result));
     return 0;
@@ -198,7 +199,7 @@ static int take_output(struct child *child)
     child->answer.length += (size_t)result;
     child->answer.bytes[child->answer.length] = '\0';
     if (child->answer.length > MAX_OUTPUT_BYTES)
-        return error_set(child->error, EBADMSG, "rez's Python answers more than %d MiB",
+        return error_set(child->error, EBADMSG, "rez's Python printed more than %d MiB",
                          MAX_OUTPUT_BYTES >> 20);
     return 0;
 }
@@ -222,7 +223,7 @@ static void take_errors(struct child *child)
 
 static int too_slow(const struct child *child)
 {
-    return error_set(child->error, ETIMEDOUT, "rez's Python takes too long, and was ended");
+    return error_set(child->error, ETIMEDOUT, "rez's Python took too long, and was stopped");
 }
 
 /* Until both outputs are at their end. */
@@ -308,8 +309,9 @@ static int parse_answer(struct child *child, int status, struct json_document **
     int result = json_parse(child->answer.length ? child->answer.bytes : "", child->answer.length,
                             ret_document, &why);
     if (result == -EBADMSG)
-        return error_set(child->error, EBADMSG, "rez's Python answers no JSON: %s; it says: %s",
-                         why.message, last_complaint(child, quoted));
+        return error_set(child->error, EBADMSG,
+                         "rez's Python did not print JSON: %s; its messages: %s", why.message,
+                         last_complaint(child, quoted));
     return result < 0 ? error_set(child->error, -result, "%s", why.message) : 0;
 }
 

@@ -26,55 +26,75 @@ _Static_assert(COPYENGINE_SYMLINKS_PRESERVE == 1 && COPYENGINE_SYMLINKS_FOLLOW =
 const struct setting settings_table[SETTING_COUNT] = {
     [SETTING_CACHE] = {"cache", "PKGCACHE_DIR", REZCONFIG_CACHE_PACKAGES_PATH, SETTING_PATH, NULL,
                        0, 0, "", "directory of the cache"},
-    [SETTING_BACKEND] = {"backend", "PKGCACHE_BACKEND", SETTING_OURS, SETTING_CHOICE, backends, 0,
-                         0, "auto", "how files are copied"},
+    [SETTING_BACKEND] =
+        {"backend", "PKGCACHE_BACKEND", SETTING_OURS, SETTING_CHOICE, backends, 0, 0, "auto",
+         "how files are copied: by io_uring (ring), by threads, or as pkgcache chooses (auto)"},
     [SETTING_DURABILITY] = {"durability", "PKGCACHE_DURABILITY", SETTING_OURS, SETTING_CHOICE,
-                            durabilities, 0, 0, "batch", "what survives a power cut (copy: none)"},
+                            durabilities, 0, 0, "batch",
+                            "when copies are flushed to disk: together (batch), one by one (each), "
+                            "never (none); copy: none"},
     [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", SETTING_OURS, SETTING_CHOICE, symlinks,
-                          0, 0, "keep", "links keep their meaning, their letters, or go"},
+                          0, 0, "keep",
+                          "symbolic links in copies: lead to the same place (keep), have the same "
+                          "text (preserve), or are replaced by what they point to (follow)"},
     [SETTING_DIGEST] = {"digest", "PKGCACHE_DIGEST", SETTING_OURS, SETTING_CHOICE, yes_no, 0, 0,
-                        "yes", "digests of what is copied, for verify (copy: --manifest)"},
+                        "yes",
+                        "compute digests of copied files, for verify (copy: with --manifest)"},
     [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", SETTING_OURS, SETTING_NUMBER, NULL, 0,
-                           4096, "0", "operations at once, at most (0: found out)"},
+                           4096, "0",
+                           "maximum number of I/O operations in flight (0: tuned automatically)"},
     [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", SETTING_OURS, SETTING_BYTES, NULL, 0,
-                         (uint64_t)INT64_MAX, "0", "bytes a second, with K, M, G (0: no limit)"},
-    [SETTING_IO_PRIORITY] = {"io-priority", "PKGCACHE_IO_PRIORITY", SETTING_OURS, SETTING_CHOICE,
-                             priorities, 0, 0, "normal", "idle: when nobody else uses the disk"},
+                         (uint64_t)INT64_MAX, "0",
+                         "maximum bytes per second, with K, M, G or T (0: no limit)"},
+    [SETTING_IO_PRIORITY] =
+        {"io-priority", "PKGCACHE_IO_PRIORITY", SETTING_OURS, SETTING_CHOICE, priorities, 0, 0,
+         "normal", "I/O priority of copies; idle: only while no other process uses the disk"},
     [SETTING_STALLED] = {"stalled", "PKGCACHE_STALLED", SETTING_OURS, SETTING_CHOICE, stalled, 0, 0,
-                         "heal", "stalled copies: take over, or report as rez does"},
-    [SETTING_STALL_GRACE] = {"stall-grace", "PKGCACHE_STALL_GRACE", SETTING_OURS, SETTING_NUMBER,
-                             NULL, 5, SECONDS_MAX, "60",
-                             "seconds without a heartbeat until it is over"},
+                         "heal",
+                         "copies whose process has died or hangs: take them over (heal), or only "
+                         "report them, as rez does"},
+    [SETTING_STALL_GRACE] =
+        {"stall-grace", "PKGCACHE_STALL_GRACE", SETTING_OURS, SETTING_NUMBER, NULL, 5, SECONDS_MAX,
+         "60", "seconds without a heartbeat until another process's copy counts as stalled"},
     [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", SETTING_OURS, SETTING_NUMBER,
                               NULL, 1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
     [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE",
                              REZCONFIG_PACKAGE_CACHE_SAME_DEVICE, SETTING_CHOICE, yes_no, 0, 0,
-                             "yes", "cache what is on the cache's file system"},
+                             "yes", "cache payloads that are on the cache's own file system"},
     [SETTING_LOCAL] = {"local", "PKGCACHE_LOCAL", REZCONFIG_PACKAGE_CACHE_LOCAL, SETTING_CHOICE,
-                       yes_no, 0, 0, "yes", "cache local packages"},
+                       yes_no, 0, 0, "yes",
+                       "cache packages of the local repository (see --local-path)"},
     [SETTING_LOCAL_PATH] = {"local-path", "PKGCACHE_LOCAL_PATH", REZCONFIG_LOCAL_PACKAGES_PATH,
-                            SETTING_PATH, NULL, 0, 0, "", "repository of local packages"},
+                            SETTING_PATH, NULL, 0, 0, "", "path of the local repository"},
     [SETTING_SPACE_BUFFER] = {"space-buffer", "PKGCACHE_SPACE_BUFFER",
                               REZCONFIG_PACKAGE_CACHE_SPACE_BUFFER, SETTING_BYTES, NULL, 0,
-                              (uint64_t)INT64_MAX, "100M", "bytes kept free, with K, M, G, T"},
+                              (uint64_t)INT64_MAX, "100M",
+                              "bytes of the cache's disk to keep free, with K, M, G or T"},
     [SETTING_USED_THRESHOLD] = {"used-threshold", "PKGCACHE_USED_THRESHOLD",
                                 REZCONFIG_PACKAGE_CACHE_USED_THRESHOLD, SETTING_NUMBER, NULL, 0,
-                                100, "80", "percent used from which copies are stopped, too"},
+                                100, "80",
+                                "percentage of the disk in use above which running copies are "
+                                "stopped, too, to keep --space-buffer free"},
     [SETTING_MAX_SIZE] = {"max-size", "PKGCACHE_MAX_SIZE", SETTING_OURS, SETTING_SHARE, NULL, 0,
                           (uint64_t)INT64_MAX, "0",
-                          "clean: bytes, or percent of the disk (0: all)"},
-    [SETTING_MAX_VARIANT_DAYS] = {"max-variant-days", "PKGCACHE_MAX_VARIANT_DAYS",
-                                  REZCONFIG_PACKAGE_CACHE_MAX_VARIANT_DAYS, SETTING_NUMBER, NULL, 0,
-                                  DAYS_MAX, "30", "clean: unused for longer goes (0: stays)"},
+                          "clean: maximum size of all variants, in bytes or as a percentage of the "
+                          "disk (0: no limit)"},
+    [SETTING_MAX_VARIANT_DAYS] =
+        {"max-variant-days", "PKGCACHE_MAX_VARIANT_DAYS",
+         REZCONFIG_PACKAGE_CACHE_MAX_VARIANT_DAYS, SETTING_NUMBER, NULL, 0, DAYS_MAX, "30",
+         "clean: remove variants that were not used for more than this number of days (0: never)"},
     [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", REZCONFIG_PACKAGE_CACHE_LOG_DAYS,
                           SETTING_NUMBER, NULL, 0, DAYS_MAX, "7",
-                          "clean: logs that are older go (0: stay)"},
+                          "clean: delete logs that are older than this number of days (0: never)"},
     [SETTING_DAEMON] = {"daemon", "PKGCACHE_DAEMON", SETTING_OURS, SETTING_CHOICE, daemon_uses, 0,
-                        0, "auto", "have the daemon do it: if there is one, or else fail"},
+                        0, "auto",
+                        "use the cache's daemon: if it runs (auto), never, or always, and fail if "
+                        "it does not run (require)"},
     [SETTING_SOCKET] = {"socket", "PKGCACHE_SOCKET", SETTING_OURS, SETTING_PATH, NULL, 0, 0, "",
-                        "the daemon's socket"},
-    [SETTING_CLIENTS] = {"clients", "PKGCACHE_CLIENTS", SETTING_OURS, SETTING_PATH, NULL, 0, 0,
-                         "owner", "daemon: serve its owner, everybody, or a group"},
+                        "path of the daemon's socket"},
+    [SETTING_CLIENTS] =
+        {"clients", "PKGCACHE_CLIENTS", SETTING_OURS, SETTING_PATH, NULL, 0, 0, "owner",
+         "daemon: whom to serve besides root: owner, everybody, or the name of a group"},
 };
 
 static int refuse(const struct setting *setting, const char *text, const char *origin,
@@ -182,8 +202,8 @@ static int set_default_cache(struct settings *settings, struct pkgcache_error *e
     bool xdg = base && *base == '/'; /* relative ones are to be ignored */
     if (!xdg && (!home || !*home))
         return error_set(error, EINVAL,
-                         "which cache? HOME is not set; name a directory with --cache or "
-                         "PKGCACHE_DIR");
+                         "HOME is not set, so there is no default cache: name its directory with "
+                         "--cache or PKGCACHE_DIR");
     snprintf(path, sizeof(path), "%s/%spkgcache", xdg ? base : home, xdg ? "" : ".cache/");
     return settings_set(settings, SETTING_CACHE, path, SETTINGS_BUILT_IN, error);
 }

@@ -81,7 +81,7 @@ int sources_add_handle(struct sources *sources, const struct json *handle, const
         text_steal(&json, &item->handle_json, NULL);
     }
     if (!handle)
-        sources_give_reason(item, "there is no handle");
+        sources_give_reason(item, "\"handle\" is missing");
     else if (handle_from_json(handle, &item->handle, &error) < 0)
         sources_give_reason(item, error.message);
     if (item->handle) {
@@ -212,8 +212,8 @@ static void unite(struct source_variant *first, struct source_variant *again)
     if (!first->root && again->root)
         first->root = STEAL(again->root);
     else if (!same) {
-        snprintf(reason, sizeof(reason), "it is named twice, with the roots %s and %s", first->root,
-                 again->root);
+        snprintf(reason, sizeof(reason), "it is named with two different roots, %s and %s",
+                 first->root, again->root);
         sources_give_reason(first, reason);
     }
     item_free(again);

@@ -41,10 +41,10 @@ static int take_answer(const struct sources *sources, struct source_variant *ite
     if (variant->cachable || sources->force)
         return 0;
     item->is_refused = true;
-    int length =
-        asprintf(&item->reason,
-                 "the package is not cachable: %s says so; add --force caches it all the same",
-                 variant->said_by);
+    int length = asprintf(
+        &item->reason,
+        "the package is not cachable: %s forbids it; pkgcache add --force caches it anyway",
+        variant->said_by);
     return length < 0 ? -ENOMEM : 0;
 }
 

@@ -23,7 +23,7 @@ static int read_manifest(struct sources *sources, const struct json *variants, c
                          struct pkgcache_error *error)
 {
     if (variants->type != JSON_ARRAY)
-        return error_set(error, EINVAL, "%s: not a manifest: \"variants\" is no list", name);
+        return error_set(error, EINVAL, "%s: not a manifest: \"variants\" is not a list", name);
     int result = 0;
     size_t number = 1;
     for (const struct json *entry = variants->first; entry && result == 0; entry = entry->next)
@@ -67,8 +67,9 @@ static int read_document(struct sources *sources, const struct context *document
     const struct json *variants = json_member(document->root, "variants");
     int result = variants ? 0 : context_packages(document, &packages, &why);
     if (result < 0)
-        return error_set(error, -result, "%s: neither a manifest nor a context to go by: %.900s",
-                         name, why.message);
+        return error_set(error, -result,
+                         "%s: neither a manifest nor a context that can be used: %.900s", name,
+                         why.message);
     result = check_length(sources, variants ? variants : packages, name, error);
     if (result < 0)
         return result;
@@ -93,14 +94,14 @@ static int on_variant(void *context, const char *path, const struct repository_v
 static int read_directory(struct sources *sources, const char *path, struct pkgcache_error *error)
 {
     if (!sources->all)
-        return error_set(error, EISDIR, "%s: a directory%s", path,
-                         sources->guarded ? "" : ": --all takes all variants in it");
+        return error_set(error, EISDIR, "%s: is a directory%s", path,
+                         sources->guarded ? "" : "; add --all to take all variants in it");
     sources->visited = 0;
     int result = sources_open_repositories(sources, error);
     if (result == 0)
         result = repositories_visit(sources->repositories, path, on_variant, sources, error);
     if (result == 0 && sources->visited == 0)
-        return error_set(error, ENOENT, "%s: there are no packages in it", path);
+        return error_set(error, ENOENT, "%s: contains no packages", path);
     return result;
 }
 
@@ -190,9 +191,9 @@ static int read_standard_input(struct sources *sources, struct pkgcache_error *e
     if (result < 0)
         return error_set(error, -result, "standard input: %.900s", why.message);
     if (!text.bytes || text.length == 0)
-        return error_set(error, EINVAL, "standard input: there is nothing in it");
+        return error_set(error, EINVAL, "standard input: it is empty");
     if (memchr(text.bytes, '\0', text.length))
-        return error_set(error, EINVAL, "standard input: there is a NUL in it");
+        return error_set(error, EINVAL, "standard input: it contains a NUL byte");
     if (*text.bytes == '{' && context_parse(text.bytes, text.length, &document, NULL) == 0 &&
         (json_member(document.root, "variants") || json_member(document.root, "resolved_packages")))
         return read_document(sources, &document, "standard input", error);

@@ -10,7 +10,7 @@
 static int refuse(struct pkgcache_error *error, const char *text, const char *why)
 {
     char quoted[JSON_QUOTE_SIZE];
-    return error_set(error, EINVAL, "%s is no URI of a variant: %s",
+    return error_set(error, EINVAL, "%s is not the URI of a variant: %s",
                      json_quote_string(text, strlen(text), quoted), why);
 }
 
@@ -89,7 +89,7 @@ int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_erro
     if (!bracket || text[length - 1] != ']')
         return refuse(ret_error, text, "it does not end in [INDEX]");
     if (!read_index(bracket + 1, length - 1 - (size_t)(bracket + 1 - text), &uri.index))
-        return refuse(ret_error, text, "what is in the brackets must be a number, or nothing");
+        return refuse(ret_error, text, "the brackets must contain a number, or nothing");
     if (*text != '/')
         return refuse(ret_error, text, "its path is not absolute");
     const char *slash = memrchr(text, '/', (size_t)(bracket - text));
@@ -98,11 +98,13 @@ int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_erro
     uri.yaml =
         file_length == strlen(YAML_DEFINITION) && memcmp(file, YAML_DEFINITION, file_length) == 0;
     if (is_combined(file, file_length))
-        return error_set(ret_error, ENOTSUP,
-                         "%.900s: a combined package has no payload of its own to be cached", text);
+        return error_set(
+            ret_error, ENOTSUP,
+            "%.900s: a combined package has no payload of its own, so there is nothing to cache",
+            text);
     if (!uri.yaml && (file_length != strlen(PYTHON_DEFINITION) ||
                       memcmp(file, PYTHON_DEFINITION, file_length) != 0))
-        return refuse(ret_error, text, "no definition is called so (package.py, package.yaml)");
+        return refuse(ret_error, text, "its file must be package.py or package.yaml");
     uri.directory = copy_tidily(text, (size_t)(slash - text));
     if (!uri.directory)
         return error_set(ret_error, ENOMEM, "out of memory");

@@ -38,7 +38,8 @@ static int check_daemon(int fd, const char *path, const char *socket_path,
     if (peer_is_owner(&peer) || (stat(path, &status) == 0 && status.st_uid == peer.uid))
         return 0;
     return error_set(error, EPERM,
-                     "daemon at %s: it runs as user %u, to whom the cache %s does not belong",
+                     "daemon at %s: it is not trusted, because it runs as user %u, who does not "
+                     "own the cache %s",
                      socket_path, (unsigned)peer.uid, path);
 }
 
@@ -51,8 +52,8 @@ int pkgcache_client_open(const char *path, const char *socket_path, struct pkgca
         return error_set(ret_error, ENOMEM, "out of memory");
     CLEANUP_CLOSE int fd = listener_connect(address);
     if (fd < 0)
-        return error_set(ret_error, -fd, "no daemon at %s: %s%s", address, strerror(-fd),
-                         fd == -ENOENT || fd == -ECONNREFUSED ? "; pkgcache daemon starts one"
+        return error_set(ret_error, -fd, "no daemon answers at %s: %s%s", address, strerror(-fd),
+                         fd == -ENOENT || fd == -ECONNREFUSED ? "; start one with pkgcache daemon"
                                                               : "");
     int result = check_daemon(fd, path, address, ret_error);
     if (result < 0)
@@ -93,7 +94,7 @@ static int wait_for_socket(const struct pkgcache_client *client, short events,
 
 static int fail_disconnected(struct pkgcache_error *error)
 {
-    return error_set(error, ECONNRESET, "daemon: it has gone");
+    return error_set(error, ECONNRESET, "daemon: it closed the connection");
 }
 
 static int send_all(struct pkgcache_client *client, const struct text *text,

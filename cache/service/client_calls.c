@@ -124,7 +124,7 @@ static int take_results(const struct json *array, struct pkgcache_result *result
         read_result(value, &results[taken++]);
     return taken == count && !value
                ? 0
-               : error_set(error, EBADMSG, "the daemon's answer has not as many variants");
+               : error_set(error, EBADMSG, "the daemon's answer has another number of variants");
 }
 
 int pkgcache_client_get_many(struct pkgcache_client *client,
@@ -301,7 +301,7 @@ static int take_answer(const struct warming *warming, uint64_t number,
     while (piece < warming->pieces + warming->piece_count && piece->number != number)
         piece++;
     if (piece == warming->pieces + warming->piece_count)
-        return error_set(error, EBADMSG, "the daemon answers what nobody asked");
+        return error_set(error, EBADMSG, "the daemon sent an answer to no request");
     struct pkgcache_result *results = warming->results + piece->begin;
     int result = 0;
     if (warm->no_wait)
@@ -332,7 +332,7 @@ int pkgcache_client_warm(struct pkgcache_client *client, const struct pkgcache_w
     struct pkgcache_warm known;
     struct warming warming = {.warm = &known, .results = results};
     if (take_struct(&known, sizeof(known), warm) < 0)
-        return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
+        return error_struct_size(ret_error, "warm", "pkgcache_warm");
     const struct client_wait wait = {
         .timeout_ms = -1,
         .cancel_fd = known.cancel_fd > 0 ? known.cancel_fd : -1,

@@ -130,7 +130,7 @@ static void start_release(struct holds *holds, struct call *call, pid_t pid, str
             return;
     }
     if (call)
-        call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
+        call_fail(call, MESSAGE_BUSY, 0, "too many requests wait already: try again later");
     call_free(call);
     free_list(list);
     free(lease);
@@ -296,7 +296,7 @@ void holds_take(struct holds *holds, const struct call *call, struct pkgcache_ha
     if (count_of_connection(holds, connection_number(call->connection)) < HOLDS_OF_CONNECTION_MAX &&
         errands_add(holds->errands, &lease->errand) == 0)
         return;
-    call_fail(kept, MESSAGE_BUSY, 0, "too many leases, or too many wait: try again later");
+    call_fail(kept, MESSAGE_BUSY, 0, "too many leases, or too many requests wait: try again later");
     free_errand(lease);
 }
 

@@ -83,7 +83,7 @@ int listener_lock(struct pkgcache *cache, struct listener *listener,
             return error_set(ret_error, EBUSY,
                              "daemon: process %d (%s on host %s) already serves the cache %s",
                              owner.pid, owner.command, owner.host, cache->path);
-        return error_set(ret_error, EBUSY, "daemon: another one already serves the cache %s",
+        return error_set(ret_error, EBUSY, "daemon: another daemon already serves the cache %s",
                          cache->path);
     }
     size_t length = owner_format(&cache->self, text);
@@ -195,7 +195,8 @@ int listener_open(struct listener *listener, const char *path, const struct peer
     if (result == -EADDRINUSE)
         return error_set(ret_error, EADDRINUSE, "socket %s: another daemon listens there", path);
     if (result == -EEXIST)
-        return error_set(ret_error, EEXIST, "socket %s: it is no socket; move it away", path);
+        return error_set(ret_error, EEXIST, "socket %s: this file is not a socket: move it away",
+                         path);
     if (result < 0)
         return error_set(ret_error, -result, "socket %s: %s", path, strerror(-result));
     return 0;

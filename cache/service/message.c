@@ -19,23 +19,23 @@ static bool read_id(const struct json *id, char ret[static MESSAGE_ID_MAX])
 int message_read(const struct json *value, struct message *ret, const char **ret_why)
 {
     *ret = (struct message){.id = "null"};
-    *ret_why = "a request is an object";
+    *ret_why = "a request must be an object";
     if (value->type != JSON_OBJECT)
         return MESSAGE_NO_REQUEST;
     const struct json *id = json_member(value, "id");
-    *ret_why = "\"id\" is no string and no whole number, or longer than 255 bytes";
+    *ret_why = "\"id\" is neither a string nor a whole number, or is longer than 255 bytes";
     if (id && !read_id(id, ret->id))
         return MESSAGE_NO_REQUEST;
     ret->silent = !id;
     ret->method = json_member(value, "method");
     ret->params = json_member(value, "params");
-    *ret_why = "it has no \"jsonrpc\": \"2.0\"";
+    *ret_why = "\"jsonrpc\": \"2.0\" is missing";
     if (!json_is_string(json_member(value, "jsonrpc"), "2.0"))
         return MESSAGE_NO_REQUEST;
-    *ret_why = "\"method\" is no string";
+    *ret_why = "\"method\" is not a string";
     if (!ret->method || ret->method->type != JSON_STRING)
         return MESSAGE_NO_REQUEST;
-    *ret_why = "\"params\" is no object";
+    *ret_why = "\"params\" is not an object";
     return ret->params && ret->params->type != JSON_OBJECT ? MESSAGE_BAD_PARAMS : 0;
 }
 

@@ -58,7 +58,7 @@ static void add_errand(struct errands *errands, const struct call *call, struct 
     if (*kept && errands_add(errands, errand) == 0)
         return;
     if (*kept)
-        call_fail(call, MESSAGE_BUSY, 0, "too much waits already: try again later");
+        call_fail(call, MESSAGE_BUSY, 0, "too many requests wait already: try again later");
     else
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
     call_free(*kept);
@@ -261,7 +261,8 @@ static void run_list(struct errand *errand, struct pkgcache *cache, struct pkgca
     text_append_string(&listing->text, "]}");
     if (result == -EMSGSIZE)
         error_set(error, EMSGSIZE,
-                  "more variants than an answer of %d MiB takes: list them without the daemon",
+                  "the list is longer than an answer may be (%d MiB): list the variants without "
+                  "the daemon",
                   LIST_BYTES_MAX >> 20);
     else if (result == 0 && listing->text.error < 0)
         result = error_set(error, ENOMEM, "out of memory");

@@ -48,7 +48,7 @@ static int read_variant(struct sources *sources, const struct json *variant)
     struct source_variant *item = &sources->items[sources->count - 1];
     result = read_requires(json_member(variant, "requires"), &item->requires_json);
     if (result == -EINVAL)
-        sources_give_reason(item, "its requirements are no list");
+        sources_give_reason(item, "its requirements are not a list");
     if (!message_has_only(variant, members))
         sources_give_reason(
             item, "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
@@ -121,7 +121,7 @@ static void end_warming(struct errand *errand)
     if (server->loop.stopping)
         call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
     else if (!call_is_open(call))
-        call_fail(call, MESSAGE_FAILED, ECANCELED, "whoever asked is gone");
+        call_fail(call, MESSAGE_FAILED, ECANCELED, "the client has gone");
     else if (warming->result < 0)
         call_fail(call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
     else
@@ -134,7 +134,7 @@ static bool take_paths(struct warming *warming, const struct json *sources)
 {
     for (const struct json *value = sources->first; value; value = value->next) {
         if (warming->count == SOURCES_MAX) {
-            call_fail(warming->call, MESSAGE_BAD_PARAMS, 0, "\"sources\" has more than %d",
+            call_fail(warming->call, MESSAGE_BAD_PARAMS, 0, "\"sources\" has more than %d elements",
                       SOURCES_MAX);
             return false;
         }
@@ -142,7 +142,7 @@ static bool take_paths(struct warming *warming, const struct json *sources)
         int result = message_path(value, path);
         if (result < 0 || !*path) {
             call_fail(warming->call, MESSAGE_BAD_PARAMS, -result,
-                      "a source is an absolute path, or a URI");
+                      "a source must be an absolute path or a URI");
             return false;
         }
         warming->count++;
@@ -172,6 +172,6 @@ void warming_begin_sources(struct server *server, const struct call *call,
     if (taken && errands_add(server->reading, &warming->errand) == 0)
         return;
     if (taken)
-        call_fail(kept, MESSAGE_BUSY, 0, "too much waits already: try again later");
+        call_fail(kept, MESSAGE_BUSY, 0, "too many requests wait already: try again later");
     free_warming(warming);
 }

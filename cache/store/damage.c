@@ -25,13 +25,13 @@ const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
     [DAMAGE_SIDECAR_MISSING] = {"sidecar-missing", "has no sidecar", true},
     [DAMAGE_SIDECAR_BAD] = {"sidecar-bad", "its sidecar cannot be read", true},
     [DAMAGE_PAYLOAD_MISSING] = {"payload-missing", "its payload is missing", true},
-    [DAMAGE_PAYLOAD_KIND] = {"payload-kind", "its payload is no directory", true},
+    [DAMAGE_PAYLOAD_KIND] = {"payload-kind", "its payload is not a directory", true},
     [DAMAGE_STALLED] = {"stalled", "its copy stalled", true},
-    [DAMAGE_DUPLICATE] = {"duplicate", "is there twice, and the other one is found", true},
+    [DAMAGE_DUPLICATE] = {"duplicate", "is a duplicate: look-ups find the other one", true},
     [DAMAGE_SIDECAR_CLOSED] = {"sidecar-closed", "its sidecar cannot be opened", false},
     [DAMAGE_SIDECAR_OTHER] = {"sidecar-other", "its sidecar holds another kind of handle", false},
-    [DAMAGE_ELSEWHERE] = {"elsewhere", "its handle belongs into another directory", false},
-    [DAMAGE_FOREIGN] = {"foreign", "is nothing that rez or pkgcache makes", false},
+    [DAMAGE_ELSEWHERE] = {"elsewhere", "its handle belongs in another directory", false},
+    [DAMAGE_FOREIGN] = {"foreign", "was not made by rez or pkgcache", false},
 };
 
 bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,

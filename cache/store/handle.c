@@ -332,7 +332,7 @@ static int refuse_other_members(const struct json *object, const char *const *na
         if (i < count)
             continue;
         struct json name = string_value("", member->key, member->key_length);
-        return refuse(error, "member", &name, "is not one that rez reads back");
+        return refuse(error, "member", &name, "is not one that rez can read");
     }
     return 0;
 }

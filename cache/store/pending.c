@@ -86,8 +86,8 @@ static int set_aside(struct pkgcache *cache, const struct pending *pending, cons
     }
     if (result == 0)
         log_write(cache, LOGGED_WARNING,
-                  "Pending file %s is none: %s; it is %s/.sys/" PENDING_ASIDE "/%s now", name, why,
-                  cache->path, aside);
+                  "Pending file %s holds no handle: %s; moved it to %s/.sys/" PENDING_ASIDE "/%s",
+                  name, why, cache->path, aside);
     return result;
 }
 

@@ -67,9 +67,10 @@ int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle
         stats_flush(cache);
     }
     if (result == -EPERM || result == -EACCES)
-        return error_set(ret_error, -result,
-                         "cannot remove %s from %s: it is another user's, who can, and so can root",
-                         handle->qualified_name, cache->path);
+        return error_set(
+            ret_error, -result,
+            "cannot remove %s from %s: it belongs to another user. That user or root can remove it",
+            handle->qualified_name, cache->path);
     if (result < 0)
         return error_set(ret_error, -result, "cannot remove %s from %s: %s", handle->qualified_name,
                          cache->path, strerror(-result));

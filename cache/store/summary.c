@@ -63,7 +63,7 @@ int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
     struct stats_totals totals;
     struct statvfs room;
     if (give_struct(ret, sizeof(stats), &stats) < 0)
-        return error_set(ret_error, EINVAL, "cache %s: the statistics have no size", cache->path);
+        return error_struct_size(ret_error, "stats", "pkgcache_stats");
     int result = stats_read(cache, &totals);
     if (result < 0)
         return error_set(ret_error, -result, "cannot read the counters of %s: %s", cache->path,

@@ -15,6 +15,14 @@ int error_set(struct pkgcache_error *error, int code, const char *format, ...)
     return -code;
 }
 
+int error_struct_size(struct pkgcache_error *error, const char *call, const char *type)
+{
+    return error_set(error, EINVAL,
+                     "%s: struct %s has no size, or it is newer than this library: set its size "
+                     "to sizeof(struct %s), or install the library that the program was built with",
+                     call, type, type);
+}
+
 const char *error_advice(int code)
 {
     if (code == ENOSPC)

@@ -14,5 +14,15 @@
  */
 int error_set(struct pkgcache_error *error, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/**
+ * Says that a struct of the caller's cannot be used: its size is 0, or it has members that this
+ * library does not know.
+ *
+ * @param call what was called, to be put before the text
+ * @param type the struct's name
+ * @return     -EINVAL
+ */
+int error_struct_size(struct pkgcache_error *error, const char *call, const char *type);
+
 /** @return what to do about an error, to be put behind its text: "" or "; ..." */
 const char *error_advice(int code);

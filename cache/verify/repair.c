@@ -60,7 +60,7 @@ static void conclude(struct pkgcache *cache, const struct lock *lock, struct rep
     int result = remove_damaged(cache, lock, repair);
     repair->repaired = result == 0;
     if (result == -ESTALE)
-        give_reason(repair, "its new copy was removed at once");
+        give_reason(repair, "another process removed its new copy at once");
     else if (result < 0)
         give_reason(repair, strerror(-result));
 }
@@ -73,7 +73,7 @@ static size_t choose(struct repair *repairs, size_t count, struct pkgcache_varia
     for (size_t i = 0; i < count; i++) {
         struct repair *repair = &repairs[i];
         if (!repair->source_root) {
-            give_reason(repair, "its source is not known: remove it, and add it again");
+            give_reason(repair, "its source is unknown: remove the variant, and add it again");
             continue;
         }
         variants[chosen_count] =

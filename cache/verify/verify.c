@@ -332,10 +332,10 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
     struct pkgcache_verify_summary summary = {0};
     struct verification verification = {
         .cache = cache, .verify = &known, .summary = &summary, .error = &error};
-    if (take_struct(&known, sizeof(known), verify) < 0 ||
-        give_struct(ret_summary, sizeof(summary), &summary) < 0)
-        return error_set(ret_error, EINVAL,
-                         "verify: its options are of a newer library, or something has no size");
+    if (take_struct(&known, sizeof(known), verify) < 0)
+        return error_struct_size(ret_error, "verify", "pkgcache_verify");
+    if (give_struct(ret_summary, sizeof(summary), &summary) < 0)
+        return error_struct_size(ret_error, "verify", "pkgcache_verify_summary");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
     int result = cache_open_directories(cache, &error);
     if (result == 0) {

@@ -132,7 +132,7 @@ void addition_prepare(struct addition *addition)
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
     } else if (!root) {
         addition_finish(addition, PKGCACHE_FAILED,
-                        "its root is not known; give it with \"root\" or --root");
+                        "its root is unknown: give it with \"root\" or --root");
     } else if (*root != '/') {
         addition_finish(addition, PKGCACHE_FAILED, "root %s: it is not an absolute path", root);
     } else {
@@ -271,9 +271,10 @@ bool addition_reserve(struct addition *addition, const struct lock *lock)
     CLEANUP_CLOSE int hash_fd =
         cache_open_hash_directory(run->cache, addition->variant->handle, true);
     if (hash_fd == -ENOTDIR) {
-        addition_finish(addition, PKGCACHE_FAILED,
-                        "%s/%s: it, or what it is in, is no directory; move that away",
-                        run->cache->path, addition->variant->handle->relative_path);
+        addition_finish(
+            addition, PKGCACHE_FAILED,
+            "%s/%s: this, or one of its parent directories, is not a directory: move it away",
+            run->cache->path, addition->variant->handle->relative_path);
         return false;
     }
     if (hash_fd >= 0)
@@ -440,8 +441,8 @@ static void lost(struct addition *addition, bool tree_staged)
         run_enqueue(addition->run, addition);
     else
         addition_finish(addition, PKGCACHE_FAILED,
-                        "its slot was taken away %u times while it was copied: is this process "
-                        "being paused for longer than %u s (--stall-grace)?",
+                        "another process took over its slot %u times during the copy. Is this "
+                        "process paused for longer than %u s at a time (--stall-grace)?",
                         addition->losses, addition->run->cache->options.stall_grace_s);
 }
 

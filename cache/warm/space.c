@@ -64,15 +64,15 @@ bool space_is_short(const struct space *space, const struct pkgcache_options *op
         past_threshold(space, options) && buffer_bytes > 0 && space->free_bytes <= buffer_bytes;
     if (bytes_short || (!begun && space->free_bytes < buffer_bytes)) {
         snprintf(ret_reason, SPACE_REASON_MAX,
-                 "the cache's disk has %" PRIu64 " MB left, and %" PRIu64
-                 " MB are kept free (--space-buffer); make room with pkgcache clean",
+                 "the cache's disk has %" PRIu64 " MB left, and --space-buffer keeps %" PRIu64
+                 " MB free; make room with pkgcache clean",
                  space->free_bytes / 1000000, buffer_bytes / 1000000);
         return true;
     }
     if (space->total_inodes > 0 && space->free_inodes < inodes) {
         snprintf(ret_reason, SPACE_REASON_MAX,
-                 "the cache's disk has room for %" PRIu64
-                 " more files only (df -i); make room with pkgcache clean",
+                 "the cache's disk has room for only %" PRIu64
+                 " more files (df -i); make room with pkgcache clean",
                  space->free_inodes);
         return true;
     }

@@ -559,7 +559,7 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
     struct pkgcache_warm known;
     struct run *run = NULL;
     if (take_struct(&known, sizeof(known), warm) < 0)
-        return error_set(ret_error, EINVAL, "warm: its options are of a newer library, or no size");
+        return error_struct_size(ret_error, "warm", "pkgcache_warm");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
     memset(results, 0, known.count * sizeof(*results));
     int result = run_start(cache, &known, &run, &error);

@@ -67,7 +67,7 @@ class Methods(daemons.DaemonTest):
         self.assertEqual(answer['failed'], 6)
         reasons = [result['reason'] for result in answer['results']]
         self.assertIn('No such file', reasons[0])
-        self.assertIn('root is not known', reasons[1])
+        self.assertIn('root is unknown', reasons[1])
         self.assertIn('absolute', reasons[3])
 
     def test_requirements(self):
@@ -80,7 +80,7 @@ class Methods(daemons.DaemonTest):
             with open(result['root'] + '.json', encoding='utf-8') as file:
                 self.assertEqual(json.load(file).get('data'), requires)
         for result in answer['results'][2:]:
-            self.assertIn('no list', result['reason'])
+            self.assertIn('not a list', result['reason'])
 
     def test_warm_without_waiting_is_told_of(self):
         variant = self.make_variant()
@@ -410,7 +410,7 @@ class Listing(daemons.DaemonTest):
             daemon.call('list', name='a')
         daemon.file.write(b'[{"jsonrpc": "2.0", "id": 1, "method": "list"}]\n')
         answer, = daemon.receive()
-        self.assertIn('no batch', answer['error']['message'])
+        self.assertIn('not allowed in a batch', answer['error']['message'])
 
     def test_without_a_daemon(self):
         self.make_cache()

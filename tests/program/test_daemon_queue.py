@@ -144,7 +144,7 @@ class Queue(rezprogram.RezProgramTest, daemons.DaemonTest):
         variant, = self.make_package()
         self.queue(variant)
         self.start_daemon(REZ_DEFAULT_CACHABLE='perhaps')
-        wait_until(lambda: any('stays as it is' in text for _, text in self.log()), 'the log')
+        wait_until(lambda: any('is left unchanged' in text for _, text in self.log()), 'the log')
         self.assertEqual(len(self.queued()), 1)
 
     @unittest.skipIf(os.geteuid() != 0, 'needs root')
@@ -156,7 +156,7 @@ class Queue(rezprogram.RezProgramTest, daemons.DaemonTest):
         self.queue(variant)
         time.sleep(1)
         self.assertEqual(len(self.queued()), 1)
-        self.assertTrue(any('left alone' in text for _, text in self.log()))
+        self.assertTrue(any('is not served' in text for _, text in self.log()))
         self.daemon()  # rez's own still serves it
         self.wait_served()
         self.assert_code(self.run_program('--cache', self.cache, 'get', variant.argument), DONE)

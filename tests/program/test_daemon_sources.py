@@ -177,7 +177,7 @@ class Refused(SourcesTest):
         os.truncate(self.write('large', '{'), 9 << 20)
         for path, why in (
                 (self.path('nowhere'), 'No such file'),
-                (self.write('text', 'nothing: of rez'), 'no context'),
+                (self.write('text', 'nothing: of rez'), 'not a rez context'),
                 (self.write('empty', ''), 'neither a manifest nor a context'),
                 (self.write('cut', '{"status": '), 'neither a manifest nor a context'),
                 (self.write_context('failed', [foo], status='failed',

@@ -167,14 +167,14 @@ SIDECARS = [
           'another directory', stays=lambda p: [p.sidecar, p.payload]),
     Shape('with another kind of handle', lambda p: p.rewrite(OTHER_KIND), 'another kind',
           stays=lambda p: [p.sidecar, p.payload]),
-    Shape('twice', lambda p: another_slot(p, 'zza'), 'there twice', found=True),
+    Shape('twice', lambda p: another_slot(p, 'zza'), 'duplicate', found=True),
 ]
 
 PAYLOADS = [
     Shape('missing', lambda p: p.take(p.payload), 'payload is missing'),
-    Shape('a file', lambda p: p.replace(p.payload, write_file), 'is no directory'),
+    Shape('a file', lambda p: p.replace(p.payload, write_file), 'is not a directory'),
     Shape('a link', lambda p: p.replace(p.payload, lambda path: os.symlink(p.variant.root, path)),
-          'is no directory', stays=lambda p: [p.variant.root]),
+          'is not a directory', stays=lambda p: [p.variant.root]),
     Shape('missing, and a .copying', lambda p: (p.take(p.payload), p.copy_began()), 'stalled'),
 ]
 
@@ -386,7 +386,7 @@ class Private(DamageTest):
         write_file(place.private('staging', 'run-1.owner'), place.record(pid=ended_process()))
         write_file(place.private('pending', 'foo-1.0-abc.json'), b'{"key"')
         said = '\n'.join(self.doctor(place))
-        for words in ('is gone', 'wait to be deleted', 'foo-1.0-abc.json'):
+        for words in ('has ended', 'wait to be deleted', 'foo-1.0-abc.json'):
             self.assertIn(words, said)
         self.clean(place)
         self.assertEqual(os.listdir(place.private('staging')), [])
@@ -558,7 +558,7 @@ class OtherUsers(DamageTest):
         place = self.place()
         os.chmod(place.cache, 0o2775)
         said = '\n'.join(self.doctor(place))
-        self.assertIn('others may not write', said)
+        self.assertIn('may not write', said)
 
 
 if __name__ == '__main__':

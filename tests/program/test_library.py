@@ -188,7 +188,7 @@ class Examples(LibraryTest):
             arguments = [self.cache, self.make_variant().argument][:2 if name == 'look_up' else 1]
             result = self.run_example(name, *arguments)
             self.assert_code(result, FAILED)
-            self.assertIn('there is none', result.err)
+            self.assertIn('does not exist', result.err)
 
     def test_the_page_shows_what_is_there(self):
         """docs/library.md has the first example to the letter, and names all."""
@@ -359,7 +359,7 @@ class Installed(LibraryTest):
         del self.environment['LD_LIBRARY_PATH']
         result = self.run_program(self.cache, self.make_variant().argument, program=program)
         self.assert_code(result, FAILED)
-        self.assertIn('there is none', result.err)
+        self.assertIn('does not exist', result.err)
 
 
 if __name__ == '__main__':

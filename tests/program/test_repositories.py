@@ -138,9 +138,9 @@ class Uris(RepositoryTest):
         with open(os.path.join(self.location, 'combined.yaml'), 'w', encoding='utf-8') as file:
             file.write('versions: ["1.0"]\n')
         reasons = {'foo/1.0/package.py[1]': 'the last one is [0]',
-                   'foo/1.0/package.py[]': 'name one of [0]',
+                   'foo/1.0/package.py[]': 'one of [0]',
                    'plain/1.0/package.py[0]': 'has no variants',
-                   'foo/2.0/package.py[0]': 'there is no package.py',
+                   'foo/2.0/package.py[0]': 'contains no package.py',
                    'combined.yaml<1.0>[]': 'combined package',
                    'combined/1.0/package.py[]': 'combined package'}
         for uri, reason in reasons.items():

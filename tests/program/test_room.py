@@ -120,8 +120,8 @@ class Space(RoomTest):
             for how in ({'PKGCACHE_SPACE_BUFFER': '64M'},
                         {'REZ_PACKAGE_CACHE_SPACE_BUFFER': '67108864', 'PKGCACHE_SPACE_BUFFER': ''},
                         {'PKGCACHE_SPACE_BUFFER': ''}):  # 100 MiB, as in rez
-                self.assert_skipped(self.add(variant, **how), 'kept free', '--space-buffer')
-            self.assert_skipped(self.add(variant, '--force', '--space-buffer=64M'), 'kept free')
+                self.assert_skipped(self.add(variant, **how), 'MB free', '--space-buffer')
+            self.assert_skipped(self.add(variant, '--force', '--space-buffer=64M'), 'MB free')
             result = self.warm([variant], '--json', '--space-buffer=64M')
             self.assertEqual(result.json()['skipped'], 1)
             self.assertEqual(self.staged(), [])
@@ -138,7 +138,7 @@ class Space(RoomTest):
             self.assert_code(result, PARTLY)
             summary = result.json()
             self.assertEqual((summary['created'], summary['skipped']), (1, 1))
-            self.assertIn('kept free', result.err)
+            self.assertIn('MB free', result.err)
             self.assertGreater(self.free_bytes(), 28 * MIB)
             self.assert_sound([small])
             self.assert_code(self.add(large, '--space-buffer=4M'), DONE)
@@ -165,7 +165,7 @@ class Space(RoomTest):
             self.cache = os.path.join(point, 'cache')
             line = ['--space-buffer=28M', '--bwlimit=16M']
             self.assert_skipped(self.add(variant, *line, REZ_PACKAGE_CACHE_USED_THRESHOLD='1'),
-                                'kept free')
+                                'MB free')
             self.assert_code(self.add(variant, *line, REZ_PACKAGE_CACHE_USED_THRESHOLD='80'), DONE)
 
     def test_inodes(self):

@@ -348,4 +348,4 @@ class Computed(SettingsTest):
         settings = self.settings(**self.files(path), **self.rez)
         self.assertEqual(settings['local-path'][0], '/a/Rocky-9/{system.platform}')
         result = self.run_program('--help-settings', **self.files(path), **self.none)
-        self.assert_refused(result, USAGE, about=[path, 'local_packages_path', 'only rez can tell'])
+        self.assert_refused(result, USAGE, about=[path, 'local_packages_path', 'only rez can expand'])

@@ -60,7 +60,7 @@ class ByAge(UpkeepTest):
         self.age(variants[1], 29)
         document = self.clean()
         self.assertEqual(self.there(variants), [0, 1, 1])
-        self.assertIn('not been used', document['deleted'][0]['reason'])
+        self.assertIn('not used within', document['deleted'][0]['reason'])
         self.assertEqual(document['deleted'][0]['bytes'], 10 * KIB)
         self.assertEqual(document['bytes'], 10 * KIB)
         self.assert_sound(variants, cleaned=True, partial=True)
@@ -97,7 +97,7 @@ class BySize(UpkeepTest):
         document = self.clean('--max-size=35K')
         self.assertEqual(self.there(variants), [0, 0, 0, 1, 1, 1])
         self.assertEqual(document['bytes'], 30 * KIB)
-        self.assertIn('too much', document['deleted'][0]['reason'])
+        self.assertIn('larger than --max-size', document['deleted'][0]['reason'])
         self.assertEqual(self.clean('--max-size=30K')['deleted'], [])
         self.get(variants[3])
         self.clean('--max-size=29K')
@@ -226,7 +226,7 @@ class TimeLimits(UpkeepTest):
             self.age(variant, 100)
         removed = 0
         for _ in range(3 * count):
-            removed += sum('not been used' in item['reason']
+            removed += sum('not used within' in item['reason']
                            for item in self.clean('--time-limit=0.000001')['deleted'])
             if removed == count:
                 break

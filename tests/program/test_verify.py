@@ -305,7 +305,7 @@ class Manifests(VerifyTest):
         self.assertEqual(self.verify(theirs.argument)['digested'], 1)
         os.truncate(os.path.join(first, 'other'), 1)
         summary = self.verify(theirs.argument, '--repair', code=PARTLY)
-        self.assertIn('source is not known', summary['results'][0]['reason'])
+        self.assertIn('source is unknown', summary['results'][0]['reason'])
 
     def test_digests_are_a_setting(self):
         """--digest=no: no manifest."""

@@ -43,11 +43,11 @@ static void expect_reason(const char *text, const char *reason)
 
 Test(context, refused)
 {
-    expect_reason("", "no context");
+    expect_reason("", "not a rez context");
     expect_reason("{", "line 1");
-    expect_reason("{}", "no context");
-    expect_reason("[]", "no context");
-    expect_reason("solved", "no context");
+    expect_reason("{}", "not a rez context");
+    expect_reason("[]", "not a rez context");
+    expect_reason("solved", "not a rez context");
     expect_reason("{\"status\": \"solved\"}", "resolved_packages must be a list, and is nothing");
     expect_reason("{\"status\": \"solved\", \"resolved_packages\": null}", "and is null");
     expect_reason("{\"status\": \"failed\", \"failure_description\": \"foo conflicts\", "

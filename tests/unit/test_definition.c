@@ -313,8 +313,8 @@ Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .t
     size_t before = count_descriptors();
     expect_run("import sys; print(sys.stdin.read())", 0, "");
     expect_run("print('{}')", 0, "");
-    expect_run("print('{')", -EBADMSG, "no JSON");
-    expect_run("", -EBADMSG, "no JSON");
+    expect_run("print('{')", -EBADMSG, "did not print JSON");
+    expect_run("", -EBADMSG, "did not print JSON");
     expect_run("import sys; print('a\\nlast words', file=sys.stderr); sys.exit(3)", -EBADMSG,
                "failed: \"last words\"");
     expect_run("import os; os.kill(os.getpid(), 9)", -EBADMSG, "failed");

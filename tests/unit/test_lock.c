@@ -135,7 +135,7 @@ Test(lock, is_taken_from_a_dead_rez, .timeout = 60)
         create_file(&caches[i], waiter);
     }
     expect_timeout(&caches[0], 30, &error);
-    expect_message(&error, "that has died");
+    expect_message(&error, "which has ended");
     expect_message(&error, names[0]);
     sleep_ms(2100);
     for (size_t i = 0; i < ARRAY_LENGTH(hashes); i++) {

@@ -44,9 +44,9 @@ Test(requirement, reasons)
         const char *requirement;
         const char *reason;
     } cases[] = {
-        {"", "requirement \"\": \"\" is no name of a package"},
-        {"foo+-1", "requirement \"foo+-1\": \"foo+\" is no name of a package"},
-        {"foo-1;rm", "requirement \"foo-1;rm\": \"1;rm\" is no range of versions"},
+        {"", "requirement \"\": \"\" is not the name of a package"},
+        {"foo+-1", "requirement \"foo+-1\": \"foo+\" is not the name of a package"},
+        {"foo-1;rm", "requirement \"foo-1;rm\": \"1;rm\" is not a range of versions"},
         {"foo-3+<2", "requirement \"foo-3+<2\": no version is in the range \"3+<2\""},
         {"foo-2|3|", NULL},
     };

@@ -83,7 +83,7 @@ static void check_vector(const struct json *vector, size_t *asked)
     cr_assert(rezconfig_new(&config) == 0);
     int result =
         rezconfig_get(config, find_key(vectors_member(vector, "key")->text), &value, NULL, &error);
-    if (result < 0 && strstr(error.message, "only rez can tell")) {
+    if (result < 0 && strstr(error.message, "only rez can expand")) {
         ++*asked; /* and there is none */
     } else if (message) {
         cr_expect(result == -EINVAL, "%s: %d", label.bytes, result);

@@ -36,16 +36,16 @@ Test(uri, refused)
     expect_refused("", EINVAL, "does not end in [INDEX]");
     expect_refused("/svr/foo/1.0/package.py", EINVAL, "does not end in [INDEX]");
     expect_refused("/svr/foo/1.0/package.py[0] ", EINVAL, "does not end in [INDEX]");
-    expect_refused("/svr/foo/1.0/package.py[x]", EINVAL, "in the brackets");
-    expect_refused("/svr/foo/1.0/package.py[-1]", EINVAL, "in the brackets");
-    expect_refused("/svr/foo/1.0/package.py[2147483648]", EINVAL, "in the brackets");
-    expect_refused("/svr/foo/1.0/package.py[99999999999999999999]", EINVAL, "in the brackets");
+    expect_refused("/svr/foo/1.0/package.py[x]", EINVAL, "the brackets must");
+    expect_refused("/svr/foo/1.0/package.py[-1]", EINVAL, "the brackets must");
+    expect_refused("/svr/foo/1.0/package.py[2147483648]", EINVAL, "the brackets must");
+    expect_refused("/svr/foo/1.0/package.py[99999999999999999999]", EINVAL, "the brackets must");
     expect_refused("svr/foo/1.0/package.py[0]", EINVAL, "not absolute");
-    expect_refused("/svr/foo/1.0/package.json[0]", EINVAL, "no definition is called so");
-    expect_refused("/svr/foo/1.0/[0]", EINVAL, "no definition is called so");
+    expect_refused("/svr/foo/1.0/package.json[0]", EINVAL, "its file must be");
+    expect_refused("/svr/foo/1.0/[0]", EINVAL, "its file must be");
     expect_refused("/svr/foo.yaml<1.0>[0]", ENOTSUP, "combined package");
     expect_refused("/svr/foo.py<>[]", ENOTSUP, "combined package");
-    expect_refused("/svr/foo.txt<1.0>[]", EINVAL, "no definition is called so");
+    expect_refused("/svr/foo.txt<1.0>[]", EINVAL, "its file must be");
     CLEANUP_TEXT struct text text = {0};
     for (int i = 0; i < URI_BYTES_MAX; i++)
         text_append_byte(&text, '/');
