@@ -30,13 +30,12 @@ static const char *ring_advice(int result)
     struct rlimit memory = {0};
     long disabled = proc_number("/proc/sys/kernel/io_uring_disabled");
     if (disabled == 1)
-        return "It is only for the group of sysctl kernel.io_uring_group: join that, or set "
-               "kernel.io_uring_disabled=0";
+        return "Only the group in sysctl kernel.io_uring_group may use it: join that group, or set kernel.io_uring_disabled=0";
     if (disabled > 1)
-        return "sysctl kernel.io_uring_disabled=0 switches it on";
+        return "Set sysctl kernel.io_uring_disabled=0";
     if (result == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &memory) == 0 &&
         memory.rlim_cur != RLIM_INFINITY)
-        return "Before Linux 5.12 its memory counts as locked: raise the limit (ulimit -l)";
+        return "Before Linux 5.12 its memory counts as locked memory: raise that limit (ulimit -l)";
     if (result == -EPERM || result == -EACCES)
         return "A seccomp filter forbids it, as Docker's and Podman's default ones do: allow "
                "io_uring_setup, io_uring_enter and io_uring_register";
@@ -58,9 +57,8 @@ static void examine_ring(const struct examination *examination, enum copyengine_
     doctor_say(examination, demanded ? PKGCACHE_PROBLEM : PKGCACHE_NOTE, "io_uring", NULL,
                ring_advice(result), "not available: %s (%s); %s",
                error.explanation ? error.explanation : "it cannot be started", strerror(-result),
-               demanded ? "and --backend is ring, so nothing can be copied"
-                        : "threads copy instead, as fast where files are cached, slower where each "
-                          "has to be waited for");
+               demanded ? "--backend is ring, so nothing can be copied"
+                        : "threads copy instead: as fast for files in the page cache, slower for files that are read from a disk");
 }
 
 static void examine_limits(const struct examination *examination)
@@ -69,8 +67,7 @@ static void examine_limits(const struct examination *examination)
     getrlimit(RLIMIT_NOFILE, &files);
     bool few = files.rlim_max < DESCRIPTORS_PLENTY;
     doctor_say(examination, few ? PKGCACHE_WARNING : PKGCACHE_WELL, "descriptors", NULL,
-               few ? "Fewer variants and files are copied at once: raise the hard limit (ulimit "
-                     "-Hn, LimitNOFILE=)"
+               few ? "This limits how many variants and files are copied at once: raise the hard limit (ulimit -Hn, LimitNOFILE=)"
                    : NULL,
                "this process may open %llu files", (unsigned long long)files.rlim_max);
     CLEANUP_CLOSE int fd = inotify_init1(IN_CLOEXEC);
@@ -79,8 +76,7 @@ static void examine_limits(const struct examination *examination)
     else
         doctor_say(examination, PKGCACHE_NOTE, "inotify", NULL,
                    errno == EMFILE ? "Raise sysctl fs.inotify.max_user_instances" : NULL,
-                   "not available (%s; fs.inotify.max_user_instances is %ld): copies of other "
-                   "processes are looked at now and then instead",
+                   "not available (%s; fs.inotify.max_user_instances is %ld): pkgcache polls for copies by other processes instead",
                    strerror(errno), proc_number("/proc/sys/fs/inotify/max_user_instances"));
 }
 
@@ -89,22 +85,21 @@ static void examine_settings(const struct examination *examination,
 {
     if (options->durability == PKGCACHE_DURABILITY_NONE)
         doctor_say(examination, PKGCACHE_WARNING, "settings", NULL,
-                   "batch, the default, costs one flush for all that is copied together",
-                   "--durability is none: after a power cut, what is found may be incomplete");
+                   "The default, batch, needs only one flush for all variants that are copied together",
+                   "--durability is none: after a power cut, cached payloads may be incomplete");
     if (options->stall_grace_s && options->stall_grace_s < STALL_GRACE_SHORT_S)
         doctor_say(examination, PKGCACHE_WARNING, "settings", NULL,
-                   "60 s, the default, outlasts a server that is restarted, and a laptop's lid",
-                   "--stall-grace is %u s: a copier that is paused for so long loses its slot",
+                   "The default, 60 s, is long enough for the restart of a server, or for a laptop that is closed for a moment",
+                   "--stall-grace is %u s: a process that is paused for that long while it copies loses its slot to another process",
                    options->stall_grace_s);
     if (options->lock_timeout_s && options->lock_timeout_s < LOCK_TIMEOUT_SHORT_S)
         doctor_say(examination, PKGCACHE_WARNING, "settings", NULL,
-                   "10 s, the default, is what rez waits",
-                   "--lock-timeout is %u s, and letting a rez go first takes more than one",
+                   "The default, 10 s, is how long rez waits, too",
+                   "--lock-timeout is %u s, but it takes more than one second to let a waiting rez process go first",
                    options->lock_timeout_s);
     if (options->report_stalled)
         doctor_say(examination, PKGCACHE_NOTE, "settings", NULL, NULL,
-                   "--stalled is report: a variant whose copier was killed stays uncached until "
-                   "somebody cleans");
+                   "--stalled is report: a variant whose copier was killed is not cached until somebody runs clean");
 }
 
 void doctor_machine(const struct examination *examination, const struct pkgcache_options *options)

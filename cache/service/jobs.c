@@ -194,7 +194,7 @@ static void begin_variant(struct jobs *jobs, struct want *want, struct source_va
     if (!work) {
         fail_want(jobs, want, "out of memory");
     } else if (!is_same_root(work->root, wanted)) {
-        fail_want(jobs, want, "it is being copied from another root just now; try again");
+        fail_want(jobs, want, "it is being copied from another root at the moment: try again later");
     } else {
         want->work = work;
         want->next = work->wants;

@@ -71,14 +71,14 @@ static const struct json *take_array(const struct call *call, const struct json 
     size_t count = 0;
     const struct json *array = params ? json_member(params, key) : NULL;
     if (!array || array->type != JSON_ARRAY) {
-        call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" is no array", key);
+        call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" is not an array", key);
         return NULL;
     }
     for (const struct json *value = array->first; value; value = value->next)
         count++;
     if (count <= MESSAGE_HANDLES_MAX)
         return array;
-    call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" has more than %d", key, MESSAGE_HANDLES_MAX);
+    call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" has more than %d elements", key, MESSAGE_HANDLES_MAX);
     return NULL;
 }
 
@@ -105,7 +105,7 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
     unsigned priority = COPYENGINE_NORMAL;
     bool by_sources = params && json_member(params, "sources");
     if (by_sources && json_member(params, "variants"))
-        return refuse_params(call, "either \"variants\" or \"sources\", not both");
+        return refuse_params(call, "give either \"variants\" or \"sources\", not both");
     const struct json *wanted = take_array(call, params, by_sources ? "sources" : "variants");
     if (!wanted)
         return 1;
@@ -120,17 +120,16 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
     const struct peer *peer = connection_peer(call->connection);
     if (geteuid() == 0 && peer->uid != 0) {
         /* what root can read, the peer may not; and whoever checks that first, checks too early */
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "a daemon of root copies for root only");
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "a daemon that runs as root copies for root only");
         return 1;
     }
     if (options.force && !peer_is_owner(peer)) {
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "\"force\" is for the daemon's own user");
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "only the daemon's own user and root may use \"force\"");
         return 1;
     }
     if (by_sources && !peer_is_owner(peer)) {
         call_fail(call, MESSAGE_FORBIDDEN, 0,
-                  "\"sources\" are read with the rights of the daemon's own user, and for that one "
-                  "only: send \"variants\"");
+                  "only the daemon's own user and root may send \"sources\", since the daemon reads them with its own rights: send \"variants\"");
         return 1;
     }
     options.priority = (enum copyengine_priority)priority;
@@ -156,7 +155,7 @@ static bool read_job(const struct json *params, int64_t *ret)
 
 static unsigned fail_no_job(const struct call *call, int64_t job)
 {
-    call_fail(call, MESSAGE_NOT_FOUND, 0, "there is no job %" PRId64 ", or it is done", job);
+    call_fail(call, MESSAGE_NOT_FOUND, 0, "there is no job %" PRId64 ", or it has ended", job);
     return 1;
 }
 
@@ -170,7 +169,7 @@ static unsigned run_cancel(struct server *server, const struct call *call,
     if (result == -ENOENT)
         return fail_no_job(call, job);
     if (result < 0) {
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "job %" PRId64 " is another user's", job);
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "job %" PRId64 " belongs to another user", job);
         return 1;
     }
     return answer_true(call, "cancelled");
@@ -185,7 +184,7 @@ static unsigned run_subscribe(struct server *server, const struct call *call,
     if (job != 0 && !jobs_contain(&server->jobs, (uint64_t)job))
         return fail_no_job(call, job);
     if (connection_subscribe(call->connection, (uint64_t)job) < 0) {
-        call_fail(call, MESSAGE_BUSY, 0, "too many subscriptions; leave out \"job\" for all");
+        call_fail(call, MESSAGE_BUSY, 0, "too many subscriptions; subscribe to all jobs by leaving out \"job\"");
         return 1;
     }
     return answer_true(call, "subscribed");
@@ -219,13 +218,13 @@ static pid_t take_process(const struct call *call, const struct json *params)
     int64_t pid;
     const struct peer *peer = connection_peer(call->connection);
     if (!message_number(params, "pid", 1, INT_MAX, peer->pid, &pid)) {
-        refuse_params(call, "\"pid\" is not the number of a process");
+        refuse_params(call, "\"pid\" is not a process ID");
         return 0;
     }
     if (pid == 0)
-        refuse_params(call, "your process cannot be seen from here, so \"pid\" is needed");
+        refuse_params(call, "the daemon cannot see your process, so \"pid\" is needed");
     else if (!may_lease_for(peer, (pid_t)pid))
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "process %d is another user's", (int)pid);
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "process %d belongs to another user", (int)pid);
     else
         return (pid_t)pid;
     return 0;
@@ -278,7 +277,7 @@ static unsigned run_list(struct server *server, const struct call *call, const s
 {
     (void)params;
     if (call->batch) /* nothing bounds what the answers of a batch are together */
-        call_fail(call, MESSAGE_FAILED, EMSGSIZE, "list is answered alone, in no batch");
+        call_fail(call, MESSAGE_FAILED, EMSGSIZE, "list is not allowed in a batch: send it alone");
     else
         upkeep_list(server, call);
     return 1;
@@ -328,7 +327,7 @@ unsigned method_answer(struct server *server, const struct call *call,
     else if (!message_has_only(message->params, method->params))
         call_fail(call, MESSAGE_BAD_PARAMS, 0, "%s has no such parameter", method->name);
     else if (method->owner && !peer_is_owner(connection_peer(call->connection)))
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "%s is for the daemon's own user", method->name);
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "only the daemon's own user and root may call %s", method->name);
     else if (server->loop.stopping)
         call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
     else

@@ -58,7 +58,7 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
         return;
     }
     if (open_repositories(&config, &repositories, error) < 0)
-        log_write(cache, LOGGED_ERROR, "Daemon: rez's queue stays as it is: %s", error->message);
+        log_write(cache, LOGGED_ERROR, "Daemon: rez's queue is left unchanged: %s", error->message);
     else
         serve_pending(cache, steal_fd(&serving_fd), repositories, errands_stop_fd(queue->errands),
                       error);
@@ -140,8 +140,7 @@ int queue_start(struct queue *queue, const struct pkgcache_options *options, int
     watch_directory(queue);
     if (!may_serve(queue))
         log_write(queue->cache, LOGGED_WARNING,
-                  "Daemon: rez's queue is left alone: others than root can write to it, and what "
-                  "root can read is not for all; let the daemon be a user of its own");
+                  "Daemon: rez's queue is not served, because users other than root can write to it, and the daemon reads with root's rights; run the daemon as a user of its own");
     else if (pending_is_waiting(queue->cache->sys_fd))
         start_serving(queue);
     return 0;
