@@ -52,7 +52,7 @@ Test(context, refused)
     expect_reason("{\"status\": \"solved\", \"resolved_packages\": null}", "and is null");
     expect_reason("{\"status\": \"failed\", \"failure_description\": \"foo conflicts\", "
                   "\"resolved_packages\": null}",
-                  "no solution: its status is \"failed\", since \"foo conflicts\"");
+                  "the resolve failed: its status is \"failed\", because \"foo conflicts\"");
     expect_reason("{\"status\": 1, \"resolved_packages\": []}", "its status is 1");
     expect_reason("status: failed\nresolved_packages: []\n", "its status is \"failed\"");
 }

@@ -95,7 +95,7 @@ Test(lock, names_a_live_rez, .timeout = 60)
     expect_timeout(&cache, 2300, &error); /* old enough to be broken, if it were dead */
     expect_message(&error, name);
     expect_message(&error, pid_text);
-    expect_message(&error, "by a rez on this host");
+    expect_message(&error, "by a rez process on this host");
     cr_expect(exists(&cache, ".lock.lock") && exists(&cache, name));
     kill_child(pid);
     expect_lock(&cache, 0);
