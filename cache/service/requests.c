@@ -67,7 +67,7 @@ static unsigned begin_request(struct connection *connection, struct requests *re
     call.silent = code != MESSAGE_NO_REQUEST && message.silent;
     if (code == 0)
         return reader->on_request(reader->context, &call, &message);
-    call_fail(&call, (enum message_error)code, 0, "no request: %s", why);
+    call_fail(&call, (enum message_error)code, 0, "not a request: %s", why);
     return 1;
 }
 
@@ -89,7 +89,7 @@ static unsigned begin_document(struct connection *connection, struct requests *r
     requests->batch = count > 0 && count <= MESSAGE_BATCH_MAX ? batch_begin() : NULL;
     if (!requests->batch) {
         refuse_line(connection, MESSAGE_NO_REQUEST,
-                    count ? "more than 1024 requests in an array" : "an array without requests");
+                    count ? "more than 1024 requests in an array" : "an empty array of requests");
         return 1;
     }
     requests->next_request = root->first;

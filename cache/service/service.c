@@ -108,7 +108,8 @@ static void take_client(struct service *service, int fd)
     struct server *server = &service->server;
     struct peer peer;
     if (peer_read(fd, &peer) < 0 || !peer_may_ask(&service->rule, fd, &peer))
-        refuse_client(server, fd, MESSAGE_FORBIDDEN, "this daemon does not serve you");
+        refuse_client(server, fd, MESSAGE_FORBIDDEN,
+                      "this daemon does not serve your user (--clients)");
     else if (server->connections.count >= CONNECTIONS_MAX ||
              connections_count_of_user(&server->connections, peer.uid) >= CONNECTIONS_OF_USER_MAX)
         refuse_client(server, fd, MESSAGE_BUSY, "too many connections: try again later");
@@ -167,8 +168,7 @@ static void reload_settings(struct service *service)
     notify_send(state);
     if (options->on_reload(options->context, &server->cache_options, &service->queue_options,
                            &server->clean, &error) < 0) {
-        log_write(server->cache, LOGGED_ERROR, "Daemon: settings stay as they are: %s",
-                  error.message);
+        log_write(server->cache, LOGGED_ERROR, "Daemon: settings are unchanged: %s", error.message);
     } else {
         copier_reload(server->copier, &server->cache_options);
         errands_reload(server->holds.errands, &server->cache_options);
@@ -475,7 +475,7 @@ int service_run(const struct service_options *options, struct pkgcache_error *re
         log_write(server->cache, LOGGED_INFO, "Daemon: stopping");
         result = server->loop.result;
         if (result == -ESTALE)
-            error_set(ret_error, ESTALE, "cache %s: it is gone, or another one is in its place",
+            error_set(ret_error, ESTALE, "cache %s: its directory was removed or replaced",
                       server->cache->path);
     }
     stop_service(service);
