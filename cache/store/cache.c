@@ -48,15 +48,15 @@ static int explain_directory(const struct pkgcache *cache, const char *name, boo
     const char *below = top ? "" : ".sys/";
     if (code == ENOENT && top)
         return error_set(error, code,
-                         "cache %s: it is none: it has no directory .sys, which rez and pkgcache "
-                         "make in a cache",
+                         "cache %s: not a cache: it has no directory .sys, which rez and pkgcache "
+                         "create in every cache",
                          cache->path);
     if (code == ENOTDIR || code == ELOOP)
         return error_set(error, code,
-                         "cache: %s/%s%s is no directory (links are not followed there); move it "
-                         "away, and it is made anew",
+                         "cache: %s/%s%s is not a directory (symbolic links are not followed "
+                         "there): move it away, and pkgcache creates it again",
                          cache->path, below, name);
-    return error_set(error, code, "cache %s: cannot make or open its directory %s%s: %s%s",
+    return error_set(error, code, "cache %s: cannot create or open its directory %s%s: %s%s",
                      cache->path, below, name, strerror(code), error_advice(code));
 }
 

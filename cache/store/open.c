@@ -36,14 +36,12 @@ static int open_root(struct pkgcache *cache, const char *path, bool create,
     int code = cache->fd >= 0 ? 0 : create ? -cache->fd : errno;
     if (code == ENOENT && !create)
         return error_set(error, code,
-                         "cache %s: there is none; warm and add make it, or name another with "
-                         "--cache or PKGCACHE_DIR",
+                         "cache %s: does not exist. pkgcache warm and add create it; --cache or "
+                         "PKGCACHE_DIR names another",
                          path);
     if (code == ENOENT)
         return error_set(error, code,
-                         "cache %s: its parent directory does not exist; make that "
-                         "first",
-                         path);
+                         "cache %s: its parent directory does not exist: create that first", path);
     if (code)
         return error_set(error, code, "cache %s: %s", path, strerror(code));
     cache->path = realpath(path, NULL);
@@ -74,8 +72,7 @@ int pkgcache_open(const char *path, const struct pkgcache_options *options, bool
         return error_set(ret_error, ENOMEM, "cache %s: out of memory", path);
     if (options && take_struct(&cache->options, sizeof(cache->options), options) < 0) {
         free(cache);
-        return error_set(ret_error, EINVAL, "cache %s: options of a newer library, or of no size",
-                         path);
+        return error_struct_size(ret_error, "open", "pkgcache_options");
     }
     pthread_mutex_init(&cache->look_up_lock, NULL);
     if (cache->options.stall_grace_s == 0)

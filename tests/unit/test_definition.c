@@ -156,7 +156,7 @@ Test(definition, only_what_matters_is_an_error)
     expect_python("x = (", -EBADMSG, "/r/p/1/package.py, line 1: the text ends inside brackets");
     expect_yaml("", 0, "");
     expect_yaml("cachable: yes\nversion: 1.0\n1: x\n", 0, "");
-    expect_yaml("- a", -EBADMSG, "/r/p/1/package.yaml: it is no mapping");
+    expect_yaml("- a", -EBADMSG, "/r/p/1/package.yaml: it is not a mapping");
     expect_yaml("variants: [a]", -EBADMSG,
                 "/r/p/1/package.yaml: variants must be a list of lists of strings");
     expect_yaml("a: [", -EBADMSG,
@@ -203,7 +203,7 @@ Test(definition, files, .init = with_fake_rez, .fini = remove_directory)
     write_package("computed", "package.py", "\nvariants = f()");
     expect_read("computed", -EBADMSG,
                 "package.py, line 2: variants is computed, and rez cannot be "
-                "asked: rez-python is not here; set PKGCACHE_REZ_PYTHON");
+                "evaluate it either: rez-python was not found; set PKGCACHE_REZ_PYTHON");
     write_package("large", "package.py", "");
     char path[256];
     snprintf(path, sizeof(path), "%s/large/1.0/package.py", directory);
