@@ -120,7 +120,7 @@ static bool make_destination(const struct io_port *port, struct directory *direc
                                                 .mode = directory->attributes.mode | S_IRWXU});
     if (result == -EEXIST && !directory->parent) {
         job_fail_because(job, "mkdir", JOB_DESTINATION, directory, NULL, EEXIST,
-                         "it exists; a copy is made where nothing is: name another, or remove it");
+                         "the destination already exists: remove it, or give another path");
         return false;
     }
     if (result < 0) {
@@ -206,7 +206,7 @@ static bool copy_entry(struct finding *finding, struct directory *directory,
             job_fail(job, "stat", JOB_SOURCE, directory, name, -type);
             return false;
         }
-        job_warn(job, directory, name, "is a socket, fifo or device: not copied");
+        job_warn(job, directory, name, "not copied: it is a socket, fifo or device");
         job_completed(job, &job->skipped);
         return true;
     }

@@ -203,7 +203,7 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     if (result < 0)
         return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
     if (!S_ISREG(source.stx_mode)) {
-        job_warn(job, file->batch->directory, file->name, "is no regular file any more");
+        job_warn(job, file->batch->directory, file->name, "is no longer a regular file");
         job_completed(job, &job->skipped);
         return transfer_give_up(host, transfer);
     }
@@ -335,7 +335,7 @@ static enum transfer_state retry_changed(struct transfer_host *host, struct tran
     struct file *file = transfer->file;
     if (file->retried) {
         job_fail_because(job, "read", JOB_SOURCE, file->batch->directory, file->name, ESTALE,
-                         "the file changed while it was copied, twice");
+                         "the file changed during the copy, and again during the second attempt");
         return transfer_give_up(host, transfer);
     }
     file->retried = true;

@@ -49,7 +49,7 @@ Test(context, refused)
     expect_reason("[]", "not a rez context");
     expect_reason("solved", "not a rez context");
     expect_reason("{\"status\": \"solved\"}", "resolved_packages must be a list, but is nothing");
-    expect_reason("{\"status\": \"solved\", \"resolved_packages\": null}", "and is null");
+    expect_reason("{\"status\": \"solved\", \"resolved_packages\": null}", "but is null");
     expect_reason("{\"status\": \"failed\", \"failure_description\": \"foo conflicts\", "
                   "\"resolved_packages\": null}",
                   "the resolve failed: its status is \"failed\", because \"foo conflicts\"");

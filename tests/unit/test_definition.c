@@ -202,7 +202,7 @@ Test(definition, files, .init = with_fake_rez, .fini = remove_directory)
     expect_read("yaml", -EBADMSG, "package.yaml: cachable must be");
     write_package("computed", "package.py", "\nvariants = f()");
     expect_read("computed", -EBADMSG,
-                "package.py, line 2: variants is computed, and rez cannot be "
+                "package.py, line 2: variants is computed; rez could not "
                 "evaluate it either: rez-python was not found; set PKGCACHE_REZ_PYTHON");
     write_package("large", "package.py", "");
     char path[256];
