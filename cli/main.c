@@ -1,99 +1,110 @@
 /*
  * pkgcache, the program; and the map of the house.
  *
- * One entry for each directory: what it is for, then its files; "slot" stands for slot.c and
- * slot.h. Each directory uses only those above it in this list.
+ * One entry for each directory: what it is for, then its files. "slot" means slot.c and slot.h,
+ * "jobs*" all files that begin so. Each directory uses only those above it in this list.
  *
- * engine/           libcopyengine: copies, removes and reads directory trees; knows no packages.
- *                   Public header: copyengine.h
- *   engine          starts and ends the threads, accepts jobs
- *   job, cancel     one job: counters, first error, progress, heartbeats, its end; ended early
- *   schedule        decides which thread does what next; a fair share for each job
- *   tuner, limit    how many operations are in flight; the bandwidth limit
- *   walk, directory reads directories, for copies and for remove and scan
- *   worker          a thread that copies batches of files
- *   transfer        one file, step by step: reflink (FICLONE) first, else transfer_data:
- *                   copy_file_range, sendfile, read and write; transfer_scan: reads only
- *   attr, symlink, hard_link      what a copy keeps beside contents
- *   manifest, digest              the record of a tree, with a digest of each file
- *   device          what file systems can do, and whether they are remote
- *   io              the table of operations; io_ring: io_uring; io_threads: plain system calls
- *   compiler, clock, thread, wake, processors      small things for both libraries
+ * engine/               libcopyengine: copies, removes and reads directory trees. Knows files,
+ *                       rings and threads, no packages. Public header: copyengine.h
+ *   engine              starts and ends the threads (engine_thread), accepts jobs
+ *   worker              a thread that copies batches of files
+ *   schedule            decides which thread does what next; a fair share for each job
+ *   tuner               how many operations are in flight, found by hill climbing
+ *   limit, delay        the bandwidth limit
+ *   copy, remove, scan  the three kinds of job: what each does with a directory and its entries
+ *   walk                reads directories (directory, source), piece by piece (finding)
+ *   transfer            one file, step by step; transfer_scan: of a scan
+ *   transfer_copy       a file of a copy: tries reflink (FICLONE) first
+ *   transfer_data       its contents by copy_file_range, sendfile, or read and write
+ *   attr, symlink, hard_link    what a copy keeps beside contents
+ *   manifest, digest    the record of a tree, with a digest of each file
+ *   job                 one job: counters, first error, progress; finish, release, cancel: its end
+ *   device              what file systems can do, and whether they are remote
+ *   io                  the table of operations; io_ring: io_uring; io_threads: plain system calls
+ *   compiler, clock, thread, wake, processors    small things for both libraries
  *
- * cache/            libpkgcache: the cache that is shared with rez. Public header: pkgcache.h
- *  util/            text buffers, UTF-8, files, names in a directory, errors
- *   share           modes and groups of new files in a shared cache
- *   spread          makes calls on slow storage in parallel
- *  json/            reads and writes JSON as Python does, since handles are hashed and compared
- *   json            the reader; json_string, json_write: the writer; repr: Python's repr
- *   json_build      what pkgcache says, with cJSON
- *  owner/           who is alive
- *   owner, process  identifies a process; decides whether the owner of a record has ended
- *   owner_file      the same for a file, with its last heartbeat and the grace time
- *   heartbeat       beats as long as copies make progress
- *   watch           waits for other processes' copies (inotify, pidfd)
- *  lock/            the lock of a cache, which is shared with rez
- *   lock            takes and releases it; lock_file, lock_record: its file, and who holds it
- *   rezlock         decides whether the rez that holds it is dead
- *  store/           what lies in a cache, and look-ups
- *   cache           opens a cache, creates its directories
- *   handle          what identifies a variant; its hash directory
- *   slot            publishes a payload: reserve, announce, place, commit; decides whether a copier
- *                   is dead (slot_copier_is_gone)
- *   sidecar         writes and reads sidecars; staging: directories of unfinished copies
- *   lookup, recall  is a variant cached; the same again, as long as nothing has changed
- *   tree, list      walks all slots; lists all variants
- *   used, size      when a payload was used, and how large it is
- *   damage, heal    judges what is damaged; repairs it
- *   remove, lease   removes a variant; protects it from clean
- *   slot_manifest, manifest_reader      digests of a payload
- *   pending         rez's queue on disk; log: the log file
- *   stats           counts hits, misses, copies; summary, figures: what stats prints
- *  warm/            copies variants into the cache
- *   warm, run       drives many variants; addition, addition_*: the stages of one
- *   roots, refusal  checks the roots; what must not be cached, and why
- *   space           is there room for a copy
- *   flush           group commit: flushes payloads to disk
- *   waiting         who waits until when, for which directory
- *  clean/
- *   clean           deletes what is removed, stalled, damaged or abandoned; old logs
- *   evict           removes variants by age and by size
- *   inuse           finds in /proc what is in use
- *   clean_state     where a clean with a time limit stopped
- *  verify/          reads payloads again (payload), compares manifests (comparison), repair
- *  doctor/          examines and changes nothing: doctor_machine, _disk, _lock, _tree
- *  rez/             what rez writes
- *   sources, sources_*        from what the command line names to variants and their roots
- *   context, uri    .rxt files; URIs
- *   repository      finds the root of a handle or URI; repository_visit: all below a directory
- *   definition      package.py (parsed by pyliteral*) and package.yaml (yaml*); definition_rez and
- *                   rezpython ask rez about what is computed
- *   cachable        what definitions and settings allow
- *   requirement, version      as rez reads and prints them
- *   rezconfig*      rez's settings
- *   settings        pkgcache's settings: flags, variables, defaults, help
- *  service/         the daemon, and its client
- *   server          the loop; listener: the socket, one daemon for a cache
- *   queue, serve    rez's queue
- *   connection*     one client's requests and answers; message: JSON-RPC; peer: who the client is
- *   methods         answers get, warm, lease, ...: one function each
- *   jobs*           what clients want copied; warming: from sources to a job; copier: its thread
- *   errands         threads for slow calls: holds (leases), upkeep (clean, stats, list)
- *   precedence      priorities of threads; notify: systemd; report: the daemon's figures
- *   client*         the other end of the socket, for programs
+ * cache/                libpkgcache: the cache that is shared with rez. Public header: pkgcache.h
+ *  util/                text buffers, UTF-8, files, names in a directory, errors
+ *   share               modes and groups of new files in a shared cache
+ *   spread              makes calls on slow storage in parallel
+ *  json/                reads and writes JSON as Python does, since handles are hashed and compared
+ *   json                the reader; json_string, json_write: the writer; repr: Python's repr
+ *   json_build          what pkgcache itself says, with cJSON; json_stream: piece by piece
+ *  owner/               who is alive
+ *   owner, process      identifies a process; decides whether the owner of a record has ended
+ *   owner_file          the same for a file, with its last heartbeat and the grace time
+ *   heartbeat           beats as long as copies make progress
+ *   watch               waits for other processes' copies (inotify, pidfd)
+ *  lock/                the lock of a cache, which is shared with rez
+ *   lock                takes and releases it; lock_file, lock_record: its file, its holder
+ *   rezlock             decides whether the rez process that holds it is dead
+ *  store/               what lies in a cache, and look-ups
+ *   open, cache         opens and closes a cache; creates its directories
+ *   handle              what identifies a variant; its hash directory
+ *   slot                publishes a payload: reserve, announce, place, commit; also decides whether
+ *                       the copier of a slot is dead; slot_name: how slots are named
+ *   sidecar             writes and reads sidecars
+ *   staging             directories of unfinished copies
+ *   lookup, recall      is a variant cached; the same again, as long as nothing has changed
+ *   tree, list          walks all slots; lists all variants
+ *   used, size          when a payload was last used; how large it is
+ *   damage, heal        judges what is damaged; repairs it
+ *   remove, lease       removes a variant; protects it from clean
+ *   slot_manifest       digests of a payload; manifest_reader: reads them
+ *   pending, log        rez's queue on disk; the log file
+ *   stats               counts hits, misses, copies; summary, figures: what is printed of them
+ *  warm/                copies variants into the cache
+ *   warm, run           drives many variants; addition, addition_*: the stages of one
+ *   roots, refusal      checks the roots; what must not be cached, and why
+ *   space               is there room for a copy
+ *   flush               group commit: flushes payloads to disk
+ *   waiting             who waits until when, for which directory
+ *  clean/               clean: deletes what is removed, stalled, damaged or abandoned; old logs
+ *   evict               removes variants by age and by size
+ *   inuse               finds in /proc what is in use
+ *   clean_state         where a clean with a time limit stopped
+ *  verify/              verify: reads payloads again
+ *   payload, comparison one payload; compares two manifests
+ *   repair              copies damaged payloads again
+ *  doctor/              doctor: examines and changes nothing
+ *   doctor_*            one subject each: machine, disk, lock, tree
+ *  rez/                 what rez writes
+ *   sources*            from what the command line names to variants and their roots
+ *   context, uri        .rxt files; URIs
+ *   repository          finds the root of a handle or URI; repository_visit: all in a directory
+ *   definition*         package.py and package.yaml; pyliteral* and yaml* parse them
+ *   rezpython           asks rez about what is computed
+ *   cachable            what definitions and settings allow
+ *   requirement, version    as rez reads and prints them
+ *   rezconfig*          rez's settings
+ *   settings            pkgcache's settings: flags, variables, defaults, help
+ *  service/             the daemon, and its client
+ *   service, loop       puts the parts together; descriptors, timers, tasks
+ *   listener            the socket, and that a cache has one daemon
+ *   connection, peer    one client's lines; which user it is
+ *   requests, message   from lines to calls (JSON-RPC); call: answers them
+ *   methods             one function for each method: warm, lease, ...; look_ups: get, get_many
+ *   jobs, job_report    what clients want copied; what they are told of it
+ *   warming, copier     from sources to a job; the thread that copies
+ *   errands             threads for slow calls: holds (leases), upkeep (clean, stats), listing
+ *   queue, serve        rez's queue
+ *   precedence, notify  priorities of threads; systemd
+ *   report              the daemon's own figures
+ *   client*             the other end of the socket, for programs
  *
- * cli/              the programs
- *   options         the command line and --help; cmd_*: one command each; exit: exit codes
- *   fill            what warm and add share; daemon: whether the daemon does it
+ * cli/                  the programs
+ *   options             the command line and --help; exit: exit codes
+ *   cmd_*               one command each
+ *   fill, daemon        what warm and add share; whether the daemon does it
  *   output, progress    what is printed
- *   rez_*           the program rez-pkg-cache
+ *   rez_*               the program rez-pkg-cache
  *
- * tests/            unit/: one file per source; program/: whole programs, in Python; vectors/: what
- *                   rez printed; slowfs, a slow file system
- * fuzz/             one target per parser
- * bench/            run.py compares with other tools; look-ups, locks, the daemon
- * docs/             for users: manual pages, library, daemon, rez, performance; for developers:
- *                   design, protocol, publishing
+ * tests/                unit/: one file per source; program/: whole programs, in Python;
+ *                       vectors/: what rez printed; slowfs: a slow file system
+ * fuzz/                 one target per parser
+ * bench/                run.py compares with other tools; also look-ups, locks, the daemon
+ * docs/                 for users: manual pages, library, daemon, rez, performance;
+ *                       for developers: design, protocol, publishing
  */
 #include "cli/options.h"
 #include "cli/standard.h"

@@ -61,9 +61,9 @@ static int explain_directory(const struct pkgcache *cache, const char *name, boo
 }
 
 /*
- * Opens the directories under .sys; makes them if they are missing, or passes over them. What a
- * sticky cache keeps its users from, taking away each other's files, they have to do in .sys: the
- * lock is one file of all of them.
+ * Opens the directories under .sys; creates missing ones, or ignores them. In a sticky cache users
+ * cannot delete each other's files. In .sys they must be able to, since all users share one lock
+ * file: so these directories are not sticky.
  */
 static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_error *error)
 {

@@ -55,7 +55,7 @@ struct recall {
     struct watch moves; /* of the cache's directory, and of those with a package's name */
     bool watches;
     uint64_t changes;                     /* that the watches told of */
-    struct place *watched_places[PLACES]; /* by the directory's number, the rest of a division */
+    struct place *watched_places[PLACES]; /* by the directory's number, modulo PLACES */
 };
 
 /* Where a handle's place is. With the lock held. */
