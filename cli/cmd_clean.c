@@ -1,36 +1,30 @@
 /* pkgcache clean: deletes what is no use any more, and what is too much. */
+#include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 
-#include <inttypes.h>
-
-/* What went, or stayed, as JSON. */
-struct array {
-    struct text text;
-    size_t count;
-};
-
 struct cleaned {
     const struct options *options;
-    struct array removed;
-    struct array kept;
-    uint64_t bytes; /* of what went, as far as it was counted */
+    struct json_stream removed; /* --json */
+    struct json_stream kept;    /* --json */
+    uint64_t bytes;             /* of what went, as far as it was counted */
+    size_t removed_count;
     size_t failed;
 };
 
-static void add(struct array *array, const struct pkgcache_cleaned *item)
+static cJSON *build_item(const struct pkgcache_cleaned *item)
 {
-    text_append_string(&array->text, array->count++ ? ", {\"path\": " : "{\"path\": ");
-    output_string(&array->text, item->path);
-    text_append_string(&array->text, ", \"reason\": ");
-    output_string(&array->text, item->why);
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, "path", item->path);
+    json_add_string(object, "reason", item->why);
     if (item->bytes == PKGCACHE_NOT_COUNTED)
-        text_append_string(&array->text, ", \"bytes\": null}");
+        json_add_null(object, "bytes");
     else
-        text_printf(&array->text, ", \"bytes\": %" PRIu64 "}", item->bytes);
+        json_add_unsigned(object, "bytes", item->bytes);
+    return object;
 }
 
 static void on_removed(void *context, const struct pkgcache_cleaned *item)
@@ -38,9 +32,11 @@ static void on_removed(void *context, const struct pkgcache_cleaned *item)
     struct cleaned *cleaned = context;
     char size[16];
     bool known = item->bytes != PKGCACHE_NOT_COUNTED;
-    add(&cleaned->removed, item);
+    cleaned->removed_count++;
     cleaned->bytes += known ? item->bytes : 0;
-    if (!cleaned->options->json && cleaned->options->verbosity >= 0)
+    if (cleaned->options->json)
+        json_stream_add(&cleaned->removed, build_item(item));
+    else if (cleaned->options->verbosity >= 0)
         printf("%s %s: %s%s%s\n", cleaned->options->dry_run ? "would delete" : "deleted",
                item->path, item->why, known ? ", " : "",
                known ? output_bytes((double)item->bytes, size) : "");
@@ -49,8 +45,9 @@ static void on_removed(void *context, const struct pkgcache_cleaned *item)
 static void on_kept(void *context, const struct pkgcache_cleaned *item)
 {
     struct cleaned *cleaned = context;
-    add(&cleaned->kept, item);
-    if (!cleaned->options->json && cleaned->options->verbosity >= 0)
+    if (cleaned->options->json)
+        json_stream_add(&cleaned->kept, build_item(item));
+    else if (cleaned->options->verbosity >= 0)
         printf("kept %s: %s\n", item->path, item->why);
 }
 
@@ -61,19 +58,25 @@ static void on_failed(void *context, const char *path, const char *why)
     output_error(cleaned->options, EXIT_PARTLY, 0, "could not delete %s: %s", path, why);
 }
 
-static int print_document(struct cleaned *cleaned)
+static int print_document(const struct cleaned *cleaned)
 {
-    CLEANUP_TEXT struct text document = {0};
-    text_printf(&document, "{\"dry_run\": %s, \"deleted\": [",
-                cleaned->options->dry_run ? "true" : "false");
-    text_append(&document, cleaned->removed.text.bytes, cleaned->removed.text.length);
-    text_append_string(&document, "], \"kept\": [");
-    text_append(&document, cleaned->kept.text.bytes, cleaned->kept.text.length);
-    text_printf(&document, "], \"bytes\": %" PRIu64 ", \"failed\": %zu}", cleaned->bytes,
-                cleaned->failed);
-    if (cleaned->removed.text.error < 0 || cleaned->kept.text.error < 0)
-        document.error = -ENOMEM;
-    return output_document(cleaned->options, &document);
+    struct json_stream stream = {.file = stdout};
+    cJSON *before = cJSON_CreateObject();
+    cJSON *after = cJSON_CreateObject();
+    json_add_boolean(before, "dry_run", cleaned->options->dry_run);
+    json_add_unsigned(after, "bytes", cleaned->bytes);
+    json_add_unsigned(after, "failed", cleaned->failed);
+    json_stream_open(&stream, NULL, '{');
+    json_stream_add_members(&stream, before);
+    json_stream_open(&stream, "deleted", '[');
+    json_stream_add_elements(&stream, &cleaned->removed);
+    json_stream_close(&stream, ']');
+    json_stream_open(&stream, "kept", '[');
+    json_stream_add_elements(&stream, &cleaned->kept);
+    json_stream_close(&stream, ']');
+    json_stream_add_members(&stream, after);
+    json_stream_close(&stream, '}');
+    return output_end_document(cleaned->options, json_stream_end(&stream));
 }
 
 static struct pkgcache_clean clean_options(const struct options *options)
@@ -110,11 +113,11 @@ int cmd_clean(struct options *options)
     if (result < 0)
         code = output_error(options, output_exit_code(result), error.code, "%s", error.message);
     else if (cleaned.failed > 0)
-        code = cleaned.removed.count > 0 ? EXIT_PARTLY : EXIT_FAILED;
+        code = cleaned.removed_count > 0 ? EXIT_PARTLY : EXIT_FAILED;
     else
         code = EXIT_DONE;
     int written = options->json ? print_document(&cleaned) : output_end(options, EXIT_DONE);
-    text_free(&cleaned.removed.text);
-    text_free(&cleaned.kept.text);
+    json_stream_end(&cleaned.removed);
+    json_stream_end(&cleaned.kept);
     return code == EXIT_DONE ? written : code;
 }

@@ -56,20 +56,25 @@ static int flush_destination(const char *destination)
     return fd < 0 || syncfs(fd) < 0 ? -errno : 0;
 }
 
+static cJSON *build_summary(const struct copyengine_progress *done, double seconds)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_unsigned(object, "files", done->files);
+    json_add_unsigned(object, "directories", done->directories);
+    json_add_unsigned(object, "symlinks", done->symlinks);
+    json_add_unsigned(object, "skipped", done->skipped);
+    json_add_unsigned(object, "bytes", done->bytes);
+    json_add_decimal(object, "seconds", seconds, 3);
+    return object;
+}
+
 static int print_summary(const struct options *options, const struct copyengine_progress *done,
                          double seconds)
 {
     char bytes[16];
     char rate[16];
-    if (options->json) {
-        CLEANUP_TEXT struct text text = {0};
-        text_printf(&text,
-                    "{\"files\": %" PRIu64 ", \"directories\": %" PRIu64 ", \"symlinks\": %" PRIu64
-                    ", \"skipped\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f}",
-                    done->files, done->directories, done->symlinks, done->skipped, done->bytes,
-                    seconds);
-        return output_document(options, &text);
-    }
+    if (options->json)
+        return output_document(options, build_summary(done, seconds));
     if (options->verbosity >= 0)
         printf("%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64
                " links, %s in %.2f s (%s/s)%s\n",

@@ -1,12 +1,12 @@
 /* pkgcache doctor: what this machine can do, how the cache is, and what to change. */
+#include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 
 struct visit {
     const struct options *options;
-    struct text document;
-    size_t findings;
+    struct json_stream document;
     size_t to_do; /* warnings and problems */
 };
 
@@ -17,17 +17,15 @@ static const char *const severities[] = {
     [PKGCACHE_PROBLEM] = "problem",
 };
 
-static void print_json(struct text *document, const struct pkgcache_finding *finding, bool first)
+static cJSON *build_finding(const struct pkgcache_finding *finding)
 {
-    text_printf(document,
-                "%s{\"severity\": \"%s\", \"subject\": \"%s\", \"path\": ", first ? "" : ", ",
-                severities[finding->severity], finding->subject);
-    output_string(document, finding->path);
-    text_append_string(document, ", \"text\": ");
-    output_string(document, finding->text);
-    text_append_string(document, ", \"advice\": ");
-    output_string(document, finding->advice);
-    text_append_byte(document, '}');
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, "severity", severities[finding->severity]);
+    json_add_string(object, "subject", finding->subject);
+    json_add_string(object, "path", finding->path);
+    json_add_string(object, "text", finding->text);
+    json_add_string(object, "advice", finding->advice);
+    return object;
 }
 
 static void on_finding(void *context, const struct pkgcache_finding *finding)
@@ -36,17 +34,23 @@ static void on_finding(void *context, const struct pkgcache_finding *finding)
     if (finding->severity >= PKGCACHE_WARNING)
         visit->to_do++;
     if (visit->options->json)
-        print_json(&visit->document, finding, visit->findings == 0);
+        json_stream_add(&visit->document, build_finding(finding));
     else if (visit->options->verbosity >= 0 || finding->severity >= PKGCACHE_WARNING)
         printf("%-8s%s %s%s%s\n", severities[finding->severity],
                finding->path ? finding->path : finding->subject, finding->text,
                finding->advice ? ". " : "", finding->advice ? finding->advice : "");
-    visit->findings++;
+}
+
+static int end_document(struct visit *visit)
+{
+    json_stream_close(&visit->document, ']');
+    json_stream_close(&visit->document, '}');
+    return output_end_document(visit->options, json_stream_end(&visit->document));
 }
 
 int cmd_doctor(struct options *options)
 {
-    struct visit visit = {.options = options};
+    struct visit visit = {.options = options, .document = {.file = stdout}};
     struct pkgcache_options cache_options = settings_cache_options(&options->settings);
     struct pkgcache_error error;
     struct pkgcache_doctor doctor = {
@@ -56,13 +60,13 @@ int cmd_doctor(struct options *options)
         .on_finding = on_finding,
         .context = &visit,
     };
-    text_append_string(&visit.document, "{\"findings\": [");
+    if (options->json) {
+        json_stream_open(&visit.document, NULL, '{');
+        json_stream_open(&visit.document, "findings", '[');
+    }
     int result = pkgcache_doctor(options->settings.values[SETTING_CACHE].text, &cache_options,
                                  &doctor, &error);
-    text_append_string(&visit.document, "]}");
-    int code =
-        options->json ? output_document(options, &visit.document) : output_end(options, EXIT_DONE);
-    text_free(&visit.document);
+    int code = options->json ? end_document(&visit) : output_end(options, EXIT_DONE);
     if (result < 0)
         code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     return code == EXIT_DONE && visit.to_do > 0 ? EXIT_FINDINGS : code;

@@ -1,4 +1,5 @@
 /* pkgcache get: prints the cached root of each variant, an empty line for one that is missing. */
+#include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/each.h"
@@ -8,18 +9,13 @@
 #include <assert.h>
 #include <string.h>
 
-static void print_one(const struct options *options, struct text *document, const char *variant,
-                      int status, const char *root)
+static cJSON *build_result(const char *variant, const struct pkgcache_result *result)
 {
-    if (!options->json) {
-        printf("%s\n", root ? root : "");
-        return;
-    }
-    text_append_string(document, document->length > 1 ? ", {\"variant\": " : "{\"variant\": ");
-    output_string(document, variant);
-    text_printf(document, ", \"status\": \"%s\", \"root\": ", output_status(status));
-    output_string(document, root);
-    text_append_byte(document, '}');
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, "variant", variant);
+    json_add_string(object, "status", output_status((int)result->status));
+    json_add_string(object, "root", result->root);
+    return object;
 }
 
 /* Has the daemon look up all, if there is one. Returns an exit code, or -1: go on, with what it
@@ -74,21 +70,30 @@ static int look_up(struct options *options, struct each *each, struct pkgcache_r
     return code;
 }
 
+static int print_document(const struct options *options, const struct pkgcache_result *results,
+                          size_t count)
+{
+    struct json_stream document = {.file = stdout};
+    json_stream_open(&document, NULL, '[');
+    for (size_t i = 0; i < count; i++)
+        json_stream_add(&document, build_result(options->arguments[i], &results[i]));
+    json_stream_close(&document, ']');
+    return output_end_document(options, json_stream_end(&document));
+}
+
 static int print_all(const struct options *options, const struct pkgcache_result *results,
                      size_t count)
 {
-    CLEANUP_TEXT struct text document = {0};
     bool missing = false;
-    text_append_byte(&document, '[');
     for (size_t i = 0; i < count; i++) {
         if (results[i].status == PKGCACHE_FAILED)
             return output_error(options, EXIT_FAILED, 0, "%s", results[i].reason);
-        print_one(options, &document, options->arguments[i], (int)results[i].status,
-                  results[i].root);
+        if (!options->json)
+            printf("%s\n", results[i].root ? results[i].root : "");
         missing = missing || !results[i].root;
     }
-    text_append_byte(&document, ']');
-    int code = options->json ? output_document(options, &document) : output_end(options, EXIT_DONE);
+    int code =
+        options->json ? print_document(options, results, count) : output_end(options, EXIT_DONE);
     return code == EXIT_DONE && missing ? EXIT_MISSING : code;
 }
 

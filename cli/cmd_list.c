@@ -1,4 +1,5 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
+#include "cache/json/json_stream.h"
 #include "cache/store/size.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
@@ -149,26 +150,33 @@ static void print_table(const struct table *table)
         }
 }
 
+static bool is_number(enum column column)
+{
+    return column == COLUMN_SIZE || column == COLUMN_FILES || column == COLUMN_LAST_USED;
+}
+
+static cJSON *build_row(const struct row *row)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_raw_reference(object, "handle", row->handle);
+    for (int column = 0; column < COLUMN_COUNT; column++) {
+        const char *value = row->cells[column];
+        if (value && is_number((enum column)column))
+            json_add_raw_reference(object, column_names[column], value);
+        else
+            json_add_string_reference(object, column_names[column], value);
+    }
+    return object;
+}
+
 static int print_json(const struct table *table)
 {
-    CLEANUP_TEXT struct text text = {0};
-    text_append_byte(&text, '[');
-    for (size_t j = 0; j < table->row_count; j++) {
-        const struct row *row = &table->rows[j];
-        text_printf(&text, "%s{\"handle\": %s", j ? ", " : "", row->handle);
-        for (int column = 0; column < COLUMN_COUNT; column++) {
-            text_printf(&text, ", \"%s\": ", column_names[column]);
-            bool number =
-                column == COLUMN_SIZE || column == COLUMN_FILES || column == COLUMN_LAST_USED;
-            if (number && row->cells[column])
-                text_append_string(&text, row->cells[column]);
-            else
-                output_string(&text, row->cells[column]);
-        }
-        text_append_byte(&text, '}');
-    }
-    text_append_byte(&text, ']');
-    return output_document(table->options, &text);
+    struct json_stream stream = {.file = stdout};
+    json_stream_open(&stream, NULL, '[');
+    for (size_t j = 0; j < table->row_count; j++)
+        json_stream_add(&stream, build_row(&table->rows[j]));
+    json_stream_close(&stream, ']');
+    return output_end_document(table->options, json_stream_end(&stream));
 }
 
 /* Returns an exit code, or -1: go on. */

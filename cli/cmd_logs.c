@@ -2,6 +2,7 @@
  * pkgcache logs: prints the last lines of the log, over the files of all days, and what is added to
  * it from then on.
  */
+#include "cache/json/json_stream.h"
 #include "cache/store/log.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
@@ -35,7 +36,7 @@ struct logs {
     int fd; /* .sys/log; -1: nothing was ever logged */
     struct day *days;
     size_t count;
-    struct text document; /* --json */
+    struct json_stream document; /* --json */
 };
 
 static int compare_days(const void *a, const void *b)
@@ -115,8 +116,7 @@ static void print_line(struct logs *logs, const char *line, size_t length)
 {
     if (logs->options->json) {
         CLEANUP_FREE char *copy = strndup(line, length);
-        text_append_string(&logs->document, logs->document.length > 1 ? ", " : "");
-        output_string(&logs->document, copy);
+        json_stream_add(&logs->document, copy ? json_create_string(copy) : NULL);
         return;
     }
     for (size_t i = 0; i < length; i++) { /* others wrote this: it is not to move our cursor */
@@ -227,20 +227,21 @@ static int run(struct logs *logs)
     struct day last = {0};
     if (logs->count > 0)
         last = logs->days[logs->count - 1];
-    text_append_byte(&logs->document, '[');
+    if (options->json)
+        json_stream_open(&logs->document, NULL, '[');
     last.start = print_tail(logs, lines);
     if (options->follow)
         return follow(logs, &last);
     if (!options->json)
         return output_end(options, EXIT_DONE);
-    text_append_byte(&logs->document, ']');
-    return output_document(options, &logs->document);
+    json_stream_close(&logs->document, ']');
+    return output_end_document(options, json_stream_end(&logs->document));
 }
 
 int cmd_logs(struct options *options)
 {
     struct pkgcache *cache = NULL;
-    struct logs logs = {.options = options, .cache_fd = -1, .fd = -1};
+    struct logs logs = {.options = options, .cache_fd = -1, .fd = -1, .document = {.file = stdout}};
     if (options->follow && options->json)
         return output_error(options, EXIT_USAGE, EINVAL,
                             "logs: --follow and --json cannot be combined: --json prints one "
@@ -254,7 +255,6 @@ int cmd_logs(struct options *options)
     code = run(&logs);
     cleanup_close_fd(&logs.fd);
     free(logs.days);
-    text_free(&logs.document);
     pkgcache_close(cache);
     return code;
 }

@@ -1,26 +1,35 @@
 /* pkgcache remove: takes variants out of the cache. Their bytes go at the next clean. */
+#include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"
 #include "cli/output.h"
 
-static void write_one(struct text *document, const char *variant, int status)
+static cJSON *build_result(const char *variant, int status)
 {
-    text_append_string(document, document->length > 1 ? ", {\"variant\": " : "{\"variant\": ");
-    output_string(document, variant);
-    text_printf(document, ", \"status\": \"%s\"}", output_status(status));
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, "variant", variant);
+    json_add_string(object, "status", output_status(status));
+    return object;
+}
+
+static int end_document(const struct options *options, struct json_stream *document)
+{
+    json_stream_close(document, ']');
+    return output_end_document(options, json_stream_end(document));
 }
 
 int cmd_remove(struct options *options)
 {
     struct each each;
     struct pkgcache_error error;
-    CLEANUP_TEXT struct text document = {0};
+    struct json_stream document = {.file = stdout};
     size_t removed = 0;
     size_t refused = 0;
     bool locked = false;
     int code = each_open(options, &each);
-    text_append_byte(&document, '[');
+    if (code < 0 && options->json)
+        json_stream_open(&document, NULL, '[');
     for (size_t i = 0; i < each.sources.count && code < 0 && !locked; i++) {
         const char *name = each.sources.items[i].text;
         int status = pkgcache_remove(each.cache, each.sources.items[i].handle, &error);
@@ -31,15 +40,15 @@ int cmd_remove(struct options *options)
         removed += status == PKGCACHE_REMOVED;
         refused += status < 0 || status == PKGCACHE_COPYING;
         locked = status == -ETIMEDOUT;
-        write_one(&document, options->arguments[i], status);
-        if (!options->json && options->verbosity >= 0 && status >= 0)
+        if (options->json)
+            json_stream_add(&document, build_result(options->arguments[i], status));
+        else if (options->verbosity >= 0 && status >= 0)
             printf("%s: %s\n", name, output_status(status));
     }
     each_close(&each);
     if (code >= 0)
         return code;
-    text_append_byte(&document, ']');
-    code = options->json ? output_document(options, &document) : output_end(options, EXIT_DONE);
+    code = options->json ? end_document(options, &document) : output_end(options, EXIT_DONE);
     if (code != EXIT_DONE)
         return code;
     if (locked)

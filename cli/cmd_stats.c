@@ -85,14 +85,12 @@ static int print(const struct options *options, const char *cache_path,
     struct figure figures[FIGURES_MAX];
     size_t count = figures_of_stats(stats, figures);
     enum format format = format_of(options);
-    if (format == FORMAT_JSON) {
-        figures_append_stats(&text, stats);
-        text_append_byte(&text, '\n');
-    } else if (format == FORMAT_PROMETHEUS) {
+    if (format == FORMAT_JSON)
+        return output_document(options, figures_build_stats(stats));
+    if (format == FORMAT_PROMETHEUS)
         figures_append_prometheus(&text, cache_path, figures, count);
-    } else {
+    else
         append_text(&text, stats, figures, count);
-    }
     return print_text(options, &text);
 }
 

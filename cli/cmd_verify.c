@@ -1,4 +1,5 @@
 /* pkgcache verify: reads payloads again, compares them with their digests, repairs them. */
+#include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/each.h"
 #include "cli/exit.h"
@@ -14,9 +15,9 @@ enum { DIFFERENCES_SHOWN = 10 }; /* of one payload, as text; -v: all */
 
 struct verifying {
     const struct options *options;
-    struct text results;     /* JSON */
-    struct text differences; /* JSON, of the payload under way */
-    char *root;              /* of the payload whose differences are shown */
+    struct json_stream results;     /* --json */
+    struct json_stream differences; /* --json */
+    char *root;                     /* of the payload whose differences are shown */
     uint64_t shown;
 };
 
@@ -49,16 +50,14 @@ static void on_progress(void *context, const struct pkgcache_progress *progress)
     progress_show(progress);
 }
 
-static void note_difference(struct text *text, const char *root, const char *path,
-                            enum pkgcache_difference difference)
+static cJSON *build_difference(const char *root, const char *path,
+                               enum pkgcache_difference difference)
 {
-    text_append_string(text, text->length ? ", {\"root\": " : "{\"root\": ");
-    output_string(text, root);
-    text_append_string(text, ", \"path\": ");
-    output_string(text, path);
-    text_append_string(text, ", \"difference\": ");
-    output_string(text, pkgcache_difference_text(difference));
-    text_append_byte(text, '}');
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, "root", root);
+    json_add_string(object, "path", path);
+    json_add_string(object, "difference", pkgcache_difference_text(difference));
+    return object;
 }
 
 static void on_difference(void *context, const char *root, const char *path,
@@ -67,7 +66,7 @@ static void on_difference(void *context, const char *root, const char *path,
     struct verifying *verifying = context;
     const struct options *options = verifying->options;
     if (options->json) {
-        note_difference(&verifying->differences, root, path, difference);
+        json_stream_add(&verifying->differences, build_difference(root, path, difference));
         return;
     }
     if (!verifying->root || strcmp(verifying->root, root) != 0) {
@@ -79,20 +78,25 @@ static void on_difference(void *context, const char *root, const char *path,
         output_error(options, 0, 0, "%s/%s: %s", root, path, pkgcache_difference_text(difference));
 }
 
+static cJSON *build_result(const struct pkgcache_verified *result)
+{
+    cJSON *object = cJSON_CreateObject();
+    handle_add_json(object, "handle", result->handle);
+    json_add_string(object, "status", verdict_word(result->verdict));
+    json_add_string(object, "root", result->root);
+    json_add_string(object, "reason", result->reason);
+    json_add_unsigned(object, "differences", result->differences);
+    return object;
+}
+
 static void on_result(void *context, const struct pkgcache_verified *result)
 {
     struct verifying *verifying = context;
     const struct options *options = verifying->options;
-    struct text *text = &verifying->results;
     bool bad =
         result->verdict != PKGCACHE_VERDICT_SOUND && result->verdict != PKGCACHE_VERDICT_DIGESTED;
-    text_append_string(text, text->length ? ", {\"handle\": " : "{\"handle\": ");
-    handle_to_json(text, result->handle);
-    text_printf(text, ", \"status\": \"%s\", \"root\": ", verdict_word(result->verdict));
-    output_string(text, result->root);
-    text_append_string(text, ", \"reason\": ");
-    output_string(text, result->reason);
-    text_printf(text, ", \"differences\": %" PRIu64 "}", result->differences);
+    if (options->json)
+        json_stream_add(&verifying->results, build_result(result));
     if (result->verdict == PKGCACHE_VERDICT_GONE)
         return;
     if (bad && !options->json && result->verdict != PKGCACHE_VERDICT_REPAIRED)
@@ -104,19 +108,32 @@ static void on_result(void *context, const struct pkgcache_verified *result)
         output_verbose(options, "%s: %s", result->root, verdict_word(result->verdict));
 }
 
-static void write_summary(struct text *text, const struct verifying *verifying,
+static cJSON *build_summary(const struct pkgcache_verify_summary *summary, double seconds)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_unsigned(object, "variants", summary->variants);
+    for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++)
+        json_add_unsigned(object, verdict_word(verdict), count_of(summary, verdict));
+    json_add_unsigned(object, "files", summary->files);
+    json_add_unsigned(object, "bytes", summary->bytes);
+    json_add_decimal(object, "seconds", seconds, 3);
+    return object;
+}
+
+static int print_document(const struct verifying *verifying,
                           const struct pkgcache_verify_summary *summary, double seconds)
 {
-    text_printf(text, "{\"variants\": %zu", summary->variants);
-    for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++)
-        text_printf(text, ", \"%s\": %zu", verdict_word(verdict), count_of(summary, verdict));
-    text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f",
-                summary->files, summary->bytes, seconds);
-    text_append_string(text, ", \"differences\": [");
-    text_append(text, verifying->differences.bytes, verifying->differences.length);
-    text_append_string(text, "], \"results\": [");
-    text_append(text, verifying->results.bytes, verifying->results.length);
-    text_append_string(text, "]}");
+    struct json_stream stream = {.file = stdout};
+    json_stream_open(&stream, NULL, '{');
+    json_stream_add_members(&stream, build_summary(summary, seconds));
+    json_stream_open(&stream, "differences", '[');
+    json_stream_add_elements(&stream, &verifying->differences);
+    json_stream_close(&stream, ']');
+    json_stream_open(&stream, "results", '[');
+    json_stream_add_elements(&stream, &verifying->results);
+    json_stream_close(&stream, ']');
+    json_stream_close(&stream, '}');
+    return output_end_document(verifying->options, json_stream_end(&stream));
 }
 
 static void print_summary(const struct pkgcache_verify_summary *summary, double seconds)
@@ -154,9 +171,7 @@ static int conclude(struct verifying *verifying, int result, const struct pkgcac
     if (result < 0)
         code = output_error(options, output_exit_code(result), error->code, "%s", error->message);
     if (options->json) {
-        CLEANUP_TEXT struct text text = {0};
-        write_summary(&text, verifying, summary, seconds);
-        int written = output_document(options, &text);
+        int written = print_document(verifying, summary, seconds);
         return written == EXIT_DONE ? code : written;
     }
     if (options->verbosity >= 0 && result == 0)
@@ -189,8 +204,8 @@ static int verify(const struct options *options, struct pkgcache *cache,
     if (pkgcache_backend_description(cache))
         output_verbose(options, "backend: %s", pkgcache_backend_description(cache));
     int code = conclude(&verifying, result, &error, &summary, seconds);
-    text_free(&verifying.results);
-    text_free(&verifying.differences);
+    json_stream_end(&verifying.results);
+    json_stream_end(&verifying.differences);
     free(verifying.root);
     return code;
 }

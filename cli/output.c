@@ -1,7 +1,7 @@
 /* What the program says. */
 #include "cli/output.h"
 
-#include "cache/json/json.h"
+#include "cache/json/json_stream.h"
 #include "cli/exit.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -15,19 +15,25 @@ static bool wants_color(const struct options *options)
            (options->color == WHEN_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
 }
 
-/* One JSON object a line on standard error; `exit_code` 0: it does not end with that. */
-static void write_json_line(const char *key, const char *text, int code, int exit_code)
+void output_json_line(cJSON *item)
 {
     CLEANUP_TEXT struct text line = {0};
-    text_printf(&line, "{\"%s\": ", key);
-    json_write_string(&line, text, strlen(text));
-    if (code)
-        text_printf(&line, ", \"errno\": %d", code);
-    if (exit_code)
-        text_printf(&line, ", \"exit\": %d", exit_code);
-    text_append_string(&line, "}\n");
+    json_print(&line, item);
+    text_append_byte(&line, '\n');
     if (line.error == 0)
         fputs(line.bytes, stderr);
+}
+
+/* `exit_code` 0: the program does not end with that. */
+static void write_json_line(const char *key, const char *text, int code, int exit_code)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_string(object, key, text);
+    if (code)
+        json_add_integer(object, "errno", code);
+    if (exit_code)
+        json_add_integer(object, "exit", exit_code);
+    output_json_line(object);
 }
 
 void output_warning(const struct options *options, const char *path, const char *text)
@@ -74,21 +80,11 @@ void output_verbose(const struct options *options, const char *format, ...)
     va_end(arguments);
 }
 
-int output_document(const struct options *options, struct text *text)
+int output_document(const struct options *options, cJSON *item)
 {
-    text_append_byte(text, '\n');
-    if (text->error < 0)
-        return output_error(options, EXIT_FAILED, -text->error, "out of memory");
-    fwrite(text->bytes, 1, text->length, stdout);
-    return output_end(options, EXIT_DONE);
-}
-
-void output_string(struct text *text, const char *string)
-{
-    if (string)
-        json_write_string(text, string, strlen(string));
-    else
-        text_append_string(text, "null");
+    struct json_stream stream = {.file = stdout};
+    json_stream_add(&stream, item);
+    return output_end_document(options, json_stream_end(&stream));
 }
 
 int output_end_document(const struct options *options, int result)

@@ -1,7 +1,7 @@
 /* What the program says: errors on standard error, documents on standard output. */
 #pragma once
 
-#include "cache/util/text.h"
+#include "cache/json/json_build.h"
 #include "cli/options.h"
 
 /**
@@ -21,15 +21,16 @@ void output_warning(const struct options *options, const char *path, const char 
 /** Prints a line on standard error with -v. */
 void output_verbose(const struct options *options, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/** Prints a text, a newline after it, on standard output. @return an exit code */
-int output_document(const struct options *options, struct text *text);
+/** Prints a JSON object on a line of standard error, and frees it; NULL: nothing. */
+void output_json_line(cJSON *item);
+
+/** Prints a document on standard output, and frees it. @param item NULL: no memory @return an exit
+ * code */
+int output_document(const struct options *options, cJSON *item);
 
 /** Ends a document that was printed on standard output. @param result json_stream_end()'s
  * @return an exit code */
 int output_end_document(const struct options *options, int result);
-
-/** Appends a path or a text to a document as a JSON string; NULL: as null. */
-void output_string(struct text *text, const char *string);
 
 /** Ends standard output; a write that failed is an error after all. @return an exit code */
 int output_end(const struct options *options, int exit_code);

@@ -46,15 +46,22 @@ static void show_line(const struct pkgcache_progress *progress, double seconds)
     state.shown = true;
 }
 
+static void show_json(const struct pkgcache_progress *progress, double seconds)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_unsigned(object, "variants", progress->variants);
+    json_add_unsigned(object, "variants_done", progress->variants_done);
+    json_add_unsigned(object, "files", progress->files);
+    json_add_unsigned(object, "bytes", progress->bytes);
+    json_add_decimal(object, "seconds", seconds, 3);
+    output_json_line(object);
+}
+
 void progress_show(const struct pkgcache_progress *progress)
 {
     double seconds = (double)(clock_monotonic_ns() - state.start_ns) / NS_PER_S;
     if (state.json)
-        fprintf(stderr,
-                "{\"variants\": %zu, \"variants_done\": %zu, \"files\": %" PRIu64
-                ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f}\n",
-                progress->variants, progress->variants_done, progress->files, progress->bytes,
-                seconds);
+        show_json(progress, seconds);
     else if (state.line)
         show_line(progress, seconds);
 }

@@ -1,11 +1,11 @@
 /* The state between two cleans. What is done about a candidate is clean's business. */
 #include "cache/clean/clean_state.h"
 
+#include "cache/json/json_stream.h"
 #include "cache/store/slot_name.h"
 #include "cache/util/file.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 
@@ -206,29 +206,39 @@ int clean_state_parse(const char *text, size_t length, struct clean_state *ret)
     return 0;
 }
 
-static void format_candidate(struct text *text, const struct clean_candidate *candidate)
+static cJSON *build_candidate(const struct clean_candidate *candidate)
 {
-    text_append_string(text, "{\"slot\": ");
-    json_write_string(text, candidate->path, strlen(candidate->path));
-    text_printf(text, ", \"seconds\": %lld, \"nanoseconds\": %ld, \"bytes\": %" PRIu64 "}",
-                (long long)candidate->last_used.tv_sec, candidate->last_used.tv_nsec,
-                candidate->bytes);
+    cJSON *object = cJSON_CreateObject();
+    json_add_string_reference(object, "slot", candidate->path);
+    json_add_integer(object, "seconds", candidate->last_used.tv_sec);
+    json_add_integer(object, "nanoseconds", candidate->last_used.tv_nsec);
+    json_add_unsigned(object, "bytes", candidate->bytes);
+    return object;
+}
+
+static cJSON *build_head(const struct clean_state *state)
+{
+    cJSON *object = cJSON_CreateObject();
+    json_add_string_reference(object, "after", state->after);
+    if (state->sized)
+        json_add_unsigned(object, "bytes", MIN(state->bytes, (uint64_t)INT64_MAX));
+    return object;
 }
 
 void clean_state_format(struct text *text, const struct clean_state *state)
 {
-    text_append_string(text, "{\"after\": ");
-    json_write_string(text, state->after, strlen(state->after));
+    struct json_stream stream = {.text = *text};
+    json_stream_open(&stream, NULL, '{');
+    json_stream_add_members(&stream, build_head(state));
     if (state->sized) {
-        text_printf(text, ", \"bytes\": %" PRIu64 ", \"oldest\": [",
-                    MIN(state->bytes, (uint64_t)INT64_MAX));
-        for (size_t i = 0; i < state->count; i++) {
-            text_append_string(text, i ? ",\n" : "\n");
-            format_candidate(text, &state->oldest[i]);
-        }
-        text_append_byte(text, ']');
+        json_stream_open(&stream, "oldest", '[');
+        for (size_t i = 0; i < state->count; i++)
+            json_stream_add(&stream, build_candidate(&state->oldest[i]));
+        json_stream_close(&stream, ']');
     }
-    text_append_string(text, "}\n");
+    json_stream_close(&stream, '}');
+    *text = stream.text;
+    text_append_byte(text, '\n');
 }
 
 /* The file. */

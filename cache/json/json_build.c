@@ -74,9 +74,14 @@ static cJSON *create_string(const char *string, cJSON *(*create)(const char *))
     return is_ascii(string) ? create(string) : create_escaped(string);
 }
 
+cJSON *json_create_string(const char *string)
+{
+    return create_string(string, cJSON_CreateString);
+}
+
 void json_add_string(cJSON *container, const char *name, const char *string)
 {
-    json_add_item(container, name, create_string(string, cJSON_CreateString));
+    json_add_item(container, name, json_create_string(string));
 }
 
 void json_add_string_reference(cJSON *container, const char *name, const char *string)

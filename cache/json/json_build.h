@@ -16,6 +16,10 @@
 
 #include <cjson/cJSON.h>
 
+/** A text, a path or other bytes as an item: as json_add_string() adds it. The caller's, or NULL:
+ * no memory. */
+cJSON *json_create_string(const char *string);
+
 /** Adds an item, which then belongs to the container; NULL: there was no memory for it. */
 void json_add_item(cJSON *container, const char *name, cJSON *item);
 

@@ -5,6 +5,7 @@
  */
 #include "cache/rez/definition_rez.h"
 
+#include "cache/json/json_build.h"
 #include "cache/rez/rezpython.h"
 
 static const char script[] =
@@ -66,13 +67,10 @@ int definition_ask_rez(const char *const *directories, size_t count, const struc
                        struct json_document **ret_document, struct pkgcache_error *ret_error)
 {
     CLEANUP_TEXT struct text question = {0};
-    text_append_byte(&question, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            text_append(&question, ", ", 2);
-        json_write_string(&question, directories[i], strlen(directories[i]));
-    }
-    text_append_byte(&question, ']');
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; i < count; i++)
+        json_add_string(array, NULL, directories[i]);
+    json_print(&question, array);
     if (question.error)
         return error_set(ret_error, ENOMEM, "out of memory");
     int result = rezpython_run(script, &question, ret_document, ret_error);

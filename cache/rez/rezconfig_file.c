@@ -4,6 +4,7 @@
  */
 #include "cache/rez/rezconfig_file.h"
 
+#include "cache/json/json_build.h"
 #include "cache/rez/pyliteral.h"
 #include "cache/rez/rezconfig_merge.h"
 #include "cache/rez/rezpython.h"
@@ -295,16 +296,13 @@ const char *rezconfig_file_origin(const struct rezconfig_file *file, enum rezcon
 /* {"file": PATH, "settings": [those that are computed]} */
 static void write_question(const struct rezconfig_file *file, struct text *text)
 {
-    const char *separator = "";
-    text_append_string(text, "{\"file\": ");
-    json_write_string(text, file->path, strlen(file->path));
-    text_append_string(text, ", \"settings\": [");
+    cJSON *question = cJSON_CreateObject();
+    json_add_string(question, "file", file->path);
+    cJSON *settings = json_add_array(question, "settings");
     for (int key = 0; key < REZCONFIG_COUNT; key++)
-        if (file->statements[key].says == SAYS_COMPUTED) {
-            text_printf(text, "%s\"%s\"", separator, rezconfig_table[key].name);
-            separator = ", ";
-        }
-    text_append_string(text, "]}");
+        if (file->statements[key].says == SAYS_COMPUTED)
+            json_add_string(settings, NULL, rezconfig_table[key].name);
+    json_print(text, question);
 }
 
 /* Has rez run the file, and notes what it says. A setting that rez does not find is not set. */

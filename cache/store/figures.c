@@ -1,8 +1,6 @@
 /* Figures: one table gives each its names and its help. */
 #include "cache/store/figures.h"
 
-#include "cache/json/json_string.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -10,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { REAL_DIGITS = 6 }; /* after the point */
 
 /* A figure, and where in the statistics it is: a time_t, seconds as a double, or an uint64_t. */
 struct stat_figure {
@@ -122,34 +122,29 @@ int figures_read_stats(const struct json *value, struct pkgcache_stats *ret)
 void figure_append(struct text *text, const struct figure *figure)
 {
     if (figure->is_real)
-        text_printf(text, "%.6f", figure->real);
+        text_printf(text, "%.*f", REAL_DIGITS, figure->real);
     else
         text_printf(text, "%" PRIu64, figure->whole);
 }
 
-static void append_string(struct text *text, const char *string)
+cJSON *figures_build_stats(const struct pkgcache_stats *stats)
 {
-    if (*string)
-        json_write_string(text, string, strlen(string));
-    else
-        text_append_string(text, "null");
+    struct figure figures[FIGURES_MAX];
+    size_t count = figures_of_stats(stats, figures);
+    cJSON *object = cJSON_CreateObject();
+    for (size_t i = 0; i < count; i++)
+        if (figures[i].is_real)
+            json_add_decimal(object, figures[i].key, figures[i].real, REAL_DIGITS);
+        else
+            json_add_unsigned(object, figures[i].key, figures[i].whole);
+    json_add_string(object, "largest", *stats->largest ? stats->largest : NULL);
+    json_add_string(object, "oldest", *stats->oldest ? stats->oldest : NULL);
+    return object;
 }
 
 void figures_append_stats(struct text *text, const struct pkgcache_stats *stats)
 {
-    struct figure figures[FIGURES_MAX];
-    size_t count = figures_of_stats(stats, figures);
-    text_append_byte(text, '{');
-    for (size_t i = 0; i < count; i++) {
-        text_printf(text, "\"%s\": ", figures[i].key);
-        figure_append(text, &figures[i]);
-        text_append_string(text, ", ");
-    }
-    text_append_string(text, "\"largest\": ");
-    append_string(text, stats->largest);
-    text_append_string(text, ", \"oldest\": ");
-    append_string(text, stats->oldest);
-    text_append_byte(text, '}');
+    json_print(text, figures_build_stats(stats));
 }
 
 /* A label's value: UTF-8, with three escapes. */

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cache/json/json.h"
+#include "cache/json/json_build.h"
 #include "cache/pkgcache.h"
 #include "cache/util/text.h"
 
@@ -30,7 +31,10 @@ size_t figures_of_stats(const struct pkgcache_stats *stats, struct figure ret[st
 /** Appends the number alone. */
 void figure_append(struct text *text, const struct figure *figure);
 
-/** Appends statistics as a JSON object. */
+/** Statistics as a JSON object (json_build.h), which is the caller's; NULL: no memory. */
+cJSON *figures_build_stats(const struct pkgcache_stats *stats);
+
+/** Appends that object to a text. */
 void figures_append_stats(struct text *text, const struct pkgcache_stats *stats);
 
 /** Reads what that wrote. @return 0 or -EBADMSG */

@@ -51,13 +51,14 @@ int slot_manifest_look(int hash_fd, const char *slot_name, struct slot_manifest_
 static void write_first_text(struct text *text, const struct pkgcache_handle *handle,
                              const struct slot_manifest_payload *payload)
 {
-    text_append_string(text, "{\"handle\": ");
-    handle_to_json(text, handle);
-    if (payload)
-        text_printf(text, ", \"by\": \"verify\", \"inode\": %" PRIu64 ", \"born\": %" PRIu64 "}",
-                    payload->inode, payload->born_ns);
-    else
-        text_append_string(text, ", \"by\": \"copy\"}");
+    cJSON *object = cJSON_CreateObject();
+    handle_add_json(object, "handle", handle);
+    json_add_string(object, "by", payload ? "verify" : "copy");
+    if (payload) {
+        json_add_unsigned(object, "inode", payload->inode);
+        json_add_unsigned(object, "born", payload->born_ns);
+    }
+    json_print(text, object);
 }
 
 int slot_manifest_create(const struct pkgcache *cache, int staging_fd, const char *name,
