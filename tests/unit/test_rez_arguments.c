@@ -1,12 +1,8 @@
 /* The command line of rez-pkg-cache: what argparse says to many of them, as rez printed it. */
-#include "cache/json/json.h"
-#include "cache/util/file.h"
 #include "cli/rez_arguments.h"
+#include "tests/unit/vectors.h"
 
-#include <criterion/criterion.h>
-#include <fcntl.h>
-
-enum { ARGUMENTS_MAX = 16, VECTORS_MAX_BYTES = 4 << 20 };
+enum { ARGUMENTS_MAX = 16, SAID_MAX_BYTES = 4 << 20 };
 
 /* Reads a command line, with what is printed going into a file. */
 static int read_quietly(int argc, char **argv, struct rez_arguments *ret, int said_fd)
@@ -32,46 +28,45 @@ static bool ends_with(const struct text *text, const char *end)
            strncmp(text->bytes + text->length - 1 - length, end, length) == 0;
 }
 
-static void check(const struct json *vector)
+static void check(const cJSON *vector)
 {
     char *argv[ARGUMENTS_MAX + 2] = {(char *)"rez-pkg-cache"};
     int argc = 1;
-    int64_t expected;
     struct rez_arguments arguments;
     CLEANUP_TEXT struct text said = {0};
-    CLEANUP_TEXT struct text line = {0};
     CLEANUP_CLOSE int said_fd = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-    const char *says = json_member(vector, "says")->text;
-    json_write(&line, json_member(vector, "arguments"));
-    cr_assert(said_fd >= 0 && json_integer(json_member(vector, "code"), 0, 2, &expected) == 0);
-    for (const struct json *item = json_member(vector, "arguments")->first; item; item = item->next)
+    const char *says = vectors_string(vector, "says");
+    const cJSON *expected = cJSON_GetObjectItemCaseSensitive(vector, "code");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(vector, "arguments");
+    CLEANUP_FREE char *line = cJSON_PrintUnformatted(list);
+    cr_assert(said_fd >= 0 && line && cJSON_IsNumber(expected));
+    const cJSON *item;
+    cJSON_ArrayForEach (item, list)
         if (argc <= ARGUMENTS_MAX)
-            argv[argc++] = (char *)item->text;
+            argv[argc++] = cJSON_GetStringValue(item);
     int code = read_quietly(argc, argv, &arguments, said_fd);
     cr_assert(lseek(said_fd, 0, SEEK_SET) == 0 &&
-              file_read(said_fd, VECTORS_MAX_BYTES, &said, NULL) == 0);
+              file_read(said_fd, SAID_MAX_BYTES, &said, NULL) == 0);
     if (code >= 0) {
-        cr_expect(code == expected, "%s: %d", line.bytes, code);
+        cr_expect(code == expected->valueint, "%s: %d", line, code);
         cr_expect(code == 0 ? strncmp(said.bytes, "usage: rez pkg-cache ", 21) == 0
                             : ends_with(&said, says),
-                  "%s: %s", line.bytes, said.bytes);
+                  "%s: %s", line, said.bytes);
     } else if (arguments.directory) {
-        cr_expect_str_eq(arguments.directory, strchr(says, ':') + 2, "%s", line.bytes);
+        cr_expect_str_eq(arguments.directory, strchr(says, ':') + 2, "%s", line);
     } else {
-        cr_expect(strstr(says, "DIR must be specified"), "%s", line.bytes);
+        cr_expect(strstr(says, "DIR must be specified"), "%s", line);
     }
     rez_arguments_free(&arguments);
 }
 
 Test(rez_arguments, vectors)
 {
-    CLEANUP_JSON struct json_document *document = NULL;
-    size_t count = 0;
-    cr_assert(json_read_file(AT_FDCWD, TEST_VECTORS "/rez_arguments.json", VECTORS_MAX_BYTES,
-                             &document, NULL) == 0);
-    for (const struct json *vector = document->root->first; vector; vector = vector->next, count++)
+    CLEANUP_ITEM cJSON *document = vectors_read("rez_arguments.json");
+    const cJSON *vector;
+    cJSON_ArrayForEach (vector, document)
         check(vector);
-    cr_expect(count > 400);
+    cr_expect(cJSON_GetArraySize(document) > 400);
 }
 
 static struct rez_arguments read_valid(int argc, const char **argv)
