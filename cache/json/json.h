@@ -3,7 +3,8 @@
  * for input that nobody has vouched for. Its own reader because others lose what a handle's hash
  * depends on: cJSON turns integers into doubles (1 and 1.0 hash differently, and beyond 2^53 digits
  * go), ends strings at a NUL, and refuses the lone surrogates that Python writes for undecodable
- * bytes in paths. Not a general JSON library: no NaN, no building of trees, no streaming.
+ * bytes in paths. Not a general JSON library: no NaN, no building of trees, no streaming. What
+ * pkgcache itself says is built with cJSON (json_build.h).
  */
 #pragma once
 
