@@ -174,8 +174,8 @@ COPYENGINE_PUBLIC int copyengine_new(const struct copyengine_options *options,
                                      struct copyengine **ret, struct copyengine_error *ret_error);
 
 /**
- * Ends an engine whose jobs are all done. Where operations of cancelled jobs still hang, their
- * threads and what they use are left to the end of the process. NULL is allowed.
+ * Ends an engine whose jobs are all done. If operations of cancelled jobs still hang, their threads
+ * and the memory that these use stay until the process ends. NULL is allowed.
  */
 COPYENGINE_PUBLIC void copyengine_free(struct copyengine *engine);
 
@@ -185,9 +185,11 @@ COPYENGINE_PUBLIC void copyengine_free(struct copyengine *engine);
 COPYENGINE_PUBLIC const char *copyengine_backend_description(const struct copyengine *engine);
 
 /**
- * Hands a copy to the engine. What goes wrong with the files shows in the result, not here; a copy
- * that fails removes what it made. Each job keeps descriptors open, and who takes work looks at all
- * jobs: of thousands, submit some hundreds at a time.
+ * Hands a copy to the engine. Errors of the files are in the job's result, not returned here; a
+ * copy that fails removes what it made.
+ *
+ * Each job keeps descriptors open, and a thread that looks for work goes through the list of all
+ * jobs. A program with thousands of jobs should submit some hundreds of them at a time.
  *
  * @param ret the job; the caller frees it with copyengine_job_free when it is done
  * @return    0, -EINVAL, -ENOMEM
@@ -217,8 +219,8 @@ COPYENGINE_PUBLIC int copyengine_submit_removal(struct copyengine *engine,
 /**
  * Hands a scan to the engine: everything in a tree goes into a manifest, files with digests of
  * what the disk has (they are read past the page cache, O_DIRECT, where the file system lets us).
- * What cannot be read goes into it, too, and does not end the scan; only a root that cannot be
- * opened does. Result and freeing are as with copyengine_submit.
+ * What cannot be read goes into it, too, and does not end the scan; the scan fails only if its root
+ * cannot be opened. Result and freeing are as with copyengine_submit.
  *
  * @return 0, -EINVAL, -ENOMEM, or why there is no descriptor to be had
  */
@@ -228,25 +230,27 @@ COPYENGINE_PUBLIC int copyengine_submit_scan(struct copyengine *engine,
 
 /**
  * Makes a job end early with ECANCELED, and remove what it made. Returns at once. The job ends
- * soon, also when its source does not answer: what hangs then is left behind, and can do no more
- * harm.
+ * soon, also when its source does not answer: operations that hang are abandoned, and change
+ * nothing at the destination when they return.
  */
 COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job);
 
 /**
- * Whether a file system is on another machine, or another process answers for it (FUSE): then what
- * changes there may change without this machine's kernel. Tells by its type.
+ * Tells by its type whether a file system is on another machine, or served by another process
+ * (FUSE). Files may change there without this machine's kernel knowing.
  *
  * @param fd any open file of it
  */
 COPYENGINE_PUBLIC bool copyengine_is_remote(int fd);
 
 /**
- * Whether the threads of all engines of this process leave one of its processors to others, if
- * there are several. For a program that has to answer while it copies: where copies keep all
- * processors busy, whoever has waited for one may wait for the scheduler's next tick again
- * (EEVDF: it has just had more than its share). They follow when they go on to their next file.
- * Not so unless it is called.
+ * Keeps one processor free of copying: the threads of all engines of this process run on all of its
+ * processors but one, if there are several. For a program that has to answer requests while it
+ * copies. When copies keep all processors busy, a thread that wakes up to answer may have to wait
+ * for the scheduler's next tick, because it has just used more than its share (EEVDF).
+ *
+ * @param leave true: from its next file on, each thread leaves that processor free; false, as it is
+ *              at first: the threads use all processors
  */
 COPYENGINE_PUBLIC void copyengine_leave_processor(bool leave);
 
