@@ -112,6 +112,7 @@ static bool make_destination(const struct io_port *port, struct directory *direc
                              const char *name)
 {
     struct copyengine_job *job = directory->job;
+    assert(directory->source_fd >= 0 && directory->destination_fd < 0);
     if (job_is_stopped(job)) /* while a server took its time: nothing is made any more */
         return false;
     int64_t result = io_do(port, (struct io_op){.kind = IO_MAKE_DIR,

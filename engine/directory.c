@@ -30,6 +30,7 @@ struct directory *directory_new(struct copyengine_job *job, struct directory *pa
 struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count)
 {
     size_t names_bytes = 0;
+    assert(count > 0);
     for (unsigned i = 0; i < count; i++)
         names_bytes += strlen(names[i]) + 1;
     struct batch *batch = malloc(sizeof(*batch) + count * sizeof(char *) + names_bytes);
@@ -43,6 +44,27 @@ struct batch *batch_new(struct directory *directory, const char *const *names, u
         text += bytes;
     }
     directory_reference(directory);
+    return batch;
+}
+
+void batch_queue_append(struct batch_queue *queue, struct batch *batch)
+{
+    assert(!queue->first == !queue->last);
+    batch->next = NULL;
+    if (queue->last)
+        queue->last->next = batch;
+    else
+        queue->first = batch;
+    queue->last = batch;
+}
+
+struct batch *batch_queue_pop(struct batch_queue *queue)
+{
+    struct batch *batch = queue->first;
+    assert(batch && !queue->last->next);
+    queue->first = batch->next;
+    if (!queue->first)
+        queue->last = NULL;
     return batch;
 }
 
@@ -70,6 +92,7 @@ char *directory_relative_path(const struct directory *directory, const char *nam
         end -= name_length;
         memcpy(end, at->name, name_length);
     }
+    assert(end == path);
     return path;
 }
 

@@ -54,6 +54,12 @@ struct batch {
     const char *names[];
 };
 
+/** Batches in the order in which they were found. */
+struct batch_queue {
+    struct batch *first;
+    struct batch *last;
+};
+
 /**
  * @param parent gets a reference; NULL: makes the root
  * @param name   one name; of the root: ""
@@ -75,6 +81,11 @@ static inline void directory_reference(struct directory *directory)
  * @return      NULL for want of memory
  */
 struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count);
+
+void batch_queue_append(struct batch_queue *queue, struct batch *batch);
+
+/** Takes the first batch off a queue that is not empty. */
+struct batch *batch_queue_pop(struct batch_queue *queue);
 
 /**
  * The path of a file relative to the root, allocated; NULL for want of memory.

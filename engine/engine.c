@@ -10,6 +10,7 @@
 #include "engine/thread.h"
 #include "engine/walk.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -136,6 +137,7 @@ static void set_bounds(struct copyengine *engine, unsigned in_flight)
                MIN(MAX(least, processors), most), most);
     unsigned workers_min = processors < WORKERS_TUNED_MIN || in_flight ? processors : 2;
     tuner_init(&schedule->workers_tuner, processors, workers_min, processors);
+    assert(processors >= 1 && processors <= most);
     schedule->processors = processors;
     /* One more than may run: another goes on while one is delayed by a bandwidth cap. */
     engine->workers.transfers_in_ring = MIN(most / processors + 1, (unsigned)TRANSFERS_OF_RING);

@@ -174,6 +174,7 @@ static call *const calls[IO_KIND_COUNT] = {
 void io_call(struct io_op *op)
 {
     int64_t result;
+    assert(op->kind < IO_KIND_COUNT);
     do {
         result = calls[op->kind](op);
         /* close(2): the descriptor is gone also after EINTR */

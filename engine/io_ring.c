@@ -9,11 +9,11 @@
  * io_uring_enter(2) fails for good, the operations that the kernel has not taken, and all later
  * ones, are plain calls: slower, and right.
  */
+#include "engine/assertion.h"
 #include "engine/compiler.h"
 #include "engine/io.h"
 #include "engine/wake.h"
 
-#include <assert.h>
 #include <liburing.h>
 
 /*
@@ -28,9 +28,9 @@ void __sanitizer_syscall_pre_impl_close(long fd); /* NOLINT(bugprone-reserved-id
 #endif
 
 enum {
-    LOOKS_MAX = 16,           /* for completions; then those that are queued go, too */
+    IDLE_CHECKS_MAX = 16,     /* for completions, in vain; then what is queued is submitted, too */
     KERNEL_THREADS_MAX = 512, /* of one ring, for operations that block: opens */
-    FAILED_LOOK_US = 1000,    /* between two looks at a ring that failed */
+    FAILED_CHECK_US = 1000,   /* between two checks of a ring that failed */
 };
 
 enum ring_state {
@@ -46,8 +46,8 @@ struct io {
     bool buffers_registered;
     bool wake_armed; /* a read of wake_fd is with the ring */
     unsigned entries;
-    unsigned looks;     /* in vain, since operations went to the kernel */
-    unsigned in_flight; /* operations queued and not reaped */
+    unsigned idle_checks; /* for completions, in vain, since operations were submitted */
+    unsigned in_flight;   /* operations queued and not reaped */
     int wake_fd;
     eventfd_t wake_count;
     const struct io_buffers *buffers;
@@ -111,6 +111,7 @@ static int ring_create(unsigned entries, const struct io_buffers *buffers, struc
         return -ENOMEM;
     io->entries = entries;
     io->buffers = buffers;
+    assert(entries > 0 && buffers->count <= IO_BUFFERS_MAX);
     io->wake_fd = eventfd(0, EFD_CLOEXEC);
     io->returned = calloc(entries, sizeof(*io->returned));
     if (io->wake_fd < 0 || !io->returned) {
@@ -134,7 +135,6 @@ static bool register_buffers(struct io *io)
     if (io->buffers_asked)
         return io->buffers_registered;
     io->buffers_asked = true;
-    assert(io->buffers->count <= IO_BUFFERS_MAX);
     for (unsigned i = 0; i < io->buffers->count; i++)
         vectors[i] = (struct iovec){
             .iov_base = io->buffers->memory + i * io->buffers->buffer_bytes,
@@ -160,13 +160,26 @@ static bool ring_ready(struct io *io)
     return io->state == RING_READY;
 }
 
-static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
+/* Whether the data of an operation lies in the buffer that it names. */
+ASSERTION_ONLY static bool is_in_buffer(const struct io *io, const struct io_op *op)
+{
+    const struct io_buffers *buffers = io->buffers;
+    if (op->buffer_index < 0 || (unsigned)op->buffer_index >= buffers->count)
+        return false;
+    const char *start = buffers->memory + (size_t)op->buffer_index * buffers->buffer_bytes;
+    const char *data = op->data;
+    return data >= start && op->length <= buffers->buffer_bytes &&
+           (size_t)(data - start) <= buffers->buffer_bytes - op->length;
+}
+
+static void prepare_sqe(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
 {
     switch (op->kind) {
     case IO_OPEN:
         io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
         break;
     case IO_READ:
+        assert(is_in_buffer(io, op));
         if (register_buffers(io))
             io_uring_prep_read_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                      op->buffer_index);
@@ -174,6 +187,7 @@ static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
             io_uring_prep_read(sqe, op->fd, op->data, (unsigned)op->length, op->offset);
         break;
     case IO_WRITE:
+        assert(is_in_buffer(io, op));
         if (register_buffers(io))
             io_uring_prep_write_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                       op->buffer_index);
@@ -192,8 +206,10 @@ static void prepare(struct io *io, struct io_uring_sqe *sqe, struct io_op *op)
 /* The kernel refuses the ring. What it has not taken is done by plain calls and reaped later. */
 static void ring_fail(struct io *io)
 {
+    assert(io->state == RING_READY);
     io->state = RING_FAILED;
     struct io_uring_sq *sq = &io->ring.sq;
+    assert(sq->sqe_tail - *sq->khead <= io->entries + 1); /* and the wake */
     for (unsigned i = *sq->khead; i != sq->sqe_tail; i++) {
         struct io_op *op = (struct io_op *)(uintptr_t)sq->sqes[i & *sq->kring_mask].user_data;
         if (!op) {
@@ -201,6 +217,7 @@ static void ring_fail(struct io *io)
             continue;
         }
         io_call(op);
+        assert(io->returned_count < io->in_flight && io->in_flight <= io->entries);
         io->returned[io->returned_count++] = op;
     }
 }
@@ -217,7 +234,7 @@ static int submit_and_wait(struct io_uring *ring, uint64_t wait_ns)
 static void ring_submit_queued(struct io *io, uint64_t wait_ns)
 {
     int result;
-    io->looks = 0;
+    io->idle_checks = 0;
     do {
         result = wait_ns ? submit_and_wait(&io->ring, wait_ns) : io_uring_submit(&io->ring);
     } while (result == -EINTR && !wait_ns);
@@ -247,8 +264,9 @@ static enum io_answer ring_submit(struct io *io, struct io_op *op)
         ring_submit_queued(io, 0);
         return IO_BUSY;
     }
-    prepare(io, sqe, op);
+    prepare_sqe(io, sqe, op);
     io->in_flight++;
+    assert(io->in_flight <= io->entries);
     if (io_uring_sq_ready(&io->ring) >= IO_TOGETHER)
         ring_submit_queued(io, 0);
     return IO_QUEUED;
@@ -268,6 +286,7 @@ static struct io_op *take_returned(struct io *io)
 {
     if (io->returned_count == 0)
         return NULL;
+    assert(io->state == RING_FAILED && io->in_flight >= io->returned_count);
     io->in_flight--;
     return io->returned[--io->returned_count];
 }
@@ -284,10 +303,12 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
         int result = cqe->res;
         io_uring_cqe_seen(&io->ring, cqe);
         if (!op) {
+            assert(io->wake_armed);
             io->wake_armed = false;
             *ret_woken = true;
             continue;
         }
+        assert(io->in_flight > io->returned_count);
         io->in_flight--;
         op->result = result;
         if ((result == -EAGAIN || result == -EINTR) && op->kind != IO_CLOSE)
@@ -300,7 +321,8 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
 /* What is queued does not wait for others as long as its thread has other things to do. */
 static void submit_overdue(struct io *io)
 {
-    if (io->state == RING_READY && io_uring_sq_ready(&io->ring) > 0 && ++io->looks >= LOOKS_MAX)
+    if (io->state == RING_READY && io_uring_sq_ready(&io->ring) > 0 &&
+        ++io->idle_checks >= IDLE_CHECKS_MAX)
         ring_submit_queued(io, 0);
 }
 
@@ -326,8 +348,8 @@ static struct io_op *ring_reap(struct io *io, uint64_t wait_ns)
         ring_submit_queued(io, wait_ns);
         op = take_returned(io);
         return op ? op : take_completion(io, &woken);
-    } else { /* it failed: nothing but looking again tells what is done of what it has taken */
-        usleep((useconds_t)MIN(wait_ns / NS_PER_US, (uint64_t)FAILED_LOOK_US));
+    } else { /* it failed: only checking again tells what is done of what it has taken */
+        usleep((useconds_t)MIN(wait_ns / NS_PER_US, (uint64_t)FAILED_CHECK_US));
     }
     return NULL;
 }
@@ -339,7 +361,7 @@ static void ring_wake(struct io *io)
 
 static void ring_destroy(struct io *io)
 {
-    assert(io->in_flight == 0);
+    assert(io->in_flight == 0 && io->returned_count == 0);
     if (io->state == RING_READY || io->ring.ring_fd > 0)
         io_uring_queue_exit(&io->ring);
     close(io->wake_fd);

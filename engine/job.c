@@ -21,7 +21,7 @@ enum {
 
 static void job_destroy(struct copyengine_job *job)
 {
-    assert(!job->unread_directories && !job->first_batch && !job->untaken_files);
+    assert(!job->unread_directories && !job->batches.first && !job->untaken_files);
     assert(job->active_readers == 0);
     free((char *)job->copy.source);
     free((char *)job->copy.destination);

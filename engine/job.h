@@ -76,8 +76,7 @@ struct copyengine_job {
 
     /* Under the schedule's lock: see schedule.c. */
     struct copyengine_job *next;
-    struct batch *first_batch; /* of a queue */
-    struct batch *last_batch;
+    struct batch_queue batches;
     struct file *untaken_files; /* large ones, with ranges that nobody has taken */
     unsigned queued_files;      /* of the batches, those that nobody has taken */
     unsigned queued_batches;

@@ -4,6 +4,8 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
+#include <assert.h>
+
 enum {
     PIECES_PER_S = 20,
     PIECE_MIN_BYTES = 4096,
@@ -30,6 +32,7 @@ uint64_t limit_take(struct limit *limit, uint64_t bytes)
     uint64_t start_ns = MAX(limit->free_at_ns, now_ns);
     limit->free_at_ns =
         start_ns + (uint64_t)((double)bytes / (double)limit->bytes_per_s * NS_PER_S);
+    assert(limit->free_at_ns >= start_ns);
     pthread_mutex_unlock(&limit->lock);
     return start_ns > now_ns ? start_ns : 0;
 }

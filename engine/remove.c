@@ -106,7 +106,7 @@ static void remove_complete(const struct io_port *port, struct directory *direct
 {
     struct copyengine_job *job = directory->job;
     if (directory->source_fd < 0)
-        return;
+        return; /* it was gone */
     int64_t result =
         remove_name(port, parent_fd(directory), name_in_parent(directory), AT_REMOVEDIR);
     if (result < 0)
@@ -118,7 +118,8 @@ static void remove_complete(const struct io_port *port, struct directory *direct
 static void remove_finish(struct copyengine_job *job)
 {
     bool settled = finish_settle(job);
-    finish_leave(job, settled || job->cleaning_up); /* then the copy's result stands, unreported */
+    /* Of a copy that is cleaned up, the result stood before, and is not reported yet. */
+    finish_leave(job, settled || job->cleaning_up);
 }
 
 const struct job_kind remove_kind = {

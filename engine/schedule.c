@@ -29,12 +29,11 @@
  */
 #include "engine/schedule.h"
 
+#include "engine/assertion.h"
 #include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/file.h"
 #include "engine/job.h"
-
-#include <assert.h>
 
 enum {
     FILES_ENOUGH = 256,         /* queued: one reader will do */
@@ -81,12 +80,16 @@ void schedule_count_completed(struct schedule *schedule)
     tuner_sample(&schedule->workers_tuner, now_ns, completed);
 }
 
-/* What holds of a job's queue whenever the lock is free, and of what is counted. */
+/* For assertions: somebody holds the lock, which should be the caller. */
+ASSERTION_ONLY static bool is_locked(struct schedule *schedule)
+{
+    return pthread_mutex_trylock(&schedule->lock) == EBUSY;
+}
+
+/* What holds of a job's queue, and of what is counted, whenever the lock is free. */
 static void check_queue(const struct copyengine_job *job)
 {
-    assert(!job->first_batch == !job->last_batch);
-    assert(!job->last_batch || !job->last_batch->next);
-    assert(!job->first_batch == (job->queued_batches == 0));
+    assert(!job->batches.first == (job->queued_batches == 0));
     assert(job->queued_files >= job->queued_batches); /* no batch without a file to be taken */
     (void)job;
 }
@@ -105,12 +108,12 @@ static bool has_back_pressure(const struct schedule *schedule, struct copyengine
 
 static bool has_work(const struct copyengine_job *job)
 {
-    return job->first_batch || job->untaken_files || job->unread_directories;
+    return job->batches.first || job->untaken_files || job->unread_directories;
 }
 
 static bool has_work_for_workers(const struct copyengine_job *job)
 {
-    return job->first_batch || job->untaken_files ||
+    return job->batches.first || job->untaken_files ||
            (job->unread_directories && job->read_by_workers);
 }
 
@@ -189,6 +192,7 @@ static struct copyengine_job *choose_job_to_read(struct schedule *schedule)
 int schedule_start_threads(struct schedule *schedule, unsigned workers, unsigned readers)
 {
     const struct schedule_threads *threads = schedule->threads;
+    assert(is_locked(schedule));
     void *context = schedule->threads_context;
     int result = threads ? 0 : -EAGAIN;
     workers = MIN(workers, (unsigned)WORKERS_MAX);
@@ -283,6 +287,7 @@ static void set_seat_idle(struct schedule *schedule, struct seat *seat, bool idl
 static void set_seat_job(struct schedule *schedule, struct seat *seat,
                          const struct copyengine_job *job)
 {
+    assert(is_locked(schedule));
     set_seat_idle(schedule, seat, !job);
     if (!seat->blocking)
         return;
@@ -353,6 +358,7 @@ static void count_reader(struct schedule *schedule, const struct directory *dire
 {
     struct copyengine_job *job = directory->job;
     assert(change > 0 || job->active_readers > 0);
+    assert(is_locked(schedule));
     job->active_readers += (unsigned)change;
     if (directory->reading != READING_AT_ONCE) {
         assert(change > 0 || schedule->blocked_readers > 0);
@@ -445,16 +451,12 @@ static void append_batches(struct schedule *schedule, struct copyengine_job *job
                            struct batch *batches)
 {
     bool any = batches;
+    assert(is_locked(schedule));
     while (batches) {
         struct batch *batch = batches;
         assert(batch->count > 0 && batch->taken == 0);
         batches = batch->next;
-        batch->next = NULL;
-        if (job->last_batch)
-            job->last_batch->next = batch;
-        else
-            job->first_batch = batch;
-        job->last_batch = batch;
+        batch_queue_append(&job->batches, batch);
         job->queued_batches++;
         job->queued_files += batch->count;
     }
@@ -530,18 +532,6 @@ static struct slice take_range(struct copyengine_job *job)
     return slice;
 }
 
-/* Puts the first batch last. */
-static void rotate_batches(struct copyengine_job *job)
-{
-    struct batch *batch = job->first_batch;
-    if (batch == job->last_batch)
-        return;
-    job->first_batch = batch->next;
-    batch->next = NULL;
-    job->last_batch->next = batch;
-    job->last_batch = batch;
-}
-
 /*
  * Takes files of one directory. What is left of it has its turn after the others where files wait
  * for a server, so that many directories are in use at once: FUSE may look up one name of each at a
@@ -549,7 +539,7 @@ static void rotate_batches(struct copyengine_job *job)
  */
 static struct slice take_files(struct schedule *schedule, struct copyengine_job *job)
 {
-    struct batch *batch = job->first_batch;
+    struct batch *batch = job->batches.first;
     assert(batch->taken < batch->count);
     unsigned left = batch->count - batch->taken;
     unsigned takers =
@@ -562,12 +552,10 @@ static struct slice take_files(struct schedule *schedule, struct copyengine_job 
     batch->taken += count;
     job->queued_files -= count;
     if (batch->taken == batch->count) {
-        job->first_batch = batch->next;
-        if (!job->first_batch)
-            job->last_batch = NULL;
+        batch_queue_pop(&job->batches);
         job->queued_batches--;
     } else if (job->blocking) {
-        rotate_batches(job);
+        batch_queue_append(&job->batches, batch_queue_pop(&job->batches));
     }
     check_queue(job);
     return slice;
@@ -583,7 +571,7 @@ bool schedule_take_slice(struct schedule *schedule, struct seat *seat, struct sl
         set_seat_job(schedule, seat, job);
         if (job->untaken_files)
             *ret = take_range(job);
-        else if (job->first_batch)
+        else if (job->batches.first)
             *ret = take_files(schedule, job);
         else
             *ret = (struct slice){.directory = pop_directory(schedule, job)};

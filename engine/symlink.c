@@ -4,6 +4,7 @@
 #include "engine/compiler.h"
 #include "engine/manifest.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@ static int path_append(struct path *path, const char *name, size_t length)
     memcpy(path->text + path->length, name, length);
     path->length += length;
     path->text[path->length] = '\0';
+    assert(path->length < sizeof(path->text));
     return 0;
 }
 

@@ -32,6 +32,7 @@ enum transfer_state transfer_run(struct transfer_host *host, struct transfer *tr
     do {
         state = transfer->step(host, transfer);
     } while (state == TRANSFER_ADVANCE);
+    assert(state != TRANSFER_DONE || transfer->buffer_index < 0);
     return state;
 }
 
@@ -130,6 +131,7 @@ bool transfer_may_move(struct transfer *transfer, uint64_t *bytes)
     uint64_t due_ns = limit_take(engine_limit, *bytes);
     transfer->delay.due_ns = MAX(due_ns, limit_take(job_limit, *bytes));
     transfer->allowed = *bytes;
+    assert(*bytes > 0);
     return transfer->delay.due_ns == 0;
 }
 

@@ -68,6 +68,7 @@ static enum transfer_state start_close(struct transfer_host *host, struct transf
                                        int *fd, enum io_latency latency, transfer_step *next)
 {
     const struct copyengine_job *job = transfer_job(transfer);
+    assert(*fd >= 0);
     bool flushes = atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
     return transfer_start(host, transfer,
                           (struct io_op){.kind = IO_CLOSE,
@@ -195,6 +196,7 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     struct file *file = transfer->file;
     if (transfer->op.result < 0)
         return transfer_fail(host, transfer, "open", JOB_SOURCE, -transfer->op.result);
+    assert(file->source_fd < 0 && file->destination_fd < 0);
     file->source_fd = (int)transfer->op.result;
     if (job_is_stopped(job)) /* while the server took its time: nothing is made any more */
         return transfer_give_up(host, transfer);
@@ -263,6 +265,7 @@ static enum transfer_state share_file(struct transfer_host *host, struct transfe
         *file = transfer->own;
         file->shared = true;
     }
+    assert(transfer->buffer_index < 0 && file->size > 0);
     file->range_bytes = range_bytes(job, file);
     file->untaken = 0;
     atomic_store(&file->references, 1);
@@ -301,6 +304,7 @@ static enum transfer_state step_opened_destination(struct transfer_host *host,
     struct file *file = transfer->file;
     if (transfer->op.result < 0)
         return transfer_fail(host, transfer, "create", JOB_DESTINATION, -transfer->op.result);
+    assert(file->destination_fd < 0);
     file->destination_fd = (int)transfer->op.result;
     transfer_allow_links(transfer);
     if (file->size > 0 && clone_file(host, job, file)) {

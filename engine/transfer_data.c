@@ -82,6 +82,7 @@ static bool copy_in_kernel(struct transfer_host *host, struct transfer *transfer
                                                        .other_fd = file->destination_fd,
                                                        .offset = transfer->offset,
                                                        .length = bytes});
+    assert(copied <= (int64_t)bytes);
     if (copied > 0) {
         atomic_store_explicit(&file->in_kernel, true, memory_order_relaxed);
         if (sends) {
@@ -110,6 +111,7 @@ static enum transfer_state step_copy(struct transfer_host *host, struct transfer
     enum transfer_state state;
     if (job_is_stopped(job))
         return transfer_give_up(host, transfer);
+    assert(transfer->extent_end <= transfer->end && transfer->end <= transfer->file->size);
     if (transfer->offset >= transfer->extent_end)
         return transfer_go_on(transfer, transfer_step_next_extent);
     uint64_t bytes = MIN(transfer->extent_end - transfer->offset, (uint64_t)PIECE_BYTES);
@@ -151,6 +153,7 @@ static enum transfer_state step_have_read(struct transfer_host *host, struct tra
     int64_t length = transfer->op.result;
     if (length < 0)
         return transfer_fail(host, transfer, "read", JOB_SOURCE, -length);
+    assert((size_t)length <= transfer->op.length);
     if (length == 0) { /* shorter than it was: it is copied again */
         transfer_release_buffer(host, transfer);
         atomic_store(&transfer->file->shorter, true);
@@ -175,6 +178,7 @@ static enum transfer_state step_have_written(struct transfer_host *host, struct 
     if (result <= 0)
         return transfer_fail(host, transfer, "write", JOB_DESTINATION, result < 0 ? -result : EIO);
     uint64_t written = (uint64_t)result;
+    assert(written <= transfer->op.length);
     transfer_moved(transfer, written);
     if (written < transfer->op.length) {
         struct io_op op = transfer->op;

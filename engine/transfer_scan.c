@@ -11,6 +11,7 @@
 #include "engine/manifest.h"
 #include "engine/scan_note.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,6 +109,7 @@ static enum transfer_state step_opened(struct transfer_host *host, struct transf
         return without_direct(transfer);
     if (transfer->op.result < 0)
         return note_failure(host, transfer, "open", -transfer->op.result);
+    assert(file->source_fd < 0);
     file->source_fd = (int)transfer->op.result;
     return stat_file(host, transfer, step_read);
 }
@@ -160,6 +162,7 @@ static enum transfer_state step_have_read(struct transfer_host *host, struct tra
     }
     if (length <= 0) /* 0: it is shorter than it was a moment ago */
         return note_failure(host, transfer, "read", length < 0 ? -length : ESTALE);
+    assert((size_t)length <= transfer->op.length && transfer->offset < file->size);
     transfer_learn_heat(job->pair, transfer->began_ns, length);
     uint64_t bytes = MIN((uint64_t)length, file->size - transfer->offset);
     int result = transfer_digest(transfer, transfer->op.data, bytes);

@@ -13,6 +13,8 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
+#include <assert.h>
+
 #define TICK_NS (50 * NS_PER_MS)
 
 enum {
@@ -31,6 +33,7 @@ enum {
 
 void tuner_init(struct tuner *tuner, unsigned value, unsigned min, unsigned max)
 {
+    assert(min >= 1 && min <= value && value <= max);
     *tuner = (struct tuner){
         .min = min, .max = max, .settled = value, .direction = 1, .rest_next = REST_MIN};
     atomic_store(&tuner->value, value);
@@ -45,6 +48,7 @@ void tuner_destroy(struct tuner *tuner)
 static unsigned step_from(const struct tuner *tuner, int direction)
 {
     unsigned value = tuner->settled;
+    assert(direction == 1 || direction == -1);
     unsigned next = direction > 0 ? value + MAX(value / 2, 1U) : value - MAX(value / 3, 1U);
     if (direction < 0 && value <= 1)
         next = 1;
@@ -53,6 +57,7 @@ static unsigned step_from(const struct tuner *tuner, int direction)
 
 static void set_value(struct tuner *tuner, unsigned value)
 {
+    assert(value >= tuner->min && value <= tuner->max);
     atomic_store_explicit(&tuner->value, value, memory_order_relaxed);
 }
 

@@ -98,8 +98,12 @@ static void run_transfer(struct worker *worker, struct transfer *transfer)
 static void run_completed(struct worker *worker, struct io_op *op)
 {
     const struct io_port *port = &worker->host.port;
-    for (; op; op = port->backend->reap(port->io, 0))
-        run_transfer(worker, CONTAINER_OF(op, struct transfer, op));
+    for (; op; op = port->backend->reap(port->io, 0)) {
+        struct transfer *transfer = CONTAINER_OF(op, struct transfer, op);
+        assert(transfer >= worker->transfers);
+        assert(transfer < worker->transfers + worker->transfer_count);
+        run_transfer(worker, transfer);
+    }
     struct transfer_list starved = worker->starved;
     worker->starved = (struct transfer_list){0};
     for (struct transfer *transfer; (transfer = list_pop(&starved));)
@@ -309,7 +313,8 @@ void worker_stop(struct seat *seat)
     struct worker *worker = worker_of(seat);
     worker->host.port.backend->wake(worker->host.port.io);
     pthread_join(worker->thread, NULL);
-    assert(worker->under_way == 0);
+    assert(worker->under_way == 0 && worker->delayed_count == 0);
+    assert(worker->host.free_buffer_count == worker->buffers.count);
     worker_free(worker);
 }
 
