@@ -93,10 +93,11 @@ static int copy_again(struct pkgcache *cache, struct repair **chosen,
     struct lock *lock = NULL;
     struct pkgcache_warm warm = {
         .size = sizeof(warm), .variants = variants, .count = count, .cancel_fd = cancel_fd};
+    const struct warm_extras extras = {.replaced = replaced};
     struct pkgcache_result *results = calloc(count, sizeof(*results));
     if (!results)
         return error_set(error, ENOMEM, "out of memory");
-    int copied = warm_replacing(cache, &warm, replaced, results, error);
+    int copied = warm_with(cache, &warm, &extras, results, error);
     /* what was copied before it was cancelled is there: then the damaged ones go */
     int result =
         cache_lock(cache, cache_lock_timeout_ms(cache), -1, &lock, copied < 0 ? NULL : error);

@@ -130,6 +130,8 @@ void addition_prepare(struct addition *addition)
         finish_for(addition, "look it up", result);
     } else if (view.status == PKGCACHE_FOUND) {
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
+    } else if (!root && addition->reports_rootless) {
+        addition_finish(addition, PKGCACHE_NOT_FOUND, NULL);
     } else if (!root) {
         addition_finish(addition, PKGCACHE_FAILED,
                         "its root is unknown: give it with \"root\" or --root");

@@ -43,6 +43,7 @@ struct addition {
     size_t index;         /* counted by the run */
     enum stage stage;
     struct root_check *check; /* NULL: its root is not being looked at */
+    bool reports_rootless;    /* see warm_extras; set by whoever added it, before run_drive */
     bool cancelled;
     char tree_name[32]; /* in staging */
     char sidecar_name[32];
@@ -127,15 +128,18 @@ struct run {
     struct addition *copied;
 };
 
-/**
- * As pkgcache_warm, for variants of which the cache has a slot that is to be replaced: it does not
- * count, and is left as it is.
- *
- * @param replaced names of slots, one for each variant; NULL: there are none
- */
-int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
-                   const char *const *replaced, struct pkgcache_result *results,
-                   struct pkgcache_error *ret_error);
+/** What the library may ask of a warm, and others may not. All zero: nothing. */
+struct warm_extras {
+    const char *const *replaced; /* one for each variant: the name of a slot that is to be replaced;
+                                    it does not count, and is left as it is. NULL: there are none */
+    bool reports_rootless;       /* a variant without a root that the cache does not have is
+                                    NOT_FOUND, and nothing is written down of it */
+};
+
+/** As pkgcache_warm, with more. */
+int warm_with(struct pkgcache *cache, const struct pkgcache_warm *warm,
+              const struct warm_extras *extras, struct pkgcache_result *results,
+              struct pkgcache_error *ret_error);
 
 /**
  * Starts a run.

@@ -531,12 +531,18 @@ static void fail_from(size_t first, const struct pkgcache_warm *warm,
 }
 
 /* Feeds a run once, and drives it until each has its result, or the run fails. */
-static int run_all(struct run *run, const char *const *replaced, struct pkgcache_result *results)
+static int run_all(struct run *run, const struct warm_extras *extras,
+                   struct pkgcache_result *results)
 {
     const struct pkgcache_warm *warm = &run->warm;
-    for (size_t i = 0; i < warm->count && run->fatal == 0; i++)
-        if (!run_add(run, &warm->variants[i], replaced ? replaced[i] : NULL, &results[i]))
+    for (size_t i = 0; i < warm->count && run->fatal == 0; i++) {
+        const char *replaced = extras->replaced ? extras->replaced[i] : NULL;
+        struct addition *addition = run_add(run, &warm->variants[i], replaced, &results[i]);
+        if (addition)
+            addition->reports_rootless = extras->reports_rootless;
+        else
             run_fail(run, error_set(&run->error, ENOMEM, "out of memory"));
+    }
     int result;
     do
         result = run_drive(run);
@@ -545,15 +551,9 @@ static int run_all(struct run *run, const char *const *replaced, struct pkgcache
     return result;
 }
 
-int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
-                  struct pkgcache_result *results, struct pkgcache_error *ret_error)
-{
-    return warm_replacing(cache, warm, NULL, results, ret_error);
-}
-
-int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
-                   const char *const *replaced, struct pkgcache_result *results,
-                   struct pkgcache_error *ret_error)
+int warm_with(struct pkgcache *cache, const struct pkgcache_warm *warm,
+              const struct warm_extras *extras, struct pkgcache_result *results,
+              struct pkgcache_error *ret_error)
 {
     struct pkgcache_error error = {0};
     struct pkgcache_warm known;
@@ -566,13 +566,20 @@ int warm_replacing(struct pkgcache *cache, const struct pkgcache_warm *warm,
     if (!run) {
         fail_from(0, &known, results, &error);
     } else {
-        result = run_all(run, replaced, results);
+        result = run_all(run, extras, results);
         error = run->error;
         run_end(run);
     }
     if (ret_error && result < 0)
         *ret_error = error;
     return result;
+}
+
+int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
+                  struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    const struct warm_extras none = {0};
+    return warm_with(cache, warm, &none, results, ret_error);
 }
 
 int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
