@@ -25,13 +25,13 @@ static int ask_daemon(const struct options *options, const struct each *each,
 {
     struct pkgcache_client *client = NULL;
     struct pkgcache_error error;
-    size_t count = each->sources.count;
+    size_t count = each->sources.variants.count;
     int code = options->lease_pid ? -1 : daemon_connect(options, &client);
     CLEANUP_FREE const struct pkgcache_handle **handles =
         calloc(count, sizeof(struct pkgcache_handle *));
     *ret_found = client && handles;
     for (size_t i = 0; *ret_found && i < count; i++)
-        handles[i] = each->sources.items[i].handle;
+        handles[i] = each->sources.variants.items[i].handle;
     int result = *ret_found ? pkgcache_client_get_many(client, handles, count, options->touch,
                                                        results, &error)
                             : 0;
@@ -48,8 +48,8 @@ static int ask_daemon(const struct options *options, const struct each *each,
 static int get_one(const struct options *options, const struct each *each, size_t i,
                    struct pkgcache_result *ret, struct pkgcache_error *error)
 {
-    assert(each->sources.items); /* at least one is named */
-    const struct pkgcache_handle *handle = each->sources.items[i].handle;
+    assert(each->sources.variants.items); /* at least one is named */
+    const struct pkgcache_handle *handle = each->sources.variants.items[i].handle;
     if (options->lease_pid)
         return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, error);
     return pkgcache_get(each->cache, handle, options->touch, &ret->root, error);
@@ -60,7 +60,7 @@ static int look_up(struct options *options, struct each *each, struct pkgcache_r
 {
     struct pkgcache_error error;
     int code = open_cache(options, &each->cache);
-    for (size_t i = 0; i < each->sources.count && code < 0; i++) {
+    for (size_t i = 0; i < each->sources.variants.count && code < 0; i++) {
         int status = get_one(options, each, i, &results[i], &error);
         if (status < 0)
             code = output_error(options, output_exit_code(status), error.code, "%s", error.message);
@@ -102,7 +102,7 @@ int cmd_get(struct options *options)
     struct each each;
     bool found = false;
     int code = each_open_variants(options, &each);
-    size_t count = each.sources.count;
+    size_t count = each.sources.variants.count;
     CLEANUP_FREE struct pkgcache_result *results = calloc(count + 1, sizeof(*results));
     if (!results) {
         each_close(&each);

@@ -1,5 +1,6 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
 #include "cache/json/json_stream.h"
+#include "cache/rez/layout.h"
 #include "cache/store/size.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
@@ -80,7 +81,7 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
         row->cells[COLUMN_VARIANT_URI] = variant_uri(handle);
     if (table->wanted[COLUMN_ORIG_PATH])
         row->cells[COLUMN_ORIG_PATH] =
-            entry->source_root ? strdup(entry->source_root) : sources_default_root(handle);
+            entry->source_root ? strdup(entry->source_root) : layout_default_root(handle);
     if (entry->cached_root)
         row->cells[COLUMN_CACHE_PATH] = strdup(entry->cached_root);
     if (entry->status == PKGCACHE_FOUND) {

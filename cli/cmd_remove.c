@@ -30,9 +30,9 @@ int cmd_remove(struct options *options)
     int code = each_open(options, &each);
     if (code < 0 && options->json)
         json_stream_open(&document, NULL, '[');
-    for (size_t i = 0; i < each.sources.count && code < 0 && !locked; i++) {
-        const char *name = each.sources.items[i].text;
-        int status = pkgcache_remove(each.cache, each.sources.items[i].handle, &error);
+    for (size_t i = 0; i < each.sources.variants.count && code < 0 && !locked; i++) {
+        const char *name = each.sources.variants.items[i].text;
+        int status = pkgcache_remove(each.cache, each.sources.variants.items[i].handle, &error);
         if (status < 0)
             output_error(options, 0, error.code, "%s", error.message);
         else if (status == PKGCACHE_COPYING)

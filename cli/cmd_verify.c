@@ -214,10 +214,10 @@ int cmd_verify(struct options *options)
 {
     struct each each;
     int code = each_open(options, &each);
-    size_t count = each.sources.count;
+    size_t count = each.sources.variants.count;
     CLEANUP_FREE const struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
     for (size_t i = 0; handles && i < count; i++)
-        handles[i] = each.sources.items[i].handle;
+        handles[i] = each.sources.variants.items[i].handle;
     if (code < 0)
         code = handles ? verify(options, each.cache, handles, count)
                        : output_error(options, EXIT_FAILED, ENOMEM, "out of memory");

@@ -6,17 +6,18 @@
 
 int cmd_warm(struct options *options)
 {
-    struct sources sources = {.all = options->all};
+    struct sources sources = {.names = {.all = options->all}};
+    struct rezconfig *config = NULL;
     struct pkgcache_error error;
     int code = -1;
-    if (settings_rez(&options->settings, &sources.config) < 0)
+    if (settings_rez(&options->settings, &config) < 0 || sources_open(&sources, config, &error) < 0)
         return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
-    for (int i = 0; i < options->argument_count && code < 0; i++)
-        if (sources_read(&sources, options->arguments[i], &error) < 0)
-            code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
-    if (code < 0 && sources.passed_over > 0)
+    if (sources_read(&sources, (const char *const *)options->arguments,
+                     (size_t)options->argument_count, &error) < 0)
+        code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (code < 0 && sources.variants.passed_over > 0)
         output_verbose(options, "ignored because they are not cachable: %zu variants",
-                       sources.passed_over);
+                       sources.variants.passed_over);
     if (code < 0)
         code = fill_cache(options, &sources);
     sources_free(&sources);

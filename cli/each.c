@@ -17,13 +17,18 @@ int open_cache(struct options *options, struct pkgcache **ret)
 int each_open_variants(struct options *options, struct each *ret)
 {
     struct pkgcache_error error;
+    size_t count = (size_t)options->argument_count;
     *ret = (struct each){0};
-    for (int i = 0; i < options->argument_count; i++) {
-        if (sources_add_variant(&ret->sources, options->arguments[i], NULL, &error) < 0)
-            return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
-        const struct source_variant *item = &ret->sources.items[i];
-        if (!item->handle)
-            return output_error(options, EXIT_FAILED, EINVAL, "%s: %s", item->text, item->reason);
+    if (sources_open(&ret->sources, NULL, &error) < 0)
+        return output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (sources_read_variants(&ret->sources, (const char *const *)options->arguments, count, NULL,
+                              &error) < 0)
+        return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
+    for (size_t i = 0; i < count; i++) {
+        const struct source_variant *variant = &ret->sources.variants.items[i];
+        if (!variant->handle)
+            return output_error(options, EXIT_FAILED, EINVAL, "%s: %s", variant->text,
+                                variant->reason);
     }
     return -1;
 }

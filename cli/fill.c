@@ -2,7 +2,7 @@
 #include "cli/fill.h"
 
 #include "cache/json/json_stream.h"
-#include "cache/pkgcache.h"
+#include "cache/warm/run.h"
 #include "cli/daemon.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -24,12 +24,12 @@ struct summary {
 
 struct filling {
     struct options *options;
-    const struct sources *sources;
-    struct pkgcache_variant *variants;
-    struct pkgcache_result *results;
-    struct pkgcache_result *all; /* one for each source; those refused included */
-    size_t *places;              /* in `all`, of each variant */
-    size_t count;
+    struct pkgcache *cache;
+    struct sources *sources;
+    struct pkgcache_result *results;          /* one for each variant; those refused included */
+    const struct source_additions *additions; /* while they are warmed */
+    double seconds;                           /* that it took */
+    int code;                                 /* the command ends with it; -1: it goes on */
 };
 
 /* A variant that was there before is "found" here, and "cached" where one asks for it. */
@@ -47,7 +47,7 @@ static void on_progress(void *context, const struct pkgcache_progress *progress)
 static void on_result(void *context, size_t index, const struct pkgcache_result *result)
 {
     const struct filling *filling = context;
-    const char *name = filling->sources->items[filling->places[index]].text;
+    const char *name = filling->sources->variants.items[filling->additions->places[index]].text;
     if (result->status == PKGCACHE_FOUND || result->status == PKGCACHE_CREATED)
         output_verbose(filling->options, "%s: %s %s", name, result_word(result->status),
                        result->root ? result->root : "");
@@ -59,38 +59,11 @@ static void on_warning(void *context, const char *path, const char *text)
     output_warning(filling->options, path, text);
 }
 
-static int prepare(struct filling *filling)
+static struct summary summarise(const struct filling *filling)
 {
-    size_t count = filling->sources->count;
-    filling->variants = calloc(count + 1, sizeof(*filling->variants));
-    filling->results = calloc(count + 1, sizeof(*filling->results));
-    filling->all = calloc(count + 1, sizeof(*filling->all));
-    filling->places = calloc(count + 1, sizeof(*filling->places));
-    if (!filling->variants || !filling->results || !filling->all || !filling->places)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        struct source_variant *item = &filling->sources->items[i];
-        if (item->reason) {
-            filling->all[i] = (struct pkgcache_result){.status = item->is_refused ? PKGCACHE_SKIPPED
-                                                                                  : PKGCACHE_FAILED,
-                                                       .reason = strdup(item->reason)};
-            continue;
-        }
-        filling->places[filling->count] = i;
-        filling->variants[filling->count++] =
-            (struct pkgcache_variant){.handle = item->handle,
-                                      .root = item->root,
-                                      .force = filling->options->force,
-                                      .requires_json = item->requires_json};
-    }
-    return 0;
-}
-
-static struct summary summarise(const struct filling *filling, double seconds)
-{
-    struct summary summary = {.seconds = seconds};
-    for (size_t i = 0; i < filling->sources->count; i++) {
-        const struct pkgcache_result *result = &filling->all[i];
+    struct summary summary = {.seconds = filling->seconds};
+    for (size_t i = 0; i < filling->sources->variants.count; i++) {
+        const struct pkgcache_result *result = &filling->results[i];
         summary.counts[result->status]++;
         if (result->status == PKGCACHE_CREATED) {
             summary.files += result->files;
@@ -138,10 +111,11 @@ static int print_document(FILE *file, const struct filling *filling, const struc
 {
     struct json_stream stream = {.file = file};
     json_stream_open(&stream, NULL, '{');
-    json_stream_add_members(&stream, build_summary(summary, filling->sources->count));
+    json_stream_add_members(&stream, build_summary(summary, filling->sources->variants.count));
     json_stream_open(&stream, "results", '[');
-    for (size_t i = 0; i < filling->sources->count; i++)
-        json_stream_add(&stream, build_result(&filling->sources->items[i], &filling->all[i]));
+    for (size_t i = 0; i < filling->sources->variants.count; i++)
+        json_stream_add(&stream,
+                        build_result(&filling->sources->variants.items[i], &filling->results[i]));
     json_stream_close(&stream, ']');
     json_stream_close(&stream, '}');
     return json_stream_end(&stream);
@@ -190,11 +164,11 @@ static void print_summary(const struct summary *summary, size_t variants)
 
 static void print_reasons(const struct filling *filling)
 {
-    for (size_t i = 0; i < filling->sources->count; i++) {
-        const struct pkgcache_result *result = &filling->all[i];
+    for (size_t i = 0; i < filling->sources->variants.count; i++) {
+        const struct pkgcache_result *result = &filling->results[i];
         bool bad = result->status != PKGCACHE_CREATED && result->status != PKGCACHE_FOUND;
         if (bad && result->reason)
-            output_error(filling->options, 0, 0, "%s: %s", filling->sources->items[i].text,
+            output_error(filling->options, 0, 0, "%s: %s", filling->sources->variants.items[i].text,
                          result->reason);
     }
 }
@@ -208,12 +182,11 @@ static int exit_code(const struct options *options, const struct summary *summar
 }
 
 /* Prints, and reports, what became of everything. */
-static int conclude(struct filling *filling, int result, const struct pkgcache_error *error,
-                    double seconds)
+static int conclude(struct filling *filling, int result, const struct pkgcache_error *error)
 {
     struct options *options = filling->options;
-    size_t variants = filling->sources->count;
-    struct summary summary = summarise(filling, seconds);
+    size_t variants = filling->sources->variants.count;
+    struct summary summary = summarise(filling);
     int code = exit_code(options, &summary, variants);
     progress_clear();
     if (result < 0) /* the same reason for all that were not done: said once */
@@ -231,12 +204,61 @@ static int conclude(struct filling *filling, int result, const struct pkgcache_e
     return output_end(options, code);
 }
 
-static struct pkgcache_warm describe(struct filling *filling)
+static double seconds_since(uint64_t start_ns)
 {
-    return (struct pkgcache_warm){
+    return (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
+}
+
+/*
+ * Has the daemon do it, if there is one. Variants that others copy are waited for by the daemon, so
+ * --no-wait is not its business. Returns whether it did, or the command ends.
+ */
+static bool ask_daemon(struct filling *filling, const struct pkgcache_warm *warm,
+                       struct source_additions *additions, int *ret_result,
+                       struct pkgcache_error *error)
+{
+    struct pkgcache_client *client = NULL;
+    if (warm->no_wait)
+        return false;
+    *ret_result = -ECANCELED;
+    filling->code = daemon_connect(filling->options, &client);
+    if (filling->code >= 0 || !client)
+        return filling->code >= 0;
+    uint64_t start_ns = clock_monotonic_ns();
+    progress_start(filling->options);
+    *ret_result = pkgcache_client_warm(client, warm, additions->results, error);
+    pkgcache_client_close(client);
+    if (!daemon_is_passed_over(filling->options, *ret_result)) {
+        filling->seconds += seconds_since(start_ns);
+        return true;
+    }
+    output_verbose(filling->options, "the daemon is not used: %s", error->message);
+    pkgcache_results_free(additions->results, additions->count);
+    return false;
+}
+
+static int warm_here(struct filling *filling, const struct pkgcache_warm *warm,
+                     struct source_additions *additions, struct pkgcache_error *error)
+{
+    const struct warm_extras extras = {.reports_rootless = true};
+    uint64_t start_ns = clock_monotonic_ns();
+    progress_start(filling->options);
+    int result = warm_with(filling->cache, warm, &extras, additions->results, error);
+    if (pkgcache_backend_description(filling->cache))
+        output_verbose(filling->options, "backend: %s",
+                       pkgcache_backend_description(filling->cache));
+    filling->seconds += seconds_since(start_ns);
+    return result;
+}
+
+static int warm_additions(void *context, struct source_additions *additions,
+                          struct pkgcache_error *error)
+{
+    struct filling *filling = context;
+    const struct pkgcache_warm warm = {
         .size = sizeof(struct pkgcache_warm),
-        .variants = filling->variants,
-        .count = filling->count,
+        .variants = additions->variants,
+        .count = additions->count,
         .no_wait = filling->options->no_wait,
         .cancel_fd = signals_fd(),
         .on_progress = on_progress,
@@ -244,63 +266,23 @@ static struct pkgcache_warm describe(struct filling *filling)
         .on_warning = on_warning,
         .context = filling,
     };
-}
-
-/* Says what became of all. Returns an exit code. */
-static int end(struct filling *filling, int result, const struct pkgcache_error *error,
-               uint64_t start_ns)
-{
-    double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
-    for (size_t i = 0; i < filling->count; i++)
-        filling->all[filling->places[i]] = filling->results[i];
-    return conclude(filling, result, error, seconds);
-}
-
-/*
- * Has the daemon do it, if there is one. Variants that others copy are waited for by the daemon, so
- * --no-wait is not its business. Returns an exit code, or -1: go on without it.
- */
-static int ask_daemon(struct filling *filling)
-{
-    struct pkgcache_client *client = NULL;
-    struct pkgcache_error error = {0};
-    struct pkgcache_warm warm = describe(filling);
-    if (filling->options->no_wait)
-        return -1;
-    int code = daemon_connect(filling->options, &client);
-    if (code >= 0 || !client)
-        return code;
-    uint64_t start_ns = clock_monotonic_ns();
-    progress_start(filling->options);
-    int result = pkgcache_client_warm(client, &warm, filling->results, &error);
-    pkgcache_client_close(client);
-    if (!daemon_is_passed_over(filling->options, result))
-        return end(filling, result, &error, start_ns);
-    output_verbose(filling->options, "the daemon is not used: %s", error.message);
-    pkgcache_results_free(filling->results, filling->count);
-    return -1;
-}
-
-static int run(struct filling *filling, struct pkgcache *cache)
-{
-    struct pkgcache_error error = {0};
-    struct pkgcache_warm warm = describe(filling);
-    uint64_t start_ns = clock_monotonic_ns();
-    progress_start(filling->options);
-    int result = pkgcache_warm(cache, &warm, filling->results, &error);
-    if (pkgcache_backend_description(cache))
-        output_verbose(filling->options, "backend: %s", pkgcache_backend_description(cache));
-    return end(filling, result, &error, start_ns);
+    int result;
+    filling->additions = additions;
+    if (!ask_daemon(filling, &warm, additions, &result, error))
+        result = warm_here(filling, &warm, additions, error);
+    return result;
 }
 
 /* Until now nothing was begun, and a signal ended the process at once. */
-static int prepare_and_run(struct filling *filling, struct pkgcache *cache)
+static int warm_all(struct filling *filling)
 {
+    struct pkgcache_error error = {0};
     signals_open();
-    if (prepare(filling) < 0)
+    filling->results = calloc(filling->sources->variants.count + 1, sizeof(*filling->results));
+    if (!filling->results)
         return output_error(filling->options, EXIT_FAILED, ENOMEM, "out of memory");
-    int code = ask_daemon(filling);
-    return code < 0 ? run(filling, cache) : code;
+    int result = sources_warm(filling->sources, warm_additions, filling, filling->results, &error);
+    return filling->code >= 0 ? filling->code : conclude(filling, result, &error);
 }
 
 /*
@@ -321,25 +303,20 @@ static void make_default_parent(const struct settings *settings)
 
 int fill_cache(struct options *options, struct sources *sources)
 {
-    struct filling filling = {.options = options, .sources = sources};
+    struct filling filling = {.options = options, .sources = sources, .code = -1};
     struct pkgcache_options cache_options = settings_cache_options(&options->settings);
-    struct pkgcache *cache = NULL;
     struct pkgcache_error error;
     int code;
     make_default_parent(&options->settings);
-    if (sources_unite(sources) < 0)
-        code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
-    else if (pkgcache_open(options->settings.values[SETTING_CACHE].text, &cache_options, true,
-                           &cache, &error) < 0 ||
-             sources_find(sources, cache, &error) < 0)
+    if (pkgcache_open(options->settings.values[SETTING_CACHE].text, &cache_options, true,
+                      &filling.cache, &error) < 0 ||
+        sources_find_roots(sources, filling.cache, &error) < 0)
         code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     else
-        code = prepare_and_run(&filling, cache);
-    pkgcache_close(cache);
-    pkgcache_results_free(filling.all, filling.all ? sources->count : 0);
-    free(filling.variants);
+        code = warm_all(&filling);
+    pkgcache_close(filling.cache);
+    if (filling.results)
+        pkgcache_results_free(filling.results, sources->variants.count);
     free(filling.results);
-    free(filling.all);
-    free(filling.places);
     return code;
 }

@@ -59,7 +59,7 @@ static void serve(struct rez_program *program, int serving_fd)
     if (logging && *logging && cache_make_directories(program->cache, NULL) == 0)
         log_write(program->cache, LOGGED_WARNING,
                   "REZ_LOGGING_CONF (%s) is not read: what is logged is logged here", logging);
-    if (serve_pending(program->cache, serving_fd, program->repositories, signals_fd(), &error) == 0)
+    if (serve_pending(program->cache, serving_fd, &program->sources, signals_fd(), &error) == 0)
         clean(program);
 }
 

@@ -101,7 +101,8 @@ static int find_roots(struct table *table)
         rows[count] = &table->rows[i];
         queries[count++].handle = table->rows[i].handle;
     }
-    int result = repositories_find(table->program->repositories, queries, count, &error);
+    int result =
+        repositories_find_roots(table->program->sources.repositories, queries, count, &error);
     for (size_t i = 0; i < count; i++) {
         if (result == 0 && queries[i].result == 0)
             rows[i]->cells[REZ_COLUMN_ORIG_PATH] = STEAL(queries[i].variant.root);

@@ -28,9 +28,11 @@ int rez_read_settings(struct rez_program *program)
         result = settings_set(settings, SETTING_CACHE, directory, "the command line", &error);
     if (result == 0)
         result = settings_complete(settings, SETTINGS_ALL, &error);
-    if (result == 0 && (settings_rez(settings, &program->config) < 0 ||
-                        repositories_new(program->config, &program->repositories) < 0))
+    program->sources.force = program->arguments.force;
+    if (result == 0 && settings_rez(settings, &program->config) < 0)
         result = error_set(&error, ENOMEM, "out of memory");
+    if (result == 0)
+        result = sources_open(&program->sources, program->config, &error);
     if (result < 0)
         return rez_fail_settings(&error);
     program->directory = settings->values[SETTING_CACHE].text;
@@ -57,7 +59,7 @@ int rez_open_cache(struct rez_program *program)
 void rez_close(struct rez_program *program)
 {
     pkgcache_close(program->cache);
-    repositories_free(program->repositories);
+    sources_free(&program->sources);
     settings_free(&program->settings);
     rez_arguments_free(&program->arguments);
 }

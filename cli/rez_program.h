@@ -1,8 +1,8 @@
 /* rez-pkg-cache: what its parts share. */
 #pragma once
 
-#include "cache/rez/repository.h"
 #include "cache/rez/settings.h"
+#include "cache/rez/sources.h"
 #include "cache/store/log.h"
 #include "cli/rez_arguments.h"
 
@@ -11,7 +11,7 @@ struct rez_program {
     struct settings settings;
     struct rezconfig *config; /* the settings' */
     const char *directory;    /* of the cache, as it was named; the settings' */
-    struct repositories *repositories;
+    struct sources sources; /* of variants, one after the other */
     struct pkgcache *cache;
 };
 

@@ -17,22 +17,31 @@ static void announce(const struct rez_program *program, const char *format, cons
     rez_message(REZ_INFO, format, quoted.error ? uri : quoted.bytes, program->directory);
 }
 
-/* Finds a variant. Returns -1, or an exit code. */
-static int find(struct rez_program *program, const char *uri, struct repository_query *ret)
+/* Finds a variant, cached or not. Returns -1, or an exit code. */
+static int find(struct rez_program *program, const char *uri, const struct source_variant **ret)
 {
+    struct sources *sources = &program->sources;
     struct pkgcache_error error;
-    *ret = (struct repository_query){.uri = uri};
-    if (repositories_find(program->repositories, ret, 1, &error) < 0)
+    sources_clear(sources);
+    int result = source_names_add_uri(&sources->names, uri) < 0
+                     ? error_set(&error, ENOMEM, "out of memory")
+                     : sources_find_handles(sources, &error);
+    if (result == 0)
+        result = sources_find_roots(sources, NULL, &error);
+    if (result < 0)
         return rez_fail("%s", error.message);
-    if (ret->result == -ENOENT || ret->result == -ESRCH || ret->result == -EINVAL) {
+    const struct source_variant *variant = &sources->variants.items[0];
+    int code = variant->is_refused ? 0 : variant->code;
+    *ret = variant;
+    if (code == ENOENT || code == ESRCH || code == EINVAL) {
         fprintf(stderr, "No such variant: %s\n", uri);
         return EXIT_FAILED;
     }
-    if (ret->result == -ENOTSUP)
+    if (code == ENOTSUP)
         return rez_fail("Not cached - variant is a type that does not have a root: %s", uri);
-    if (ret->result < 0)
-        rez_message(REZ_ERROR, "PackageMetadataError: %s", ret->error.message);
-    return ret->result < 0 ? EXIT_FAILED : -1;
+    if (code)
+        rez_message(REZ_ERROR, "PackageMetadataError: %s", variant->reason);
+    return code ? EXIT_FAILED : -1;
 }
 
 static bool is_below(const char *path, const char *directory)
@@ -45,7 +54,7 @@ static bool is_below(const char *path, const char *directory)
  * Refuses what is not to be cached. The library would refuse the same, but says so in other words,
  * and in another order. Returns -1, or an exit code.
  */
-static int refuse(const struct rez_program *program, const struct repository_variant *variant)
+static int refuse(const struct rez_program *program, const struct source_variant *variant)
 {
     const struct pkgcache_options *options = &program->cache->options;
     const char *location = variant->handle->location;
@@ -56,9 +65,9 @@ static int refuse(const struct rez_program *program, const struct repository_var
                         variant->root);
     if (program->arguments.force)
         return -1;
-    if (!variant->cachable)
+    if (variant->is_refused)
         return rez_fail("Not cached - package is not cachable: %.*s", package_length, variant->uri);
-    if (options->local_packages_path && variant->local)
+    if (options->local_packages_path && variant->is_local)
         return rez_fail("Not cached - package is local: %.*s", package_length, variant->uri);
     if (options->refuse_same_device && root.st_dev == program->cache->device)
         return rez_fail("Not cached - variant %s is on same device as cache: %s", variant->uri,
@@ -124,32 +133,40 @@ static int say_interrupted(void)
     return EXIT_FAILED;
 }
 
+/* How one is warmed. */
+struct adding {
+    struct pkgcache *cache;
+    bool wait;
+};
+
+static int warm(void *context, struct source_additions *additions, struct pkgcache_error *error)
+{
+    const struct adding *adding = context;
+    const struct pkgcache_warm warm = {.size = sizeof(warm),
+                                       .variants = additions->variants,
+                                       .count = additions->count,
+                                       .no_wait = !adding->wait,
+                                       .cancel_fd = signals_fd()};
+    return pkgcache_warm(adding->cache, &warm, additions->results, error);
+}
+
 static int add(struct rez_program *program, const char *uri, bool wait)
 {
     struct pkgcache_error error;
     struct pkgcache_result result = {0};
-    struct repository_query query;
+    const struct source_variant *variant;
     announce(program, "Adding variant %s to package cache at %s:", uri);
-    int code = find(program, uri, &query);
+    int code = find(program, uri, &variant);
     if (code < 0)
-        code = refuse(program, &query.variant);
+        code = refuse(program, variant);
     if (code < 0) {
-        struct pkgcache_variant variant = {.handle = query.variant.handle,
-                                           .root = query.variant.root,
-                                           .force = program->arguments.force,
-                                           .requires_json = query.variant.requires_json};
-        struct pkgcache_warm warm = {.size = sizeof(warm),
-                                     .variants = &variant,
-                                     .count = 1,
-                                     .no_wait = !wait,
-                                     .cancel_fd = signals_fd()};
-        int done = pkgcache_warm(program->cache, &warm, &result, &error);
+        struct adding adding = {program->cache, wait};
+        int done = sources_warm(&program->sources, warm, &adding, &result, &error);
         code = done == -ECANCELED ? say_interrupted()
                : done < 0         ? rez_fail("%s", error.message)
                                   : say_result(program, &result);
     }
     pkgcache_results_free(&result, 1);
-    repository_variant_free(&query.variant);
     return code;
 }
 
@@ -167,11 +184,11 @@ int rez_add(struct rez_program *program)
 static int remove_one(struct rez_program *program, const char *uri)
 {
     struct pkgcache_error error;
-    struct repository_query query;
+    const struct source_variant *variant;
     announce(program, "Removing variant %s from package cache at %s:", uri);
-    int code = find(program, uri, &query);
+    int code = find(program, uri, &variant);
     int status =
-        code < 0 ? pkgcache_remove(program->cache, query.variant.handle, &error) : PKGCACHE_FAILED;
+        code < 0 ? pkgcache_remove(program->cache, variant->handle, &error) : PKGCACHE_FAILED;
     if (status < 0)
         code = rez_fail("%s", error.message);
     else if (status == PKGCACHE_NOT_FOUND)
@@ -180,7 +197,6 @@ static int remove_one(struct rez_program *program, const char *uri)
         rez_message(REZ_WARNING, "Another process is currently caching this variant");
     else if (status == PKGCACHE_REMOVED)
         rez_message(REZ_INFO, "Variant successfully removed");
-    repository_variant_free(&query.variant);
     return code;
 }
 

@@ -1,11 +1,12 @@
 /*
- * Finding variants. Everything that waits for the repository's storage is done side by side, in
- * three rounds: where the packages are, their definitions, where the variants are. What settings
- * say comes last, on one thread.
+ * Finding the roots of variants. Everything that waits for the repository's storage is done side by
+ * side, in two rounds: definitions, and where the variants are. What settings say comes last, on
+ * one thread.
  */
-#include "cache/rez/repository_parts.h"
+#include "cache/rez/repository.h"
 
 #include "cache/rez/cachable.h"
+#include "cache/rez/repository_parts.h"
 #include "cache/rez/requirement.h"
 #include "cache/rez/uri.h"
 #include "cache/util/names.h"
@@ -21,14 +22,8 @@
 /* Queries with what is known of each. */
 struct asking {
     struct repository_query *queries;
-    struct pkgcache_handle **handles; /* of URIs; NULL: the caller's */
     const struct definitions *definitions;
 };
-
-static const struct pkgcache_handle *handle_of(const struct asking *asking, size_t i)
-{
-    return asking->queries[i].handle ? asking->queries[i].handle : asking->handles[i];
-}
 
 int repositories_new(struct rezconfig *config, struct repositories **ret)
 {
@@ -48,7 +43,6 @@ void repositories_free(struct repositories *repositories)
 
 void repository_variant_free(struct repository_variant *variant)
 {
-    handle_free(variant->handle);
     free(variant->root);
     free(variant->uri);
     free(variant->requires_json);
@@ -62,91 +56,31 @@ static char *join(const char *directory, const char *name)
     return asprintf(&path, "%s%s%s", directory, slash, name) < 0 ? NULL : path;
 }
 
-char *repository_directory(const struct pkgcache_handle *handle)
+int repositories_find_handles(struct repositories *repositories, struct layout_query *queries,
+                              size_t count)
 {
-    CLEANUP_FREE char *package = join(handle->location, handle->name);
-    return package && handle->version ? join(package, handle->version) : STEAL(package);
+    return layout_find_handles(&repositories->definitions, queries, count);
 }
 
-/* Cuts the last name off a path: "/a/b" becomes "/a" and "b". */
-static const char *cut(char *path)
-{
-    char *slash = strrchr(path, '/');
-    *slash = '\0';
-    return slash + 1;
-}
+/* --- round 1: definitions --- */
 
-bool repository_is_unversioned(const char *directory)
-{
-    CLEANUP_FREE char *parent = strdup(directory);
-    struct definition *definition = NULL;
-    if (!parent || strcmp(parent, "/") == 0)
-        return false;
-    const char *name = cut(parent);
-    if (*parent == '\0')
-        return true; /* right below "/": no room for a name and a version */
-    if ((*name >= '0' && *name <= '9') || definition_read(directory, &definition, NULL) < 0)
-        return false;
-    bool unversioned = definition->name && strcmp(definition->name, name) == 0 &&
-                       strcmp(definition->name, cut(parent)) != 0;
-    definition_free(definition);
-    return unversioned;
-}
-
-int repository_handle(const char *text, struct pkgcache_handle **ret,
-                      struct pkgcache_error *ret_error)
-{
-    CLEANUP_URI struct uri uri = {0};
-    const char *version = NULL;
-    int result = uri_parse(text, &uri, ret_error);
-    if (result < 0)
-        return result;
-    if (strcmp(uri.directory, "/") == 0)
-        return error_set(ret_error, EINVAL, "%s is not the URI of a variant: it names no package",
-                         text);
-    if (!repository_is_unversioned(uri.directory))
-        version = cut(uri.directory);
-    const char *name = cut(uri.directory);
-    const char *location = *uri.directory ? uri.directory : "/";
-    CLEANUP_FREE char *canonical = realpath(location, NULL); /* offline: as it is spelled */
-    return handle_create(canonical ? canonical : location, name, version, uri.index, ret,
-                         ret_error);
-}
-
-/* --- round 1: where the packages are --- */
-
-static void find_handle(void *context, size_t i)
-{
-    struct asking *asking = context;
-    struct repository_query *query = &asking->queries[i];
-    query->result = 0;
-    query->variant = (struct repository_variant){0};
-    if (!query->handle)
-        query->result = repository_handle(query->uri, &asking->handles[i], &query->error);
-}
-
-/* --- round 2: their definitions --- */
-
-static int read_definitions(struct repositories *repositories, const struct asking *asking,
+static int read_definitions(struct definitions *definitions, const struct repository_query *queries,
                             size_t count)
 {
     CLEANUP_FREE char **directories = calloc(count + 1, sizeof(*directories));
     int result = directories ? 0 : -ENOMEM;
     for (size_t i = 0; i < count && result == 0; i++) {
-        if (asking->queries[i].result < 0)
-            continue;
-        directories[i] = repository_directory(handle_of(asking, i));
+        directories[i] = layout_directory(queries[i].handle);
         result = directories[i] ? 0 : -ENOMEM;
     }
     if (result == 0)
-        result =
-            definitions_read(&repositories->definitions, (const char *const *)directories, count);
+        result = definitions_read(definitions, (const char *const *)directories, count);
     for (size_t i = 0; i < count && directories; i++)
         free(directories[i]);
     return result;
 }
 
-/* --- round 3: where the variants are --- */
+/* --- round 2: where the variants are --- */
 
 /* Why there is no definition. */
 static int explain_absence(const struct pkgcache_handle *handle, const char *directory,
@@ -217,7 +151,7 @@ static int find_root(const struct pkgcache_handle *handle, const struct definiti
                      struct pkgcache_error *error)
 {
     CLEANUP_TEXT struct text subpath = {0};
-    CLEANUP_FREE char *base = repository_directory(handle);
+    CLEANUP_FREE char *base = layout_directory(handle);
     if (!base)
         return error_set(error, ENOMEM, "out of memory");
     if (requires) {
@@ -257,7 +191,7 @@ static int find_variant(const struct asking *asking, const struct pkgcache_handl
 {
     const struct definition *definition = NULL;
     const struct json *requires = NULL;
-    CLEANUP_FREE char *directory = repository_directory(handle);
+    CLEANUP_FREE char *directory = layout_directory(handle);
     if (!directory)
         return error_set(error, ENOMEM, "out of memory");
     int result = definitions_find(asking->definitions, directory, &definition, error);
@@ -269,9 +203,6 @@ static int find_variant(const struct asking *asking, const struct pkgcache_handl
         result = find_root(handle, definition, requires, variant, error);
     if (result == 0)
         result = describe(handle, definition, requires, variant, error);
-    if (result == 0)
-        result = handle_create(handle->location, handle->name, handle->version, handle->index,
-                               &variant->handle, error);
     return result;
 }
 
@@ -279,8 +210,8 @@ static void answer(void *context, size_t i)
 {
     const struct asking *asking = context;
     struct repository_query *query = &asking->queries[i];
-    if (query->result == 0)
-        query->result = find_variant(asking, handle_of(asking, i), &query->variant, &query->error);
+    query->variant = (struct repository_variant){.handle = query->handle};
+    query->result = find_variant(asking, query->handle, &query->variant, &query->error);
 }
 
 /* --- and what settings say --- */
@@ -304,7 +235,7 @@ static int judge(struct rezconfig *config, const struct definitions *definitions
                  struct repository_variant *variant, struct pkgcache_error *error)
 {
     const struct definition *definition = NULL;
-    CLEANUP_FREE char *directory = repository_directory(variant->handle);
+    CLEANUP_FREE char *directory = layout_directory(variant->handle);
     if (!directory)
         return error_set(error, ENOMEM, "out of memory");
     int result = definitions_find(definitions, directory, &definition, error);
@@ -316,14 +247,16 @@ static int judge(struct rezconfig *config, const struct definitions *definitions
     return result;
 }
 
-static int answer_all(struct rezconfig *config, struct asking *asking, size_t count)
+int repository_answer_queries(struct rezconfig *config, const struct definitions *definitions,
+                              struct repository_query *queries, size_t count)
 {
+    struct asking asking = {queries, definitions};
     int result = 0;
-    spread(count, answer, asking);
+    spread(count, answer, &asking);
     for (size_t i = 0; i < count; i++) {
-        struct repository_query *query = &asking->queries[i];
+        struct repository_query *query = &queries[i];
         if (query->result == 0)
-            query->result = judge(config, asking->definitions, &query->variant, &query->error);
+            query->result = judge(config, definitions, &query->variant, &query->error);
         if (query->result < 0)
             repository_variant_free(&query->variant);
         if (query->result == -ENOMEM)
@@ -332,25 +265,12 @@ static int answer_all(struct rezconfig *config, struct asking *asking, size_t co
     return result;
 }
 
-int repository_answer(struct rezconfig *config, const struct definitions *definitions,
-                      struct repository_query *queries, size_t count)
+int repositories_find_roots(struct repositories *repositories, struct repository_query *queries,
+                            size_t count, struct pkgcache_error *ret_error)
 {
-    struct asking asking = {.queries = queries, .definitions = definitions};
-    return answer_all(config, &asking, count);
-}
-
-int repositories_find(struct repositories *repositories, struct repository_query *queries,
-                      size_t count, struct pkgcache_error *ret_error)
-{
-    CLEANUP_FREE struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
-    if (!handles)
-        return error_set(ret_error, ENOMEM, "out of memory");
-    struct asking asking = {queries, handles, &repositories->definitions};
-    spread(count, find_handle, &asking);
-    int result = read_definitions(repositories, &asking, count);
+    int result = read_definitions(&repositories->definitions, queries, count);
     if (result == 0)
-        result = answer_all(repositories->config, &asking, count);
-    for (size_t i = 0; i < count; i++)
-        handle_free(handles[i]);
+        result = repository_answer_queries(repositories->config, &repositories->definitions,
+                                           queries, count);
     return result < 0 ? error_set(ret_error, -result, "out of memory") : 0;
 }

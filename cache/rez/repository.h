@@ -1,16 +1,16 @@
 /*
- * Repositories of packages as rez's `filesystem` type has them on disk: from a URI or a handle to
- * the variant's root, and all variants below a directory. One `struct repositories` remembers the
+ * Repositories of packages as rez's `filesystem` type has them on disk: from a handle to the
+ * variant's root, and all variants below a directory. One `struct repositories` remembers the
  * definitions that it read, and starts rez at most once for all that it is asked at a time.
  */
 #pragma once
 
+#include "cache/rez/layout.h"
 #include "cache/rez/rezconfig.h"
-#include "cache/store/handle.h"
 
 /** A variant that was found. */
 struct repository_variant {
-    struct pkgcache_handle *handle;
+    const struct pkgcache_handle *handle; /* whoever asked about it has it */
     char *root;          /* absolute; where its payload is, if it is there; as rez has it, so it may
                             go through a short link (_v/a) */
     char *uri;           /* as rez prints it */
@@ -23,7 +23,7 @@ struct repository_variant {
 struct repositories;
 
 /**
- * @param config rez's settings; must outlive the repositories
+ * @param config rez's settings; must outlive the repositories. NULL: only handles are found
  * @param ret    the caller ends it with repositories_free
  * @return       0 or -ENOMEM
  */
@@ -32,37 +32,28 @@ int repositories_new(struct rezconfig *config, struct repositories **ret);
 /** NULL is fine. */
 void repositories_free(struct repositories *repositories);
 
-/**
- * The handle that a URI means: of the path alone, as a rule. What begins with a digit is taken for
- * a version; of other directories the definition is looked into, whether it is that of a package
- * without versions. The definition need not be there.
- *
- * @param text a URI; may be spelled through symbolic links, and with `//`: rez cannot, we can
- * @param ret  the caller frees it with handle_free
- * @return     0; -EINVAL: no URI; -ENOTSUP: that of a combined package, or as of handle_create;
- *             -ENOMEM
- */
-int repository_handle(const char *text, struct pkgcache_handle **ret,
-                      struct pkgcache_error *ret_error);
+/** Finds the handles that URIs mean, as layout_find_handles. */
+int repositories_find_handles(struct repositories *repositories, struct layout_query *queries,
+                              size_t count);
 
 /** What is asked for, and the answer. */
 struct repository_query {
-    const char *uri;                      /* a URI; NULL: by handle */
-    const struct pkgcache_handle *handle; /* NULL: by URI */
-    int result; /* 0; -ENOENT: there is no definition; -ESRCH: it has no such variant; -EINVAL: no
-                   URI, or a variant that rez refuses; -ENOTSUP: a combined package, which has no
-                   root; or as of definition_read */
+    const struct pkgcache_handle *handle;
+    int result; /* 0; -ENOENT: there is no definition; -ESRCH: it has no such variant; -EINVAL: a
+                   variant that rez refuses; -ENOTSUP: a combined package, which has no root; or as
+                   of definition_read */
     struct pkgcache_error error;
     struct repository_variant variant; /* freed with repository_variant_free */
 };
 
 /**
- * Answers queries. Files are read side by side, and once for all variants of a package.
+ * Finds where variants are, and whether they may be cached. Files are read side by side, and once
+ * for all variants of a package.
  *
  * @return 0: each has its result; or -ENOMEM
  */
-int repositories_find(struct repositories *repositories, struct repository_query *queries,
-                      size_t count, struct pkgcache_error *ret_error);
+int repositories_find_roots(struct repositories *repositories, struct repository_query *queries,
+                            size_t count, struct pkgcache_error *ret_error);
 
 /**
  * Visits all variants of a repository, a package or one of its versions, in order. What rez would

@@ -1,7 +1,8 @@
 /* Visiting all variants below a directory: names first, then definitions, some hundred at a time.
  */
-#include "cache/rez/repository_parts.h"
+#include "cache/rez/repository.h"
 
+#include "cache/rez/repository_parts.h"
 #include "cache/rez/version.h"
 #include "cache/util/names.h"
 
@@ -31,7 +32,7 @@ struct packages {
 };
 
 struct visit {
-    struct rezconfig *config;
+    struct repositories *repositories;
     visit_function *visit;
     void *context;
     struct packages packages;
@@ -191,14 +192,15 @@ static int add_repository(struct visit *visit, const char *location,
 }
 
 /* Whether a directory without a definition is that of a package: its versions have definitions. */
-static bool is_package(const char *directory, const struct contents *contents)
+static bool is_package(const struct visit *visit, const char *directory,
+                       const struct contents *contents)
 {
     for (size_t i = 0; i < contents->directories.count; i++) {
         const char *name = contents->directories.strings[i];
         CLEANUP_FREE char *path = NULL;
         if (has_definition(directory, name))
             return asprintf(&path, "%s/%s", directory, name) > 0 &&
-                   !repository_is_unversioned(path);
+                   !layout_is_unversioned(&visit->repositories->definitions, path);
     }
     return false;
 }
@@ -213,14 +215,15 @@ static int add_directory(struct visit *visit, const char *directory)
     if (strcmp(directory, "/") == 0)
         return add_repository(visit, directory, &contents);
     char *parent = path;
-    if (contents.definition && !repository_is_unversioned(directory)) {
+    if (contents.definition &&
+        !layout_is_unversioned(&visit->repositories->definitions, directory)) {
         char *version = strrchr(path, '/');
         *version++ = '\0';
         char *name = strrchr(path, '/');
         *name++ = '\0';
         return add_package(visit, *parent ? parent : "/", name, version);
     }
-    if (!contents.definition && !is_package(directory, &contents))
+    if (!contents.definition && !is_package(visit, directory, &contents))
         return add_repository(visit, directory, &contents);
     char *name = strrchr(path, '/');
     *name++ = '\0';
@@ -330,7 +333,7 @@ static int visit_batch(const struct visit *visit, size_t first, size_t count)
     struct pkgcache_handle *const *packages = visit->packages.handles + first;
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
-        CLEANUP_FREE char *directory = repository_directory(packages[i]);
+        CLEANUP_FREE char *directory = layout_directory(packages[i]);
         result = directory ? list_add(&directories, directory) : -ENOMEM;
     }
     if (result == 0)
@@ -338,14 +341,15 @@ static int visit_batch(const struct visit *visit, size_t first, size_t count)
     for (size_t i = 0; i < count && result == 0; i++)
         result = ask_about_all(&questions, &definitions, directories.strings[i], packages[i]);
     if (result == 0)
-        result = repository_answer(visit->config, &definitions, questions.queries, questions.count);
+        result = repository_answer_queries(visit->repositories->config, &definitions,
+                                           questions.queries, questions.count);
     return result == 0 ? visit_answers(visit, &questions) : result;
 }
 
 int repositories_visit(struct repositories *repositories, const char *directory,
                        visit_function *visit, void *context, struct pkgcache_error *ret_error)
 {
-    struct visit visiting = {repositories->config, visit, context, {0}};
+    struct visit visiting = {repositories, visit, context, {0}};
     struct packages *packages = &visiting.packages;
     CLEANUP_FREE char *canonical = realpath(directory, NULL);
     int result = canonical ? add_directory(&visiting, canonical) : -errno;

@@ -1,253 +1,148 @@
-/* The list of variants. What is wrong with one does not stop the others. */
-#include "cache/rez/sources_parts.h"
+/* The driver: which stage comes when, and how often. What a stage does is in its file. */
+#include "cache/rez/sources.h"
 
-#include "cache/rez/uri.h"
-#include "cache/util/utf8.h"
+#include "cache/rez/source_handles.h"
+#include "cache/rez/source_missing.h"
+#include "cache/rez/source_roots.h"
+#include "cache/util/error.h"
 
-#include <limits.h>
 #include <string.h>
 
-static struct source_variant *add_item(struct sources *sources)
+int sources_open(struct sources *sources, struct rezconfig *config,
+                 struct pkgcache_error *ret_error)
 {
-    struct source_variant *items =
-        realloc(sources->items, (sources->count + 1) * sizeof(*sources->items));
-    if (!items)
-        return NULL;
-    sources->items = items;
-    items[sources->count] = (struct source_variant){0};
-    return &items[sources->count++];
+    return repositories_new(config, &sources->repositories) < 0
+               ? error_set(ret_error, ENOMEM, "out of memory")
+               : 0;
 }
 
-void sources_give_reason(struct source_variant *item, const char *reason)
+int sources_find_handles(struct sources *sources, struct pkgcache_error *ret_error)
 {
-    if (!item->reason)
-        item->reason = strdup(reason);
+    int result = source_handles_find(&sources->names, sources->repositories, sources->force,
+                                     &sources->variants, ret_error);
+    source_names_clear(&sources->names);
+    return result;
 }
 
-/* Where a variant without subpath is, by its handle alone. */
-char *sources_default_root(const struct pkgcache_handle *handle)
+/* Stage 2 of what is guarded. What is named twice counts once. */
+static int find_guarded_handles(struct sources *sources, struct pkgcache_error *error)
 {
-    char *root;
-    if (handle->index != HANDLE_NO_INDEX)
-        return NULL;
-    int length = asprintf(&root, "%s/%s%s%s", handle->location, handle->name,
-                          handle->version ? "/" : "", handle->version ? handle->version : "");
-    return length < 0 ? NULL : root;
+    int result = sources_find_handles(sources, error);
+    if (result == 0 && source_variants_unite(&sources->variants) < 0)
+        result = error_set(error, ENOMEM, "out of memory");
+    if (result == 0 && sources->variants.count > SOURCES_GUARDED_MAX)
+        result =
+            error_set(error, E2BIG, "the sources name more than %d variants", SOURCES_GUARDED_MAX);
+    return result;
 }
 
-char *sources_shorten(const char *text)
+int sources_read(struct sources *sources, const char *const *texts, size_t count,
+                 struct pkgcache_error *ret_error)
 {
-    char quoted[JSON_QUOTE_SIZE];
-    return strdup(json_quote_string(text, strlen(text), quoted));
-}
-
-static char *absolute_path(const char *path)
-{
-    char *absolute;
-    if (*path == '/')
-        return strdup(path);
-    CLEANUP_FREE char *here = getcwd(NULL, 0);
-    return here && asprintf(&absolute, "%s/%s", here, path) >= 0 ? absolute : NULL;
-}
-
-/* The root that an entry of a manifest names. */
-static void read_root(struct source_variant *item, const struct json *value)
-{
-    if (value->type != JSON_STRING || value->text_length == 0 || *value->text != '/' ||
-        memchr(value->text, '\0', value->text_length)) {
-        sources_give_reason(item, "its root is not an absolute path");
-        return;
+    struct source_names *names = &sources->names;
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        result = source_names_read(names, texts[i], ret_error);
+        if (result == 0 && names->guarded && names->count > SOURCES_GUARDED_MAX)
+            result = find_guarded_handles(sources, ret_error);
     }
-    CLEANUP_FREE char *root = malloc(value->text_length + 1);
-    if (!root || utf8_to_path(value->text, value->text_length, root) < 0)
-        sources_give_reason(item, "its root is not a path");
-    else
-        item->root = STEAL(root);
-}
-
-int sources_add_handle(struct sources *sources, const struct json *handle, const struct json *root,
-                       char *source)
-{
-    struct pkgcache_error error;
-    struct source_variant *item = add_item(sources);
-    if (!item || !source) {
-        free(source);
-        return -ENOMEM;
-    }
-    item->text = source;
-    if (handle) {
-        struct text json = {0};
-        json_write(&json, handle);
-        text_steal(&json, &item->handle_json, NULL);
-    }
-    if (!handle)
-        sources_give_reason(item, "\"handle\" is missing");
-    else if (handle_from_json(handle, &item->handle, &error) < 0)
-        sources_give_reason(item, error.message);
-    if (item->handle) {
-        free(item->text);
-        item->text = strdup(item->handle->qualified_name);
-    }
-    if (root && root->type != JSON_NULL)
-        read_root(item, root);
-    return item->text && (item->handle || item->reason) ? 0 : -ENOMEM;
-}
-
-static struct source_variant *last_item(struct sources *sources)
-{
-    return &sources->items[sources->count - 1];
-}
-
-int sources_add_uri(struct sources *sources, const char *uri, struct pkgcache_error *ret_error)
-{
-    struct pkgcache_handle *handle = NULL;
-    CLEANUP_FREE char *absolute = absolute_path(uri);
-    int result = absolute ? repository_handle(absolute, &handle, ret_error) : -ENOMEM;
-    if (result == -ENOMEM || result == -EINVAL)
+    if (result < 0)
         return result;
-    struct source_variant *item = add_item(sources);
-    if (!item) {
-        handle_free(handle);
-        return -ENOMEM;
+    return names->guarded ? find_guarded_handles(sources, ret_error)
+                          : sources_find_handles(sources, ret_error);
+}
+
+int sources_read_variants(struct sources *sources, const char *const *texts, size_t count,
+                          const char *root, struct pkgcache_error *ret_error)
+{
+    size_t before = sources->variants.count;
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = source_names_add_variant(&sources->names, texts[i], root, ret_error);
+    if (result == 0)
+        result = sources_find_handles(sources, ret_error);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        const struct source_variant *variant = &sources->variants.items[before + i];
+        if (*texts[i] != '{' && !variant->handle && variant->code == EINVAL)
+            result =
+                error_set(ret_error, EINVAL, "VARIANT: neither a handle as JSON nor a URI: %.900s",
+                          variant->reason);
     }
-    *item = (struct source_variant){.handle = handle, .text = strdup(uri), .has_definition = true};
+    return result;
+}
+
+int sources_find_roots(struct sources *sources, const struct pkgcache *cache,
+                       struct pkgcache_error *ret_error)
+{
+    CLEANUP_PLACES struct source_places missing = {0};
+    if (source_variants_unite(&sources->variants) < 0 ||
+        source_missing_find(&sources->variants, cache, &missing) < 0)
+        return error_set(ret_error, ENOMEM, "out of memory");
+    return source_roots_find(&sources->variants, &missing, sources->repositories, sources->force,
+                             ret_error);
+}
+
+/* What was not even begun failed for the same reason as all. */
+static void fail_rest(const struct sources *sources, struct pkgcache_result *results,
+                      const struct pkgcache_error *error)
+{
+    for (size_t i = 0; i < sources->variants.count; i++)
+        if (results[i].status == PKGCACHE_NOT_FOUND)
+            results[i] = (struct pkgcache_result){.status = PKGCACHE_FAILED,
+                                                  .reason = strdup(error->message)};
+}
+
+/* Warms some. ret_rootless: those among them that need a root, other than was thought. */
+static int warm_places(struct sources *sources, const struct source_places *places,
+                       sources_warm_function *warm, void *context, struct pkgcache_result *results,
+                       struct source_places *ret_rootless, struct pkgcache_error *error)
+{
+    CLEANUP_ADDITIONS struct source_additions additions = {0};
+    if (source_additions_make(&sources->variants, places, sources->force, &additions) < 0)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = warm(context, &additions, error);
+    if (source_additions_find_rootless(&additions, ret_rootless) < 0)
+        result = error_set(error, ENOMEM, "out of memory");
+    source_additions_join(&additions, &sources->variants, places, results);
+    return result;
+}
+
+int sources_warm(struct sources *sources, sources_warm_function *warm, void *context,
+                 struct pkgcache_result *results, struct pkgcache_error *ret_error)
+{
+    CLEANUP_PLACES struct source_places all = {0};
+    CLEANUP_PLACES struct source_places rootless = {0};
+    CLEANUP_PLACES struct source_places none = {0};
+    struct pkgcache_error error = {0};
+    int result = source_places_fill(&sources->variants, &all) < 0
+                     ? error_set(&error, ENOMEM, "out of memory")
+                     : warm_places(sources, &all, warm, context, results, &rootless, &error);
+    if (result == 0 && rootless.count > 0) {
+        result = source_roots_find(&sources->variants, &rootless, sources->repositories,
+                                   sources->force, &error);
+        if (result == 0)
+            result = warm_places(sources, &rootless, warm, context, results, &none, &error);
+    }
     if (result < 0)
-        sources_give_reason(item, ret_error->message);
-    return item->text && (handle || item->reason) ? 0 : -ENOMEM;
+        fail_rest(sources, results, &error);
+    if (result < 0 && ret_error)
+        *ret_error = error;
+    return result;
 }
 
-/* A handle as JSON. */
-static int add_json(struct sources *sources, const char *text, struct pkgcache_error *error)
+void sources_clear(struct sources *sources)
 {
-    CLEANUP_JSON struct json_document *document = NULL;
-    struct pkgcache_error why;
-    int result = json_parse(text, strlen(text), &document, &why);
-    if (result < 0)
-        return error_set(error, result == -ENOMEM ? ENOMEM : EINVAL,
-                         "the VARIANT is not JSON: %.900s", why.message);
-    return sources_add_handle(sources, document->root, NULL, sources_shorten(text));
+    source_names_clear(&sources->names);
+    source_variants_clear(&sources->variants);
 }
 
-int sources_add_variant(struct sources *sources, const char *text, const char *root,
-                        struct pkgcache_error *ret_error)
+void sources_close(struct sources *sources)
 {
-    struct pkgcache_error why = {0};
-    int result =
-        *text == '{' ? add_json(sources, text, &why) : sources_add_uri(sources, text, &why);
-    if (result == -EINVAL && *text != '{')
-        return error_set(ret_error, EINVAL, "VARIANT: neither a handle as JSON nor a URI: %.900s",
-                         why.message);
-    if (result == -EINVAL)
-        return error_set(ret_error, EINVAL, "%s", why.message);
-    if (result == 0 && root) {
-        free(last_item(sources)->root);
-        last_item(sources)->root = absolute_path(root);
-        result = last_item(sources)->root ? 0 : -ENOMEM;
-    }
-    return result < 0 ? error_set(ret_error, ENOMEM, "out of memory") : 0;
-}
-
-int sources_add_found(struct sources *sources, const struct repository_variant *variant)
-{
-    const struct pkgcache_handle *handle = variant->handle;
-    struct source_variant *item = add_item(sources);
-    if (!item)
-        return -ENOMEM;
-    item->text = strdup(variant->uri);
-    item->root = strdup(variant->root);
-    item->requires_json = variant->requires_json ? strdup(variant->requires_json) : NULL;
-    int result = handle_create(handle->location, handle->name, handle->version, handle->index,
-                               &item->handle, NULL);
-    return item->text && item->root && (item->requires_json || !variant->requires_json) ? result
-                                                                                        : -ENOMEM;
-}
-
-int sources_add_failure(struct sources *sources, const char *what, const char *reason)
-{
-    struct source_variant *item = add_item(sources);
-    if (!item)
-        return -ENOMEM;
-    item->text = strdup(what);
-    sources_give_reason(item, reason);
-    return item->text && item->reason ? 0 : -ENOMEM;
-}
-
-static int compare_handles(const struct pkgcache_handle *a, const struct pkgcache_handle *b)
-{
-    int order = strcmp(a->relative_path, b->relative_path);
-    if (order == 0)
-        order = strcmp(a->location_text, b->location_text);
-    return order ? order : (a->index > b->index) - (a->index < b->index);
-}
-
-/* By handle; those that are equal stay in the order in which they were named. */
-static int compare_items(const void *left, const void *right)
-{
-    const struct source_variant *a = *(const struct source_variant *const *)left;
-    const struct source_variant *b = *(const struct source_variant *const *)right;
-    int order = compare_handles(a->handle, b->handle);
-    return order ? order : (a > b) - (a < b);
-}
-
-static void item_free(struct source_variant *item)
-{
-    handle_free(item->handle);
-    free(item->handle_json);
-    free(item->text);
-    free(item->root);
-    free(item->reason);
-    free(item->requires_json);
-    *item = (struct source_variant){0};
-}
-
-static void unite(struct source_variant *first, struct source_variant *again)
-{
-    char reason[2 * PATH_MAX + 128];
-    bool same = !again->root || (first->root && strcmp(first->root, again->root) == 0);
-    if (again->reason)
-        sources_give_reason(first, again->reason);
-    if (!first->requires_json)
-        first->requires_json = STEAL(again->requires_json);
-    first->has_definition = first->has_definition || again->has_definition;
-    if (!first->root && again->root)
-        first->root = STEAL(again->root);
-    else if (!same) {
-        snprintf(reason, sizeof(reason), "it is named with two different roots, %s and %s",
-                 first->root, again->root);
-        sources_give_reason(first, reason);
-    }
-    item_free(again);
-}
-
-int sources_unite(struct sources *sources)
-{
-    CLEANUP_FREE struct source_variant **sorted = calloc(sources->count + 1, sizeof(*sorted));
-    size_t count = 0;
-    if (!sorted)
-        return -ENOMEM;
-    for (size_t i = 0; i < sources->count; i++)
-        if (sources->items[i].handle)
-            sorted[count++] = &sources->items[i];
-    qsort(sorted, count, sizeof(*sorted), compare_items);
-    for (size_t i = 0, first = 0; i < count; i++) {
-        if (i > first && compare_handles(sorted[first]->handle, sorted[i]->handle) == 0)
-            unite(sorted[first], sorted[i]);
-        else
-            first = i;
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < sources->count; i++)
-        if (sources->items[i].text)
-            sources->items[kept++] = sources->items[i];
-    sources->count = kept;
-    return 0;
+    repositories_free(STEAL(sources->repositories));
 }
 
 void sources_free(struct sources *sources)
 {
-    repositories_free(sources->repositories);
-    for (size_t i = 0; i < sources->count; i++)
-        item_free(&sources->items[i]);
-    free(sources->items);
-    *sources = (struct sources){0};
+    sources_clear(sources);
+    sources_close(sources);
 }

@@ -1,100 +1,98 @@
 /*
- * From what people and programs name to variants with their roots.
+ * From what people and programs name to variants in the cache, in five stages. Each has one input
+ * and one output, and calls no other; sources.c calls them in turn.
  *
- *     sources.c       the list of variants
- *     sources_read.c  contexts, manifests, directories, standard input
- *     sources_find.c  roots, from repositories
+ *     source_names.c      1: texts (contexts, manifests, URIs, directories, lines) -> named things
+ *     source_handles.c    2: named things -> variants with handles
+ *     source_missing.c    3: variants -> those that have no root, and are not in the cache
+ *     source_roots.c      4: these -> their roots, and whether they may be cached
+ *     source_additions.c  5: variants -> what pkgcache_warm takes; its results -> to each variant
+ *
+ * The list of variants that is handed on is that of source_variants.h.
  */
 #pragma once
 
 #include "cache/rez/repository.h"
+#include "cache/rez/source_additions.h"
+#include "cache/rez/source_names.h"
+#include "cache/rez/source_variants.h"
 
-/** What a source, or an argument, named. */
-struct source_variant {
-    struct pkgcache_handle *handle; /* NULL: it could not be read */
-    char *handle_json;              /* as it was named; NULL: not at all */
-    char *text;                     /* what it is called, for people */
-    char *root;                     /* absolute; NULL: not known */
-    char *requires_json; /* its requirements, for the sidecar; NULL: not known, or none */
-    char *reason;        /* why it cannot be cached; NULL: it can */
-    bool is_refused;     /* that is because its package is not to be cached */
-    bool has_definition; /* it must have one: rez named it, or a URI */
-};
-
-enum {
-    SOURCES_GUARDED_BYTES = 8 << 20,
-    SOURCES_GUARDED_MAX = 16384, /* variants */
-};
-
-/** Starts as `struct sources sources = {.config = ...};`. */
+/** Starts as `struct sources sources = {.force = ..., .names = {.all = ...}};`. */
 struct sources {
-    struct rezconfig *config; /* the caller's; asked only where a definition is looked into. NULL:
-                                 sources_read and sources_find are not called */
-    bool all;                 /* directories name all variants in them */
-    bool force;               /* also what is not cachable */
-    bool guarded; /* for others: files are regular, of at most SOURCES_GUARDED_BYTES, and name at
-                     most SOURCES_GUARDED_MAX variants each */
-    struct source_variant *items;
-    size_t count;
-    size_t passed_over;                /* variants in directories that are not cachable */
-    size_t visited;                    /* private: what was in a directory */
-    struct repositories *repositories; /* private: NULL: none was asked yet */
+    bool force;                /* also what is not cachable */
+    struct source_names names; /* of stage 1, until stage 2 takes them; and how they are read */
+    struct source_variants variants;
+    struct repositories *repositories;
 };
 
 /**
- * Reads a SOURCE: a context, a manifest, a URI, a directory of packages, or "-" for standard input
- * (one source a line, or one manifest or context).
+ * Opens the repositories; nothing is read yet.
  *
- * @return 0; -EISDIR: a directory, and `all` is not set; or -errno with ret_error filled in.
- *         Variants that are refused are items with a reason
- */
-int sources_read(struct sources *sources, const char *source, struct pkgcache_error *ret_error);
-
-/**
- * Adds a VARIANT: a handle as JSON, or a URI. Its repository is not looked into.
- *
- * @param root where its payload is; NULL: where its repository has it
- * @return     0; -EINVAL: neither JSON nor a URI; -ENOMEM. A variant that is refused is an item
- * with a reason
- */
-int sources_add_variant(struct sources *sources, const char *text, const char *root,
-                        struct pkgcache_error *ret_error);
-
-/**
- * Adds a handle, or why it is none, as the last item.
- *
- * @param handle NULL: there is none
- * @param root   NULL: none is named
- * @param source where it stands, for people, if it cannot be called by its own name; taken over
+ * @param config rez's settings, which must outlive them; NULL: only sources_read_variants is called
  * @return       0 or -ENOMEM
  */
-int sources_add_handle(struct sources *sources, const struct json *handle, const struct json *root,
-                       char *source);
-
-/** Why a variant cannot be cached: the first reason that is given stays. */
-void sources_give_reason(struct source_variant *item, const char *reason);
-
-/**
- * Drops what is named twice. With two different roots neither can be right: both get a reason.
- *
- * @return 0 or -ENOMEM
- */
-int sources_unite(struct sources *sources);
-
-/**
- * Finds the roots that nobody named, and what is not cachable. What the cache has needs none, so
- * that a warm of what is there asks no server.
- *
- * @return 0: each has a root, or a reason, or is cached; or -ENOMEM
- */
-int sources_find(struct sources *sources, const struct pkgcache *cache,
+int sources_open(struct sources *sources, struct rezconfig *config,
                  struct pkgcache_error *ret_error);
 
 /**
- * Where a variant without a subpath (its index is null) is, by its handle alone.
+ * Stages 1 and 2 for SOURCEs: see source_names_read. Those that are guarded may name
+ * SOURCES_GUARDED_MAX variants in all.
  *
- * @return allocated; NULL: only its definition tells, or there is no memory
+ * @return 0; -EISDIR: a directory, and names.all is not set; or -errno with ret_error filled in.
+ *         Variants that are refused have a reason
  */
-char *sources_default_root(const struct pkgcache_handle *handle);
+int sources_read(struct sources *sources, const char *const *texts, size_t count,
+                 struct pkgcache_error *ret_error);
 
+/**
+ * Stages 1 and 2 for VARIANTs: handles as JSON, or URIs. There is one variant for each, in order.
+ *
+ * @param root where the payload of each is; NULL: where its repository has it
+ * @return     0; -EINVAL: one is neither JSON nor a URI; -ENOMEM. A variant that is refused has a
+ *             reason
+ */
+int sources_read_variants(struct sources *sources, const char *const *texts, size_t count,
+                          const char *root, struct pkgcache_error *ret_error);
+
+/** Stage 2 for the names that were added. @return as of source_handles_find */
+int sources_find_handles(struct sources *sources, struct pkgcache_error *ret_error);
+
+/**
+ * Stages 3 and 4: finds the roots that nobody named, and what is not cachable. What is named twice
+ * becomes one variant.
+ *
+ * @param cache what it has needs no root; NULL: the root of each is wanted
+ * @return      0: each has a root, or a reason, or is cached; or -ENOMEM
+ */
+int sources_find_roots(struct sources *sources, const struct pkgcache *cache,
+                       struct pkgcache_error *ret_error);
+
+/**
+ * Brings additions into a cache, or has it done: pkgcache_warm, say. A variant without a root that
+ * the cache does not have may be NOT_FOUND.
+ *
+ * @return 0: each has a result of its own; or -errno: those that were not done have that reason
+ */
+typedef int sources_warm_function(void *context, struct source_additions *additions,
+                                  struct pkgcache_error *ret_error);
+
+/**
+ * Stage 5: warms what can be cached. The roots of those that were in the cache before, and were
+ * removed by then, are found now, and they are warmed once more.
+ *
+ * @param warm    called at least once, also when nothing can be cached
+ * @param results one for each variant, all zero; filled in whatever happens, and freed with
+ *                pkgcache_results_free
+ * @return        0: each has a result of its own; what `warm` returned; or -ENOMEM
+ */
+int sources_warm(struct sources *sources, sources_warm_function *warm, void *context,
+                 struct pkgcache_result *results, struct pkgcache_error *ret_error);
+
+/** Forgets what was named; the repositories stay open. */
+void sources_clear(struct sources *sources);
+
+/** Closes the repositories, which may be large. What was found stays. */
+void sources_close(struct sources *sources);
+
+/** Ends all of it. */
 void sources_free(struct sources *sources);

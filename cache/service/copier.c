@@ -121,6 +121,7 @@ static void add_to_run(struct copier *copier, struct run *run)
             fail_copy(copier, copy, "out of memory");
             continue;
         }
+        copy->addition->reports_rootless = copy->reports_rootless;
         link_copy(copier, copy);
         if (atomic_exchange(&copy->cancelled, false))
             run_cancel(run, copy->addition);

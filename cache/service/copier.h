@@ -24,6 +24,7 @@ enum copy_state {
 /** A variant on its way. Lives in what asked for it, from copier_add until copier_take_done. */
 struct copy {
     struct pkgcache_variant variant; /* set before copier_add */
+    bool reports_rootless;           /* the same; see warm_extras in cache/warm/run.h */
     struct pkgcache_result result;   /* when it is done; freed by whoever added it */
     struct copy *next;               /* in a list of copier_take_done */
     atomic_int state; /* enum copy_state; this and the next are for anybody to read */

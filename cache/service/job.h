@@ -36,8 +36,11 @@ struct work {
     struct work *newer;
     struct work *older;
     struct pkgcache_handle *handle;
-    char *root;
+    char *root; /* NULL: the cache had it when it was named */
     char *requires_json;
+    bool has_definition;
+    bool is_rooting;    /* its root is being found: the copier does not have it */
+    struct jobs *jobs;  /* whose it is */
     struct want *wants; /* NULL: it is cancelled, and not found any more */
     uint64_t changed_ns;
     uint64_t progress; /* how far it was then */

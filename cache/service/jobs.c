@@ -8,6 +8,7 @@
 #include "cache/service/jobs.h"
 
 #include "cache/service/job_report.h"
+#include "cache/service/rooting.h"
 
 #include "engine/clock.h"
 
@@ -96,16 +97,10 @@ static void finish_want(struct jobs *jobs, struct want *want)
     job_notify_result(jobs->connections, want);
 }
 
-static void end_want(struct jobs *jobs, struct want *want, enum pkgcache_status status,
-                     const char *why)
-{
-    want->result = (struct pkgcache_result){.status = status, .reason = strdup(why)};
-    finish_want(jobs, want);
-}
-
 static void fail_want(struct jobs *jobs, struct want *want, const char *why)
 {
-    end_want(jobs, want, PKGCACHE_FAILED, why);
+    want->result = (struct pkgcache_result){.status = PKGCACHE_FAILED, .reason = strdup(why)};
+    finish_want(jobs, want);
 }
 
 /* --- Work ------------------------------------------------------------------------------------ */
@@ -140,6 +135,8 @@ static struct work *begin_work(struct jobs *jobs, struct source_variant *variant
     work->handle = STEAL(variant->handle);
     work->root = STEAL(variant->root);
     work->requires_json = STEAL(variant->requires_json);
+    work->has_definition = variant->has_definition;
+    work->jobs = jobs;
     work->changed_ns = clock_monotonic_ns();
     work->newer = jobs->works;
     if (jobs->works)
@@ -157,6 +154,7 @@ static struct work *begin_work(struct jobs *jobs, struct source_variant *variant
                                                    .force = options->force,
                                                    .priority = options->priority,
                                                    .requires_json = work->requires_json};
+    work->copy.reports_rootless = options->named;
     copier_add(jobs->copier, &work->copy);
     return work;
 }
@@ -185,8 +183,8 @@ static void begin_variant(struct jobs *jobs, struct want *want, struct source_va
     if (handle && options->named)
         want->handle_json = write_handle(handle);
     if (variant->reason) {
-        end_want(jobs, want, variant->is_refused ? PKGCACHE_SKIPPED : PKGCACHE_FAILED,
-                 variant->reason);
+        want->result = source_variant_result(variant);
+        finish_want(jobs, want);
         return;
     }
     CLEANUP_FREE char *wanted = variant->root ? strdup(variant->root) : NULL;
@@ -194,7 +192,8 @@ static void begin_variant(struct jobs *jobs, struct want *want, struct source_va
     if (!work) {
         fail_want(jobs, want, "out of memory");
     } else if (!is_same_root(work->root, wanted)) {
-        fail_want(jobs, want, "it is being copied from another root at the moment: try again later");
+        fail_want(jobs, want,
+                  "it is being copied from another root at the moment: try again later");
     } else {
         want->work = work;
         want->next = work->wants;
@@ -221,7 +220,8 @@ static void cancel_job(struct jobs *jobs, struct job *job)
         fail_want(jobs, want, "cancelled");
         if (!work->wants) {
             tdelete(work, &jobs->by_handle, compare_work);
-            copier_cancel(jobs->copier, &work->copy);
+            if (!work->is_rooting)
+                copier_cancel(jobs->copier, &work->copy);
         }
     }
     end_if_done(jobs, job);
@@ -285,18 +285,18 @@ static struct job *make_job(struct jobs *jobs, const struct call *call, size_t v
     return job;
 }
 
-void jobs_begin(struct jobs *jobs, const struct call *call, struct sources *sources,
+void jobs_begin(struct jobs *jobs, const struct call *call, struct source_variants *variants,
                 const struct job_options *options)
 {
-    struct job *job = make_job(jobs, call, sources->count, options);
+    struct job *job = make_job(jobs, call, variants->count, options);
     if (!job)
         return;
     if (options->progress && connection_subscribe(call->connection, job->number) == 0)
         job->subscriber = call->connection;
     if (!options->wait)
         job_answer_begun(call, job);
-    for (size_t i = 0; i < sources->count; i++)
-        begin_variant(jobs, &job->wants[i], &sources->items[i], options);
+    for (size_t i = 0; i < variants->count; i++)
+        begin_variant(jobs, &job->wants[i], &variants->items[i], options);
     end_if_done(jobs, job);
 }
 
@@ -347,14 +347,73 @@ static void deliver_result(struct jobs *jobs, struct work *work)
     }
 }
 
+static void end_work(struct jobs *jobs, struct work *work)
+{
+    deliver_result(jobs, work);
+    free_work(jobs, work);
+}
+
+/* Its root was found, or why it has none. */
+static void on_root(void *context, struct source_variant *variant)
+{
+    struct work *work = context;
+    struct jobs *jobs = work->jobs;
+    struct copy *copy = &work->copy;
+    work->is_rooting = false;
+    pkgcache_results_free(&copy->result, 1);
+    if (!work->wants) { /* cancelled meanwhile */
+        free_work(jobs, work);
+        return;
+    }
+    if (jobs->loop->stopping)
+        source_variant_give_reason(variant, ECANCELED, "the daemon is stopping");
+    if (variant->reason) {
+        copy->result = source_variant_result(variant);
+        end_work(jobs, work);
+        return;
+    }
+    copy->variant.root = work->root = STEAL(variant->root);
+    if (!work->requires_json)
+        copy->variant.requires_json = work->requires_json = STEAL(variant->requires_json);
+    copier_add(jobs->copier, copy);
+}
+
+/*
+ * Has the root found of what was in the cache when it was named, and is not any more. Where a
+ * client named it by its handle, the client knows where it is, or not.
+ *
+ * @return whether that was begun; if not, the work is done
+ */
+static bool begin_rooting(struct jobs *jobs, struct work *work)
+{
+    enum pkgcache_status status = work->copy.result.status;
+    bool wanted = false;
+    if (work->root || (status != PKGCACHE_NOT_FOUND && status != PKGCACHE_FAILED))
+        return false;
+    for (const struct want *want = work->wants; want; want = want->next)
+        wanted = wanted || want->job->named;
+    int result = !wanted || jobs->loop->stopping
+                     ? -ECANCELED
+                     : rooting_begin(jobs->reading, work->handle, work->has_definition,
+                                     work->copy.variant.force, on_root, work);
+    work->is_rooting = result == 0;
+    if (result < 0 && status == PKGCACHE_NOT_FOUND)
+        work->copy.result = (struct pkgcache_result){
+            .status = PKGCACHE_FAILED,
+            .reason =
+                strdup("it was removed meanwhile, and its root could not be found; try again"),
+        };
+    return work->is_rooting;
+}
+
 void jobs_take_done(struct jobs *jobs)
 {
     struct copy *copy = copier_take_done(jobs->copier);
     for (struct copy *next; copy; copy = next) {
         next = copy->next;
         struct work *work = CONTAINER_OF(copy, struct work, copy);
-        deliver_result(jobs, work);
-        free_work(jobs, work);
+        if (!begin_rooting(jobs, work))
+            end_work(jobs, work);
     }
 }
 

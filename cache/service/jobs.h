@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cache/rez/sources.h"
+#include "cache/service/errands.h"
 #include "cache/service/job.h"
 
 enum {
@@ -18,6 +19,7 @@ struct jobs {
     struct loop *loop;
     struct pkgcache *cache; /* whose log is written to */
     struct copier *copier;
+    struct errands *reading;         /* for roots that have to be found */
     struct connections *connections; /* subscribers among them */
     struct counters *counters;
     const struct pkgcache_options *options; /* what they are now */
@@ -40,7 +42,7 @@ struct job_options {
     bool wait;     /* the call is answered when all are done */
     bool progress; /* the connection is notified of it */
     bool force;
-    bool named; /* results say which variant each is */
+    bool named; /* by sources: results say which variant each is, and roots are found */
 };
 
 /** Begins with jobs: whose members that are not private are set. */
@@ -49,10 +51,10 @@ void jobs_init(struct jobs *jobs);
 /**
  * Begins a job, and answers the call now or when it is done.
  *
- * @param sources the variants, with or without roots, in the order of the results; what they point
- *                to is taken over
+ * @param variants with or without roots, in the order of the results; what they point to is taken
+ *                 over
  */
-void jobs_begin(struct jobs *jobs, const struct call *call, struct sources *sources,
+void jobs_begin(struct jobs *jobs, const struct call *call, struct source_variants *variants,
                 const struct job_options *options);
 
 /** Cancels a job; what nobody else wants is rolled back. @return 0; -ENOENT; -EPERM: not the peer's

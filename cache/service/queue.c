@@ -25,17 +25,14 @@ enum {
     UNWATCHED_S = 10, /* without inotify */
 };
 
-/* Makes the repositories that variants are looked for in. Wrong settings are found out here: later
+/* Opens the repositories that variants are looked for in. Wrong settings are found out here: later
  * they would look like wrong packages, which leave the queue. */
-static int open_repositories(struct rezconfig **ret_config, struct repositories **ret,
-                             struct pkgcache_error *error)
+static int open_sources(struct rezconfig **ret_config, struct sources *sources,
+                        struct pkgcache_error *error)
 {
     const struct json *value;
-    int result = rezconfig_new(ret_config);
-    if (result == 0)
-        result = repositories_new(*ret_config, ret);
-    if (result < 0)
-        return error_set(error, ENOMEM, "out of memory");
+    int result = rezconfig_new(ret_config) < 0 ? error_set(error, ENOMEM, "out of memory")
+                                               : sources_open(sources, *ret_config, error);
     for (int key = REZCONFIG_DEFAULT_CACHABLE; result == 0 && key < REZCONFIG_COUNT; key++)
         result = rezconfig_get(*ret_config, (enum rezconfig_key)key, &value, NULL, error);
     return result;
@@ -46,7 +43,7 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
 {
     struct queue *queue = CONTAINER_OF(errand, struct queue, errand);
     struct rezconfig *config = NULL;
-    struct repositories *repositories = NULL;
+    struct sources sources = {0};
     if (!cache || cache_make_directories(cache, error) < 0)
         return; /* the daemon will find out */
     precedence_copies();
@@ -57,12 +54,12 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
                       strerror(-serving_fd));
         return;
     }
-    if (open_repositories(&config, &repositories, error) < 0)
+    if (open_sources(&config, &sources, error) < 0)
         log_write(cache, LOGGED_ERROR, "Daemon: rez's queue is left unchanged: %s", error->message);
     else
-        serve_pending(cache, steal_fd(&serving_fd), repositories, errands_stop_fd(queue->errands),
+        serve_pending(cache, steal_fd(&serving_fd), &sources, errands_stop_fd(queue->errands),
                       error);
-    repositories_free(repositories);
+    sources_free(&sources);
     rezconfig_free(config);
 }
 
@@ -139,8 +136,10 @@ int queue_start(struct queue *queue, const struct pkgcache_options *options, int
         loop_watch_fd(queue->loop, queue->inotify_fd, EPOLLIN, &queue->directory_events);
     watch_directory(queue);
     if (!may_serve(queue))
-        log_write(queue->cache, LOGGED_WARNING,
-                  "Daemon: rez's queue is not served, because users other than root can write to it, and the daemon reads with root's rights; run the daemon as a user of its own");
+        log_write(
+            queue->cache, LOGGED_WARNING,
+            "Daemon: rez's queue is not served, because users other than root can write to it, and "
+            "the daemon reads with root's rights; run the daemon as a user of its own");
     else if (pending_is_waiting(queue->cache->sys_fd))
         start_serving(queue);
     return 0;

@@ -77,10 +77,10 @@ struct batch {
     struct pending *pending;
     struct pkgcache *cache;
     size_t count; /* of the entries: the first so many */
-    struct repository_query queries[BATCH_MAX];
-    struct pkgcache_variant variants[BATCH_MAX];
-    struct pkgcache_result results[BATCH_MAX];
-    size_t variant_count;
+    struct sources *sources;
+    struct pkgcache_result results[BATCH_MAX]; /* one for each variant of the sources */
+    const struct source_additions *additions;  /* while they are warmed */
+    int cancel_fd;
 };
 
 /* A variant leaves the queue, however often it is in it. */
@@ -109,39 +109,36 @@ static bool is_known(const struct batch *batch, size_t number)
 }
 
 /* Drops from the queue what cannot be cached, in rez's words where it has any. */
-static void drop_uncachable(const struct batch *batch, const struct repository_query *query)
+static void drop_uncachable(const struct batch *batch, const struct source_variant *variant)
 {
     char uri[LOG_URI_MAX];
-    const struct pkgcache_handle *handle = query->handle;
-    if (query->result < 0)
-        log_write(batch->cache, LOGGED_ERROR, "Failed to add variant to the cache: %s: %s",
-                  handle->qualified_name, query->error.message);
-    else
+    if (variant->is_refused)
         log_write(batch->cache, LOGGED_WARNING, "Not cached - package is not cachable: %s",
-                  log_uri(handle, uri));
-    remove_variant(batch, handle);
+                  log_uri(variant->handle, uri));
+    else
+        log_write(batch->cache, LOGGED_ERROR, "Failed to add variant to the cache: %s: %s",
+                  variant->handle->qualified_name, variant->reason);
+    remove_variant(batch, variant->handle);
 }
 
-/* Finds out where the variants are. */
-static int find_roots(struct batch *batch, struct repositories *repositories,
-                      struct pkgcache_error *error)
+/* Finds out where the variants are, cached or not: what rez would refuse is refused in any case. */
+static int find_roots(const struct batch *batch, struct pkgcache_error *error)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        if (!is_known(batch, i))
-            batch->queries[count++].handle = batch->pending->entries[i].handle;
-    int result = repositories_find(repositories, batch->queries, count, error);
-    for (size_t i = 0; i < count && result == 0; i++) {
-        const struct repository_query *query = &batch->queries[i];
-        if (query->result < 0 || !query->variant.cachable) {
-            drop_uncachable(batch, query);
+    struct sources *sources = batch->sources;
+    struct source_variants *variants = &sources->variants;
+    sources_clear(sources);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct pkgcache_handle *handle = batch->pending->entries[i].handle;
+        if (is_known(batch, i))
             continue;
-        }
-        batch->variants[batch->variant_count++] =
-            (struct pkgcache_variant){.handle = query->handle,
-                                      .root = query->variant.root,
-                                      .requires_json = query->variant.requires_json};
+        if (source_variants_add_handle(variants, handle, handle->qualified_name) < 0)
+            return error_set(error, ENOMEM, "out of memory");
+        variants->items[variants->count - 1].has_definition = true;
     }
+    int result = sources_find_roots(sources, NULL, error);
+    for (size_t i = 0; i < variants->count && result == 0; i++)
+        if (variants->items[i].reason)
+            drop_uncachable(batch, &variants->items[i]);
     return result;
 }
 
@@ -149,7 +146,24 @@ static void on_result(void *context, size_t index, const struct pkgcache_result 
 {
     const struct batch *batch = context;
     if (result->status == PKGCACHE_CREATED || result->status == PKGCACHE_FOUND)
-        remove_variant(batch, batch->variants[index].handle);
+        remove_variant(batch, batch->additions->variants[index].handle);
+}
+
+static int warm_additions(void *context, struct source_additions *additions,
+                          struct pkgcache_error *error)
+{
+    struct batch *batch = context;
+    const struct pkgcache_warm warm = {
+        .size = sizeof(warm),
+        .variants = additions->variants,
+        .count = additions->count,
+        .no_wait = true,
+        .cancel_fd = batch->cancel_fd,
+        .on_result = on_result,
+        .context = batch,
+    };
+    batch->additions = additions;
+    return warm.count > 0 ? pkgcache_warm(batch->cache, &warm, additions->results, error) : 0;
 }
 
 /* Whether there is too little room to go on, which keeps the queue. */
@@ -180,50 +194,45 @@ static int remove_refused(const struct batch *batch)
 {
     int result = 0;
     bool full = is_full(batch->cache);
-    for (size_t i = 0; i < batch->variant_count && result == 0; i++) {
-        const struct pkgcache_handle *handle = batch->variants[i].handle;
+    for (size_t i = 0; i < batch->sources->variants.count && result == 0; i++) {
+        const struct source_variant *variant = &batch->sources->variants.items[i];
+        if (variant->reason)
+            continue; /* dropped before */
         if (batch->results[i].status == PKGCACHE_COPYING)
-            result = keep_variant(batch, handle);
+            result = keep_variant(batch, variant->handle);
         else if (is_dropped(&batch->results[i], full))
-            remove_variant(batch, handle);
+            remove_variant(batch, variant->handle);
     }
     return result;
 }
 
-static int serve_batch(struct pkgcache *cache, struct pending *pending,
-                       struct repositories *repositories, int cancel_fd,
-                       struct pkgcache_error *error)
+static int serve_batch(struct pkgcache *cache, struct pending *pending, struct sources *sources,
+                       int cancel_fd, struct pkgcache_error *error)
 {
     struct batch *batch = calloc(1, sizeof(*batch));
     if (!batch)
         return error_set(error, ENOMEM, "out of memory");
     *batch = (struct batch){
-        .pending = pending, .cache = cache, .count = MIN(pending->count, (size_t)BATCH_MAX)};
-    struct pkgcache_warm warm = {
-        .size = sizeof(warm),
-        .variants = batch->variants,
-        .no_wait = true,
+        .pending = pending,
+        .cache = cache,
+        .count = MIN(pending->count, (size_t)BATCH_MAX),
+        .sources = sources,
         .cancel_fd = cancel_fd,
-        .on_result = on_result,
-        .context = batch,
     };
-    int result = find_roots(batch, repositories, error);
-    warm.count = batch->variant_count;
-    if (result == 0 && warm.count > 0)
-        result = pkgcache_warm(cache, &warm, batch->results, error);
+    int result = find_roots(batch, error);
+    if (result == 0)
+        result = sources_warm(sources, warm_additions, batch, batch->results, error);
     if (result == 0 && remove_refused(batch) < 0)
         result = error_set(error, ENOMEM, "out of memory");
-    pkgcache_results_free(batch->results, batch->variant_count);
-    for (size_t i = 0; i < batch->count; i++)
-        repository_variant_free(&batch->queries[i].variant);
+    pkgcache_results_free(batch->results, ARRAY_LENGTH(batch->results));
+    sources_clear(sources);
     free(batch);
     return result;
 }
 
 /* Copies until the queue is empty, for us. @return 0; 1: it stays as it is; or -errno */
 static int serve_until_empty(struct pkgcache *cache, struct pending *pending,
-                             struct repositories *repositories, int cancel_fd,
-                             struct pkgcache_error *error)
+                             struct sources *sources, int cancel_fd, struct pkgcache_error *error)
 {
     for (;;) {
         int result = pending_load(cache, pending, error);
@@ -241,20 +250,20 @@ static int serve_until_empty(struct pkgcache *cache, struct pending *pending,
                       (double)cache->options.space_buffer_bytes / (1024 * 1024));
             return 1;
         }
-        result = serve_batch(cache, pending, repositories, cancel_fd, error);
+        result = serve_batch(cache, pending, sources, cancel_fd, error);
         if (result < 0)
             return result;
     }
 }
 
-int serve_pending(struct pkgcache *cache, int serving_fd, struct repositories *repositories,
-                  int cancel_fd, struct pkgcache_error *ret_error)
+int serve_pending(struct pkgcache *cache, int serving_fd, struct sources *sources, int cancel_fd,
+                  struct pkgcache_error *ret_error)
 {
     struct pending pending = {.fd = -1};
     CLEANUP_CLOSE int fd = serving_fd;
     int result = cache_make_directories(cache, ret_error);
     while (result == 0) {
-        result = serve_until_empty(cache, &pending, repositories, cancel_fd, ret_error);
+        result = serve_until_empty(cache, &pending, sources, cancel_fd, ret_error);
         if (result != 0)
             break;
         cleanup_close_fd(&fd); /* from here on, others begin */

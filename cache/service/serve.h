@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/rez/repository.h"
+#include "cache/rez/sources.h"
 #include "cache/store/cache.h"
 
 /**
@@ -27,10 +27,10 @@ void serve_note_clean(const struct pkgcache *cache);
  * left but what other processes copy, or when there is no room: then the queue stays. What cannot
  * be cached leaves the queue with a line in the log: who wants it again, queues it again.
  *
- * @param serving_fd   of serve_begin; closed
- * @param repositories where variants are looked for
- * @param cancel_fd    readable: stop, what is unfinished stays queued; -1: none
- * @return             0; -ECANCELED; or -errno: the cache cannot be used, and the queue stays
+ * @param serving_fd of serve_begin; closed
+ * @param sources    opened: where variants are looked for
+ * @param cancel_fd  readable: stop, what is unfinished stays queued; -1: none
+ * @return           0; -ECANCELED; or -errno: the cache cannot be used, and the queue stays
  */
-int serve_pending(struct pkgcache *cache, int serving_fd, struct repositories *repositories,
-                  int cancel_fd, struct pkgcache_error *ret_error);
+int serve_pending(struct pkgcache *cache, int serving_fd, struct sources *sources, int cancel_fd,
+                  struct pkgcache_error *ret_error);

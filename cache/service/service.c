@@ -315,6 +315,7 @@ static int start_threads(struct service *service, struct pkgcache_error *error)
     if (result == 0)
         result = start_errands(service, READ_AT_ONCE, &server->reading, error);
     server->jobs.copier = server->copier;
+    server->jobs.reading = server->reading;
     return result;
 }
 

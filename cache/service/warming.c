@@ -35,23 +35,23 @@ static int read_requires(const struct json *value, char **ret)
     return text_steal(&text, ret, NULL);
 }
 
-static int read_variant(struct sources *sources, const struct json *variant)
+static int read_variant(struct source_names *names, const struct json *variant)
 {
     static const char *const members[] = {"handle", "root", "requires", NULL};
-    char *name;
-    if (asprintf(&name, "variants[%zu]", sources->count) < 0)
+    char *text;
+    if (asprintf(&text, "variants[%zu]", names->count) < 0)
         return -ENOMEM;
-    int result = sources_add_handle(sources, json_member(variant, "handle"),
-                                    json_member(variant, "root"), name);
+    int result = source_names_add_handle(names, json_member(variant, "handle"),
+                                         json_member(variant, "root"), text);
     if (result < 0)
         return result;
-    struct source_variant *item = &sources->items[sources->count - 1];
-    result = read_requires(json_member(variant, "requires"), &item->requires_json);
+    struct source_name *name = source_names_last(names);
+    result = read_requires(json_member(variant, "requires"), &name->requires_json);
     if (result == -EINVAL)
-        sources_give_reason(item, "its requirements are not a list");
+        source_name_give_reason(name, "its requirements are not a list");
     if (!message_has_only(variant, members))
-        sources_give_reason(
-            item, "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
+        source_name_give_reason(
+            name, "a variant is {\"handle\": {...}, \"root\": \"/...\", \"requires\": [...]}");
     return result == -ENOMEM ? result : 0;
 }
 
@@ -61,11 +61,13 @@ void warming_begin(struct server *server, const struct call *call, const struct 
     struct sources sources = {0};
     int result = 0;
     for (const struct json *one = variants->first; one && result == 0; one = one->next)
-        result = read_variant(&sources, one);
+        result = read_variant(&sources.names, one);
+    if (result == 0)
+        result = sources_find_handles(&sources, NULL);
     if (result < 0)
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
     else
-        jobs_begin(&server->jobs, call, &sources, options);
+        jobs_begin(&server->jobs, call, &sources.variants, options);
     sources_free(&sources);
 }
 
@@ -80,36 +82,26 @@ static void free_warming(struct warming *warming)
     free(warming);
 }
 
-static int read_sources(struct warming *warming, const struct pkgcache *cache,
-                        struct pkgcache_error *error)
-{
-    struct sources *sources = &warming->sources;
-    int result = 0;
-    for (size_t i = 0; i < warming->count && result == 0; i++) {
-        result = sources_read(sources, warming->paths[i], error);
-        if (result == 0 && sources_unite(sources) < 0)
-            result = error_set(error, ENOMEM, "out of memory");
-        if (result == 0 && sources->count > SOURCES_GUARDED_MAX)
-            result = error_set(error, E2BIG, "the sources name more than %d variants",
-                               SOURCES_GUARDED_MAX);
-    }
-    return result == 0 ? sources_find(sources, cache, error) : result;
-}
-
 /* The errand. rez's settings are read anew each time. */
 static void run_warming(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
 {
     struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
     struct sources *sources = &warming->sources;
-    warming->result = cache ? 0 : -error->code;
-    if (cache && rezconfig_new(&sources->config) < 0)
-        warming->result = error_set(error, ENOMEM, "out of memory");
-    if (warming->result == 0)
-        warming->result = read_sources(warming, cache, error);
-    repositories_free(STEAL(sources->repositories)); /* here: they may be large */
-    rezconfig_free(STEAL(sources->config));
-    if (warming->result < 0)
-        sources_free(sources);
+    struct rezconfig *config = NULL;
+    int result = cache ? 0 : -error->code;
+    if (cache && rezconfig_new(&config) < 0)
+        result = error_set(error, ENOMEM, "out of memory");
+    if (result == 0)
+        result = sources_open(sources, config, error);
+    if (result == 0)
+        result = sources_read(sources, (const char *const *)warming->paths, warming->count, error);
+    if (result == 0)
+        result = sources_find_roots(sources, cache, error);
+    sources_close(sources);
+    rezconfig_free(config);
+    if (result < 0)
+        sources_clear(sources);
+    warming->result = result;
     warming->error = *error;
 }
 
@@ -125,7 +117,7 @@ static void end_warming(struct errand *errand)
     else if (warming->result < 0)
         call_fail(call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
     else
-        jobs_begin(&server->jobs, call, &warming->sources, &warming->options);
+        jobs_begin(&server->jobs, call, &warming->sources.variants, &warming->options);
     free_warming(warming);
 }
 
@@ -165,7 +157,7 @@ void warming_begin_sources(struct server *server, const struct call *call,
         .server = server,
         .call = kept,
         .options = *options,
-        .sources = {.force = options->force, .guarded = true},
+        .sources = {.force = options->force, .names = {.guarded = true}},
     };
     warming->options.named = true;
     bool taken = take_paths(warming, sources);

@@ -105,9 +105,18 @@ static void expect_variant(const struct json *package, const struct json *varian
     CLEANUP_FREE char *uri = mapped(vectors_member(variant, "uri"));
     CLEANUP_HANDLE struct pkgcache_handle *handle =
         mapped_handle(vectors_member(variant, "handle"));
-    struct repository_query queries[] = {{.uri = uri}, {.handle = handle}};
-    cr_assert(repositories_find(repositories, queries, 2, NULL) == 0);
-    for (size_t i = 0; i < 2; i++) {
+    struct layout_query named = {.uri = uri};
+    cr_assert(repositories_find_handles(repositories, &named, 1) == 0);
+    if (named.handle)
+        cr_expect(handle_equal(named.handle, handle), "%s", uri);
+    else
+        cr_expect(is_combined(variant) && named.result == -ENOTSUP &&
+                      strstr(named.error.message, "combined"),
+                  "%s: %s", uri, named.error.message);
+    struct repository_query queries[] = {{.handle = handle}, {.handle = named.handle}};
+    size_t count = named.handle ? 2 : 1;
+    cr_assert(repositories_find_roots(repositories, queries, count, NULL) == 0);
+    for (size_t i = 0; i < count; i++) {
         struct repository_query *query = &queries[i];
         if (is_combined(variant)) {
             cr_expect(query->result == -ENOTSUP, "%s: %d", uri, query->result);
@@ -123,6 +132,7 @@ static void expect_variant(const struct json *package, const struct json *varian
         }
         repository_variant_free(&query->variant);
     }
+    handle_free(named.handle);
 }
 
 static void expect_all(const char *setting)
@@ -155,15 +165,23 @@ Test(repository, as_rez_has_it_where_default_cachable_is_null)
     expect_all("default_cachable=None");
 }
 
+/* The reason why a URI has no handle, or its handle no root. */
 static void expect_reason(const char *uri, int code, const char *reason)
 {
     CLEANUP_FREE char *here = NULL;
     cr_assert(asprintf(&here, "%s%s", packages, uri) > 0);
-    struct repository_query query = {.uri = here};
-    cr_assert(repositories_find(repositories, &query, 1, NULL) == 0);
-    cr_expect(query.result == -code && query.error.code == code, "%s: %d", uri, query.result);
-    cr_expect(strstr(query.error.message, reason), "%s", query.error.message);
+    struct layout_query named = {.uri = here};
+    struct repository_query query = {0};
+    cr_assert(repositories_find_handles(repositories, &named, 1) == 0);
+    query.handle = named.handle;
+    if (named.handle)
+        cr_assert(repositories_find_roots(repositories, &query, 1, NULL) == 0);
+    int result = named.handle ? query.result : named.result;
+    const struct pkgcache_error *error = named.handle ? &query.error : &named.error;
+    cr_expect(result == -code && error->code == code, "%s: %d", uri, result);
+    cr_expect(strstr(error->message, reason), "%s", error->message);
     cr_expect(!query.variant.root && !query.variant.handle);
+    handle_free(named.handle);
 }
 
 Test(repository, what_is_not_there)
@@ -180,9 +198,10 @@ Test(repository, what_is_not_there)
 static void expect_handle(const char *uri, const char *location, const char *name,
                           const char *version)
 {
-    CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
-    struct pkgcache_error error;
-    cr_assert(repository_handle(uri, &handle, &error) == 0, "%s", error.message);
+    struct layout_query query = {.uri = uri};
+    cr_assert(repositories_find_handles(repositories, &query, 1) == 0);
+    CLEANUP_HANDLE struct pkgcache_handle *handle = query.handle;
+    cr_assert(query.result == 0 && handle, "%s", query.error.message);
     cr_expect(strcmp(handle->location, location) == 0, "%s: %s", uri, handle->location);
     cr_expect(strcmp(handle->name, name) == 0, "%s: %s", uri, handle->name);
     cr_expect(version ? handle->version && strcmp(handle->version, version) == 0 : !handle->version,
@@ -195,9 +214,11 @@ Test(repository, handles_of_paths_alone)
     expect_handle("/nowhere/foo/beta/package.py[]", "/nowhere", "foo", "beta");
     expect_handle("/foo/1.0/package.py[]", "/", "foo", "1.0");
     expect_handle("/foo/package.py[]", "/", "foo", NULL);
-    struct pkgcache_handle *none = NULL;
-    cr_expect(repository_handle("/package.py[]", &none, NULL) == -EINVAL && !none);
-    cr_expect(repository_handle("/nowhere/foo/../package.py[]", &none, NULL) == -EINVAL && !none);
+    struct layout_query none[] = {{.uri = "/package.py[]"},
+                                  {.uri = "/nowhere/foo/../package.py[]"}};
+    cr_assert(repositories_find_handles(repositories, none, 2) == 0);
+    for (size_t i = 0; i < 2; i++)
+        cr_expect(none[i].result == -EINVAL && !none[i].handle, "%s", none[i].uri);
 }
 
 Test(repository, spelled_through_links)
@@ -211,11 +232,14 @@ Test(repository, spelled_through_links)
     cr_assert(asprintf(&link, "%s/link", directory) > 0);
     cr_assert(asprintf(&uri, "%s//link/./hashed//0.5/package.py[1]", directory) > 0);
     cr_assert(symlink(repository, link) == 0);
-    struct repository_query query = {.uri = uri};
-    cr_assert(repositories_find(repositories, &query, 1, NULL) == 0);
+    struct layout_query named = {.uri = uri};
+    cr_assert(repositories_find_handles(repositories, &named, 1) == 0 && named.handle);
+    struct repository_query query = {.handle = named.handle};
+    cr_assert(repositories_find_roots(repositories, &query, 1, NULL) == 0);
     cr_expect(query.result == 0 && strcmp(query.variant.handle->location, repository) == 0);
     cr_expect(strncmp(query.variant.uri, repository, strlen(repository)) == 0);
     repository_variant_free(&query.variant);
+    handle_free(named.handle);
     unlink(link);
     rmdir(directory);
 }

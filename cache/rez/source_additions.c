@@ -1,0 +1,86 @@
+/* Between the list of what was named, and that of what is warmed. */
+#include "cache/rez/source_additions.h"
+
+#include "cache/util/error.h"
+
+#include <string.h>
+
+bool source_addition_make(const struct source_variant *variant, bool force,
+                          struct pkgcache_variant *ret)
+{
+    *ret = (struct pkgcache_variant){.handle = variant->handle,
+                                     .root = variant->root,
+                                     .force = force,
+                                     .requires_json = variant->requires_json};
+    return !variant->reason;
+}
+
+struct pkgcache_result source_variant_result(const struct source_variant *variant)
+{
+    return (struct pkgcache_result){.status =
+                                        variant->is_refused ? PKGCACHE_SKIPPED : PKGCACHE_FAILED,
+                                    .reason = strdup(variant->reason)};
+}
+
+int source_additions_make(const struct source_variants *variants,
+                          const struct source_places *places, bool force,
+                          struct source_additions *ret)
+{
+    size_t count = places->count;
+    struct source_additions additions = {
+        .variants = calloc(count + 1, sizeof(*additions.variants)),
+        .results = calloc(count + 1, sizeof(*additions.results)),
+        .places = calloc(count + 1, sizeof(*additions.places)),
+    };
+    *ret = additions;
+    if (!additions.variants || !additions.results || !additions.places)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        size_t place = places->places[i];
+        if (!source_addition_make(&variants->items[place], force, &additions.variants[ret->count]))
+            continue;
+        additions.places[ret->count++] = place;
+    }
+    return 0;
+}
+
+int source_additions_find_rootless(const struct source_additions *additions,
+                                   struct source_places *ret)
+{
+    *ret = (struct source_places){.places = calloc(additions->count + 1, sizeof(*ret->places))};
+    if (!ret->places)
+        return -ENOMEM;
+    for (size_t i = 0; i < additions->count; i++) {
+        enum pkgcache_status status = additions->results[i].status;
+        if (!additions->variants[i].root &&
+            (status == PKGCACHE_NOT_FOUND || status == PKGCACHE_FAILED))
+            ret->places[ret->count++] = additions->places[i];
+    }
+    return 0;
+}
+
+void source_additions_join(struct source_additions *additions,
+                           const struct source_variants *variants,
+                           const struct source_places *places, struct pkgcache_result *results)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < places->count; i++) {
+        size_t place = places->places[i];
+        pkgcache_results_free(&results[place], 1);
+        if (variants->items[place].reason)
+            results[place] = source_variant_result(&variants->items[place]);
+        else
+            results[place] = additions->results[taken++];
+    }
+    memset(additions->results, 0, additions->count * sizeof(*additions->results));
+}
+
+void source_additions_free(struct source_additions *additions)
+{
+    if (additions->results)
+        pkgcache_results_free(additions->results, additions->count);
+    free(additions->variants);
+    free(additions->results);
+    free(additions->places);
+    *additions = (struct source_additions){0};
+}
