@@ -152,6 +152,69 @@ class Named(SourcesTest):
         self.assertEqual(daemon.warm(sources=[self.uri(foo)])['created'], 1)
 
 
+class RemovedMeanwhile(SourcesTest):
+    """What was cached when it was named, and was removed before its turn, is copied all the same:
+    whoever works out another package's definition removes it here."""
+
+    def setUp(self):
+        super().setUp()
+        self.plain, = self.make_package('plain')
+        self.computed, = self.make_package('computed', cachable='bool(id(0))')
+        self.warm([self.plain])
+        script = self.write(
+            'python', f'#!/bin/sh\n{support.PROGRAM} --cache {self.cache} -q remove '
+            f'"{self.uri(self.plain)}" && echo gone >> {self.path("gone")}\nexit 1\n')
+        os.chmod(script, 0o755)
+        self.environment['PKGCACHE_REZ_PYTHON'] = script
+
+    def assert_there_again(self):
+        """It was removed once, and is cached."""
+        with open(self.path('gone'), encoding='utf-8') as file:
+            self.assertEqual(file.read(), 'gone\n')
+        self.assertIsNotNone(self.get(self.plain)[0])
+        self.assert_sound([self.plain])
+
+    def warm_both(self):
+        """By the command line; returns what it said."""
+        result = self.run_program('--cache', self.cache, 'warm', '--json', self.uri(self.plain),
+                                  self.uri(self.computed))
+        self.assert_code(result, support.PARTLY)
+        summary = json.loads(result.out)
+        self.assertEqual((summary['created'], summary['failed']), (1, 1), summary)
+        self.assertIn('rez could not evaluate it', summary['results'][1]['reason'])
+        return result
+
+    def assert_nothing_failed(self):
+        """No line of the log says so: those that are refused beforehand are not logged."""
+        self.assertFalse([line for line in self.log() if line[0] == 'ERROR'])
+
+    def test_without_a_daemon(self):
+        self.assertNotIn('root is unknown', self.warm_both().err)
+        self.assert_there_again()
+        self.assert_nothing_failed()
+
+    def test_a_client_of_the_daemon(self):
+        self.start_daemon()
+        self.assertNotIn('root is unknown', self.warm_both().err)
+        self.assert_there_again()
+
+    def test_by_the_daemon(self):
+        self.start_daemon()
+        answer = self.connect().warm(sources=[self.uri(self.plain), self.uri(self.computed)])
+        self.assertEqual((answer['created'], answer['failed']), (1, 1), answer)
+        self.assertEqual(answer['results'][0]['handle'], self.plain.handle)
+        self.assert_there_again()
+        self.assert_nothing_failed()
+
+    def test_by_the_daemon_when_the_package_is_gone_too(self):
+        self.start_daemon()
+        os.rename(os.path.join(self.plain.root, 'package.py'), self.path('package.py'))
+        answer = self.connect().warm(sources=[self.uri(self.plain), self.uri(self.computed)])
+        self.assertEqual(answer['failed'], 2, answer)
+        self.assertIn('contains no package.py', answer['results'][0]['reason'])
+        self.assertEqual(self.connect().call('status')['jobs'], [])
+
+
 class Refused(SourcesTest):
     """Nothing is begun."""
 
