@@ -79,7 +79,7 @@
  *   rezconfig*          rez's settings
  *   settings            pkgcache's settings: flags, variables, defaults, help
  *  service/             the daemon, and its client
- *   service, loop       puts the parts together; descriptors, timers, tasks
+ *   service, loop       puts the parts together (server.h); descriptors, timers, tasks
  *   listener            the socket, and that a cache has one daemon
  *   connection, peer    one client's lines; which user it is
  *   requests, message   from lines to calls (JSON-RPC); call: answers them

@@ -1,9 +1,10 @@
 /*
- * Deleting what is no use any more. What needs no lock goes first, so that a full disk has room
- * before the lock's files are touched, and a lock that cannot be had does not keep the bytes.
+ * Deleting removed, stalled, damaged and abandoned data, and old logs. What can be deleted without
+ * the lock goes first: so a full disk has space before the lock's files are written, and these
+ * bytes are freed even if the lock is not free in time.
  *
- * With a time limit each part does at least one step, however late it is, and the walk through the
- * slots goes on where the last one stopped (clean_state.h): so all is reached in the end.
+ * With a time limit each part does at least one step, however late it is. The walk through the
+ * slots continues where the last one stopped (clean_state.h), so repeated runs reach everything.
  */
 #include "cache/clean/cleaning.h"
 #include "cache/lock/rezlock.h"

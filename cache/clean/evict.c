@@ -1,6 +1,6 @@
 /*
- * Taking out variants that are whole: those that nobody has used for long, and those that are too
- * many. Never one that is in use; between finding that out and the removal lies this:
+ * Evicting whole variants: those that were not used for long, and, while the cache is too large,
+ * the least recently used ones. Never one that is in use. Between that check and the removal:
  *
  *  - /proc is looked at after the slot was noted, and its mtime has been there for so long that a
  *    look-up would change it. A process that uses a slot later has looked it up later: then the

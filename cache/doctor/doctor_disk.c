@@ -160,7 +160,7 @@ static void examine_reflink(const struct examination *examination)
                    "files from its own file system %s", way);
 }
 
-/* The first file with anything in it, not looked for for long. */
+/* The first file that is not empty, among the first LOOKED_AT_MAX entries. */
 static int open_some_file(const char *directory)
 {
     char *paths[] = {(char *)directory, NULL};

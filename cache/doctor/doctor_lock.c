@@ -1,4 +1,5 @@
-/* Who holds the lock, since when, who waits for it, and what killed rezes have left. */
+/* The lock: its holder, since when, processes that wait for it, and files that killed rez processes
+ * left. */
 #include "cache/doctor/doctor.h"
 
 #include "cache/lock/lock_file.h"

@@ -127,7 +127,7 @@ static struct rezlock_clock clock_for(const struct acquisition *acquisition, uin
     };
 }
 
-/* Fails with a message about whoever has the lock, when another of our processes keeps us out. */
+/* Fails with a message that names the pkgcache or rez process that holds the lock. */
 static int explain_private(struct acquisition *acquisition)
 {
     const struct lock *lock = acquisition->lock;
@@ -225,7 +225,7 @@ static int break_lock(struct acquisition *acquisition, const struct rezlock *dea
                          "removed: %m. Its owner or root can remove it",
                          acquisition->request->cache_path);
     if (dead->is_rez)
-        (void)unlinkat(sys_fd, dead->name, 0); /* a file of no use to anyone, if it stays */
+        (void)unlinkat(sys_fd, dead->name, 0); /* if it stays, it does no harm */
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Watching others. Who waits for what is the caller's business. */
+/* Watching other processes: inotify and pidfds. The caller knows who waits for which event. */
 #include "cache/owner/watch.h"
 
 #include "engine/compiler.h"

@@ -1,6 +1,6 @@
 /*
- * Changes that other processes make: told by inotify(7) when something changes in a hash directory,
- * and by a pidfd when a copier ends. Nothing is polled.
+ * Events of other processes: inotify(7) reports changes in a hash directory, a pidfd reports the
+ * end of a copier. There is no polling.
  */
 #pragma once
 

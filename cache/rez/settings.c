@@ -1,4 +1,4 @@
-/* Settings. What they mean is the business of those who use them. */
+/* The table of settings, and where their values come from. Their users know what they mean. */
 #include "cache/rez/settings.h"
 
 #include <ctype.h>

@@ -88,7 +88,7 @@ static enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
     }
 }
 
-/* Whether whoever copied to a slot is gone. */
+/* Whether the copier of a slot is dead. */
 static bool is_stalled(const struct owner_file *file, const struct diagnosis *before,
                        const struct diagnosis *now)
 {

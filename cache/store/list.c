@@ -98,7 +98,7 @@ struct listing {
     int result;           /* what it returned last */
 };
 
-/* Shows an entry to whoever lists, unless they have seen enough. */
+/* Passes an entry to the visitor, unless it has asked to stop. */
 static int show(struct listing *listing, const struct pkgcache_entry *entry)
 {
     pthread_mutex_lock(&listing->lock);

@@ -65,7 +65,8 @@ int pending_keep(struct pending *pending, const struct pending_entry *entry)
     return keep(pending, entry->name);
 }
 
-/* Moves a file aside. The reason is there first: whoever is killed in between has lost nothing. */
+/* Moves a file aside. The reason is written first, so a process that is killed in between loses
+ * nothing. */
 static int set_aside(struct pkgcache *cache, const struct pending *pending, const char *name,
                      const char *why)
 {

@@ -106,7 +106,7 @@ static int make_file(int sys_fd)
     return result < 0 ? result : fd;
 }
 
-/* Keeps what is no counters file for whoever wonders; one is enough. */
+/* Renames a damaged counters file, so that it can be examined; one is enough. */
 static bool set_aside(int sys_fd)
 {
     if (unlinkat(sys_fd, SET_ASIDE, 0) < 0 && errno == EISDIR)
@@ -230,7 +230,7 @@ void stats_add(struct pkgcache *cache, enum stats_counter counter, uint64_t amou
     struct stats *stats = stats_of(cache);
     if (stats)
         stats->pending[counter] += amount;
-    /* Whoever does more than to look flushes when it is done. */
+    /* Every call but look-ups flushes at its end. */
     if (stats && is_look_up &&
         (++stats->look_ups >= LOOK_UPS_AT_ONCE ||
          clock_ns(CLOCK_MONOTONIC_COARSE) - stats->flushed_ns > NS_PER_S))

@@ -1,4 +1,4 @@
-/* Spreading work: whoever is free takes the next index. */
+/* Each thread takes the next index when it is free. */
 #include "cache/util/spread.h"
 
 #include "engine/compiler.h"

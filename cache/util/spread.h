@@ -1,6 +1,6 @@
 /*
- * The same work for many things side by side: for what waits for slow storage. Not for what takes
- * long: nobody can cancel it.
+ * Runs the same function for many items in parallel, for calls that wait for slow storage. Not for
+ * long work: it cannot be cancelled.
  */
 #pragma once
 

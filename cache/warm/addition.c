@@ -43,7 +43,7 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     }
     result->status = status;
     addition->stage = STAGE_DONE;
-    if (addition->check) { /* whatever is found, nobody asks any more */
+    if (addition->check) { /* the answer is no longer needed */
         addition->check->context = NULL;
         run->checking--;
     }
@@ -235,7 +235,7 @@ static void drop_slot(struct addition *addition)
     addition->announced = false;
 }
 
-/* The slot will not be found: what was kept for it is no use. */
+/* Look-ups will not find this slot, so its manifest is no longer needed. */
 static void forget_manifest(const struct addition *addition)
 {
     if (addition->slot && !addition->run->cache->options.no_digests)

@@ -1,6 +1,6 @@
 /*
- * Group commit: a thread that makes what was placed durable. Whenever no flush runs, one starts for
- * all that wait; who comes during it waits for the next.
+ * Group commit: a thread that flushes placed payloads to disk. Whenever no flush runs, one starts
+ * for all payloads that wait; payloads that come during a flush wait for the next one.
  */
 #pragma once
 

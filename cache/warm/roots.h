@@ -1,6 +1,6 @@
 /*
- * Looking at the roots of variants, many at once: a server may take its time for each, or never
- * answer, and the others need not wait for that.
+ * Checking the roots of variants in parallel: a server may be slow, or never answer, and the check
+ * of one root must not hold up the others.
  */
 #pragma once
 

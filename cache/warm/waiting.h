@@ -1,6 +1,7 @@
 /*
- * Who waits until when, and for which directory to change. However many wait, taking the next one
- * costs next to nothing. What they wait for, and who tells, is their business.
+ * A queue of additions that wait: until a deadline, or for a change in a directory. Taking the next
+ * one is cheap, however many wait. The caller knows what each waits for, and watches the
+ * directories.
  */
 #pragma once
 
