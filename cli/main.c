@@ -69,9 +69,11 @@
  *  doctor/              doctor: examines and changes nothing
  *   doctor_*            one subject each: machine, disk, lock, tree
  *  rez/                 what rez writes
- *   sources*            from what the command line names to variants and their roots
+ *   sources             from what is named to what is copied, in stages: source_names (contexts,
+ *                       manifests, directories), source_handles, source_missing, source_roots,
+ *                       source_additions
  *   context, uri        .rxt files; URIs
- *   repository          finds the root of a handle or URI; repository_visit: all in a directory
+ *   repository, layout  finds the root of a handle or URI; how a repository is laid out
  *   definition*         package.py and package.yaml; pyliteral* and yaml* parse them
  *   rezpython           asks rez about what is computed
  *   cachable            what definitions and settings allow
@@ -85,12 +87,11 @@
  *   requests, message   from lines to calls (JSON-RPC); call: answers them
  *   methods             one function for each method: warm, lease, ...; look_ups: get, get_many
  *   jobs, job_report    what clients want copied; what they are told of it
- *   warming, copier     from sources to a job; the thread that copies
- *   errands             threads for slow calls: holds (leases), upkeep (clean, stats), listing
- *   queue, serve        rez's queue
- *   precedence, notify  priorities of threads; systemd
- *   report              the daemon's own figures
- *   client*             the other end of the socket, for programs
+ *   warming             from sources to a job; rooting: roots of variants that were removed
+ * meanwhile copier              the thread that copies errands             threads for slow calls:
+ * holds (leases), upkeep (clean, stats), listing queue, serve        rez's queue precedence, notify
+ * priorities of threads; systemd report              the daemon's own figures client* the other end
+ * of the socket, for programs
  *
  * cli/                  the programs
  *   options             the command line and --help; exit: exit codes
