@@ -147,13 +147,29 @@ void json_add_text(cJSON *container, const char *name, const struct text *json)
     json_add_raw(container, name, json->error ? NULL : json->bytes);
 }
 
+/* Prints where the item is to be, without a buffer of cJSON's own. Returns whether it fits. */
+static bool print_in_place(struct text *text, cJSON *item)
+{
+    if (text->fixed || text_reserve(text, USUAL_PRINT) < 0)
+        return false;
+    char *end = text->bytes + text->length;
+    size_t room = MIN(text->capacity - text->length, (size_t)INT_MAX);
+    bool printed = cJSON_PrintPreallocated(item, end, (int)room, false);
+    if (!printed)
+        *end = '\0';
+    text->length += strlen(end);
+    return printed;
+}
+
 void json_print(struct text *text, cJSON *item)
 {
-    char *printed = text->error ? NULL : cJSON_PrintBuffered(item, USUAL_PRINT, false);
-    if (printed)
-        text_append_string(text, printed);
-    else
-        text->error = -ENOMEM;
-    cJSON_free(printed);
+    if (!print_in_place(text, item)) {
+        char *printed = text->error ? NULL : cJSON_PrintBuffered(item, USUAL_PRINT, false);
+        if (printed)
+            text_append_string(text, printed);
+        else
+            text->error = -ENOMEM;
+        cJSON_free(printed);
+    }
     cJSON_Delete(item);
 }
