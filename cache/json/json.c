@@ -85,9 +85,14 @@ static struct json *new_value(struct parser *parser)
     return value;
 }
 
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
 static void skip_space(struct parser *parser)
 {
-    while (parser->at < parser->end && memchr(" \t\n\r", *parser->at, 4))
+    while (parser->at < parser->end && is_space(*parser->at))
         parser->at++;
 }
 
