@@ -18,7 +18,7 @@ static void check_answer(const char *id, const char *why)
 {
     CLEANUP_JSON struct json_document *document = NULL;
     CLEANUP_TEXT struct text text = {0};
-    message_write_error(&text, id, MESSAGE_NO_REQUEST, 5, why);
+    message_append_error(&text, id, MESSAGE_NO_REQUEST, 5, why);
     FUZZ_CHECK(text.error == 0 && !memchr(text.bytes, '\n', text.length));
     FUZZ_CHECK(json_parse(text.bytes, text.length, &document, NULL) == 0);
     FUZZ_CHECK(json_member(document->root, "error"));

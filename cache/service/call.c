@@ -33,6 +33,7 @@ void batch_end_one(struct batch *batch, struct connection *connection)
     if (batch->text.length > 0) {
         struct text *output = connection_output(connection);
         text_append(output, batch->text.bytes, batch->text.length);
+        output->error = MIN(output->error, batch->text.error);
         text_append_byte(output, ']');
         connection_end_line(connection);
     }
@@ -45,7 +46,7 @@ static struct text *begin_message(const struct call *call)
     struct batch *batch = call->batch;
     if (!batch)
         return connection_output(call->connection);
-    text_append_string(&batch->text, batch->text.length > 0 ? ", " : "[");
+    text_append_byte(&batch->text, batch->text.length > 0 ? ',' : '[');
     return &batch->text;
 }
 
@@ -63,23 +64,14 @@ void call_drop(const struct call *call)
         batch_end_one(call->batch, call->connection);
 }
 
-struct text *call_begin(const struct call *call)
-{
-    struct text *text = connection_scratch(call->connection);
-    text->length = 0;
-    if (call_is_wanted(call))
-        text = begin_message(call);
-    message_begin_result(text, call->id);
-    return text;
-}
-
-void call_end(const struct call *call)
+void call_answer(const struct call *call, cJSON *result)
 {
     if (!call_is_wanted(call)) {
+        cJSON_Delete(result);
         call_drop(call);
         return;
     }
-    text_append_byte(call->batch ? &call->batch->text : connection_output(call->connection), '}');
+    message_append_result(begin_message(call), call->id, result);
     end_message(call);
 }
 
@@ -97,9 +89,23 @@ void call_fail(const struct call *call, enum message_error code, int code_errno,
         call_drop(call);
         return;
     }
-    message_write_error(begin_message(call), call->id, code, code_errno,
-                        why ? why : "out of memory");
+    message_append_error(begin_message(call), call->id, code, code_errno,
+                         why ? why : "out of memory");
     end_message(call);
+}
+
+void call_answer_stream(const struct call *call, struct json_stream *stream)
+{
+    const struct text *text = &stream->text;
+    if (!call_is_wanted(call)) {
+        call_drop(call);
+    } else if (text->error < 0) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+    } else {
+        text_append(begin_message(call), text->bytes, text->length);
+        end_message(call);
+    }
+    json_stream_end(stream);
 }
 
 struct call *call_keep(const struct call *call)

@@ -21,10 +21,12 @@ struct call {
     char id[MESSAGE_ID_MAX];
 };
 
-/** Begins an answer. @return what the result is to be appended to; then call_end */
-struct text *call_begin(const struct call *call);
+/** Answers. @param result freed */
+void call_answer(const struct call *call, cJSON *result);
 
-void call_end(const struct call *call);
+/** Answers, if somebody waits, with what was printed into a stream (message_open_result), and frees
+ * it; or that memory ran out. */
+void call_answer_stream(const struct call *call, struct json_stream *stream);
 
 /** Answers that it failed. @param code_errno an errno value; 0: none */
 void call_fail(const struct call *call, enum message_error code, int code_errno, const char *format,

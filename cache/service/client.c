@@ -7,7 +7,6 @@
 
 #include "engine/clock.h"
 
-#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,11 +118,8 @@ int client_send(struct pkgcache_client *client, const char *method, const char *
 {
     CLEANUP_TEXT struct text text = {0};
     *ret_number = ++client->number;
-    text_printf(&text, "{\"jsonrpc\": \"2.0\", \"id\": %" PRIu64 ", \"method\": ", *ret_number);
-    message_write_string(&text, method);
-    text_append_string(&text, ", \"params\": ");
-    text_append_string(&text, params ? params : "{}");
-    text_append_string(&text, "}\n");
+    message_append_request(&text, *ret_number, method, params ? params : "{}");
+    text_append_byte(&text, '\n');
     if (text.error < 0)
         return error_set(ret_error, ENOMEM, "out of memory");
     return send_all(client, &text, wait, ret_error);

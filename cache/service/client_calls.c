@@ -70,15 +70,17 @@ static void read_result(const struct json *value, struct pkgcache_result *ret)
 }
 
 static int ask_about(struct pkgcache_client *client, const char *method,
-                     const struct pkgcache_handle *handle, const char *more, char **ret_root,
+                     const struct pkgcache_handle *handle, bool touch, char **ret_root,
                      struct pkgcache_error *error)
 {
     CLEANUP_TEXT struct text params = {0};
     struct client_answer answer;
     struct pkgcache_result found;
-    text_append_string(&params, "{\"handle\": ");
-    handle_to_json(&params, handle);
-    text_append_string(&params, more);
+    cJSON *object = cJSON_CreateObject();
+    handle_add_json(object, "handle", handle);
+    if (!touch)
+        json_add_boolean(object, "touch", false);
+    json_print(&params, object);
     if (params.error < 0)
         return error_set(error, ENOMEM, "out of memory");
     int result = client_ask(client, method, params.bytes, &plain_wait, &answer, error);
@@ -96,21 +98,20 @@ int pkgcache_client_get(struct pkgcache_client *client, const struct pkgcache_ha
                         bool touch, char **ret_root, struct pkgcache_error *ret_error)
 {
     *ret_root = NULL;
-    return ask_about(client, "get", handle, touch ? "}" : ", \"touch\": false}", ret_root,
-                     ret_error);
+    return ask_about(client, "get", handle, touch, ret_root, ret_error);
 }
 
 int pkgcache_client_lease(struct pkgcache_client *client, const struct pkgcache_handle *handle,
                           char **ret_root, struct pkgcache_error *ret_error)
 {
     *ret_root = NULL;
-    return ask_about(client, "lease", handle, "}", ret_root, ret_error);
+    return ask_about(client, "lease", handle, true, ret_root, ret_error);
 }
 
 int pkgcache_client_release(struct pkgcache_client *client, const struct pkgcache_handle *handle,
                             struct pkgcache_error *ret_error)
 {
-    int result = ask_about(client, "release", handle, "}", NULL, ret_error);
+    int result = ask_about(client, "release", handle, true, NULL, ret_error);
     return MIN(result, 0);
 }
 
@@ -127,29 +128,48 @@ static int take_results(const struct json *array, struct pkgcache_result *result
                : error_set(error, EBADMSG, "the daemon's answer has another number of variants");
 }
 
+static cJSON *create_handle(const struct pkgcache_handle *handle)
+{
+    CLEANUP_TEXT struct text text = {0};
+    handle_to_json(&text, handle);
+    return text.error < 0 ? NULL : cJSON_CreateRaw(text.bytes);
+}
+
+/* Writes the next request of a get_many. Returns how many handles it has. */
+static size_t write_handles(struct text *text, const struct pkgcache_handle *const *handles,
+                            size_t count, bool touch)
+{
+    struct json_stream params = {0};
+    size_t written = 0;
+    cJSON *members = cJSON_CreateObject();
+    json_add_boolean(members, "touch", touch);
+    json_stream_open(&params, NULL, '{');
+    json_stream_add_members(&params, members);
+    json_stream_open(&params, "handles", '[');
+    for (; written < count && written < AT_ONCE && params.text.length < MESSAGE_BYTES; written++)
+        json_stream_add(&params, create_handle(handles[written]));
+    json_stream_close(&params, ']');
+    json_stream_close(&params, '}');
+    *text = params.text;
+    return written;
+}
+
 int pkgcache_client_get_many(struct pkgcache_client *client,
                              const struct pkgcache_handle *const *handles, size_t count, bool touch,
                              struct pkgcache_result *results, struct pkgcache_error *ret_error)
 {
     memset(results, 0, count * sizeof(*results));
-    for (size_t done = 0; done < count;) {
+    for (size_t done = 0, asked; done < count; done += asked) {
         CLEANUP_TEXT struct text params = {0};
         struct client_answer answer;
-        size_t begin = done;
-        text_append_string(&params,
-                           touch ? "{\"handles\": [" : "{\"touch\": false, \"handles\": [");
-        for (; done < count && done - begin < AT_ONCE && params.length < MESSAGE_BYTES; done++) {
-            text_append_string(&params, done > begin ? ", " : "");
-            handle_to_json(&params, handles[done]);
-        }
-        text_append_string(&params, "]}");
+        asked = write_handles(&params, handles + done, count - done, touch);
         if (params.error < 0)
             return error_set(ret_error, ENOMEM, "out of memory");
         int result = client_ask(client, "get_many", params.bytes, &plain_wait, &answer, ret_error);
         if (result < 0)
             return result;
-        result = take_results(json_member(answer.result, "variants"), results + begin, done - begin,
-                              ret_error);
+        result =
+            take_results(json_member(answer.result, "variants"), results + done, asked, ret_error);
         json_document_free(answer.document);
         if (result < 0)
             return result;
@@ -230,46 +250,51 @@ static bool are_alike(const struct pkgcache_variant *a, const struct pkgcache_va
 }
 
 /* What is no JSON is sent as a string, so that the daemon fails that variant and no other. */
-static void write_requires(struct text *text, const char *requires_json)
+static void add_requires(cJSON *object, const char *requires_json)
 {
     CLEANUP_JSON struct json_document *document = NULL;
     CLEANUP_TEXT struct text list = {0};
-    if (json_parse(requires_json, strlen(requires_json), &document, NULL) == 0)
-        json_write(&list, document->root); /* on one line */
-    else
-        message_write_string(&list, "");
-    if (list.error < 0)
-        text->error = list.error;
-    if (list.error < 0 || list.length > REQUIRES_BYTES) /* it is for people only */
+    if (json_parse(requires_json, strlen(requires_json), &document, NULL) < 0) {
+        json_add_string_reference(object, "requires", "");
         return;
-    text_append_string(text, ", \"requires\": ");
-    text_append(text, list.bytes, list.length);
+    }
+    json_write(&list, document->root);                   /* on one line */
+    if (list.error < 0 || list.length <= REQUIRES_BYTES) /* it is for people only */
+        json_add_text(object, "requires", &list);
 }
 
-/* Writes the next request. Returns how many variants it has. */
+static cJSON *create_variant(const struct pkgcache_variant *variant)
+{
+    cJSON *object = cJSON_CreateObject();
+    handle_add_json(object, "handle", variant->handle);
+    json_add_string_reference(object, "root", variant->root);
+    if (variant->requires_json)
+        add_requires(object, variant->requires_json);
+    return object;
+}
+
+/* Writes the next request of a warm. Returns how many variants it has. */
 static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, size_t begin)
 {
     static const char *const priorities[] = {"normal", "interactive", "bulk"};
     const struct pkgcache_variant *first = &warm->variants[begin];
+    struct json_stream params = {0};
     size_t at = begin;
-    text_printf(text,
-                "{\"priority\": \"%s\", \"force\": %s, \"progress\": %s, \"wait\": %s, "
-                "\"variants\": [",
-                priorities[first->priority], first->force ? "true" : "false",
-                warm->on_progress ? "true" : "false", warm->no_wait ? "false" : "true");
-    for (; at < warm->count && at - begin < AT_ONCE && text->length < MESSAGE_BYTES; at++) {
-        const struct pkgcache_variant *variant = &warm->variants[at];
-        if (!are_alike(first, variant))
-            break;
-        text_append_string(text, at > begin ? ", {\"handle\": " : "{\"handle\": ");
-        handle_to_json(text, variant->handle);
-        text_append_string(text, ", \"root\": ");
-        message_write_string(text, variant->root);
-        if (variant->requires_json)
-            write_requires(text, variant->requires_json);
-        text_append_byte(text, '}');
-    }
-    text_append_string(text, "]}");
+    cJSON *members = cJSON_CreateObject();
+    json_add_string_reference(members, "priority", priorities[first->priority]);
+    json_add_boolean(members, "force", first->force);
+    json_add_boolean(members, "progress", warm->on_progress);
+    json_add_boolean(members, "wait", !warm->no_wait);
+    json_stream_open(&params, NULL, '{');
+    json_stream_add_members(&params, members);
+    json_stream_open(&params, "variants", '[');
+    for (; at < warm->count && at - begin < AT_ONCE && params.text.length < MESSAGE_BYTES &&
+           are_alike(first, &warm->variants[at]);
+         at++)
+        json_stream_add(&params, create_variant(&warm->variants[at]));
+    json_stream_close(&params, ']');
+    json_stream_close(&params, '}');
+    *text = params.text;
     return at - begin;
 }
 

@@ -161,11 +161,6 @@ struct text *connection_output(struct connection *connection)
     return &connection->out;
 }
 
-struct text *connection_scratch(struct connection *connection)
-{
-    return &connection->all->scratch;
-}
-
 void connection_end_line(struct connection *connection)
 {
     text_append_byte(&connection->out, '\n');
@@ -220,11 +215,14 @@ int connection_take_line(struct connection *connection, const char **ret_line, s
     return -EMSGSIZE;
 }
 
-/* Makes room where the input begins. */
+/* Makes room where the input begins. Of a client that is far ahead with its requests, up to a MiB
+ * is left: that is not moved for a few lines that were taken. */
 static void move_input(struct connection *connection)
 {
     struct text *in = &connection->in;
-    if (connection->taken == 0)
+    size_t untaken = in->length - connection->taken;
+    bool has_room = in->capacity - in->length > READ_BYTES;
+    if (connection->taken == 0 || (untaken > connection->taken && has_room))
         return;
     in->length -= connection->taken;
     memmove(in->bytes, in->bytes + connection->taken, in->length);
@@ -383,7 +381,6 @@ void connections_free(struct connections *connections)
 {
     while (connections->first)
         free_connection(connections->first);
-    text_free(&connections->scratch);
 }
 
 int connection_accept(struct connections *connections, int fd, const struct peer *peer,

@@ -39,7 +39,6 @@ struct connections {
     size_t count;
     uint64_t last_number;
     size_t buffered_bytes; /* of all */
-    struct text scratch;   /* answers that nobody waits for */
 };
 
 /**
@@ -92,9 +91,6 @@ void connection_set_held_bytes(struct connection *connection, size_t bytes);
 
 /** @return what an answer is to be appended to, while it is open; then connection_end_line */
 struct text *connection_output(struct connection *connection);
-
-/** @return what an answer that nobody waits for is written to */
-struct text *connection_scratch(struct connection *connection);
 
 struct counters *connection_counters(const struct connection *connection);
 

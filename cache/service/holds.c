@@ -104,14 +104,20 @@ static void run_release(struct errand *errand, struct pkgcache *cache, struct pk
     }
 }
 
-static void answer_release(struct errand *errand)
+static void answer_released(const struct call *call, bool released)
+{
+    cJSON *result = cJSON_CreateObject();
+    json_add_boolean(result, "released", released);
+    call_answer(call, result);
+}
+
+static void end_release(struct errand *errand)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     if (lease->call && lease->status < 0) {
         call_fail(lease->call, MESSAGE_FAILED, lease->error.code, "%s", lease->error.message);
     } else if (lease->call) {
-        text_append_string(call_begin(lease->call), "{\"released\": true}");
-        call_end(lease->call);
+        answer_released(lease->call, true);
     }
     free_errand(lease);
 }
@@ -121,7 +127,7 @@ static void start_release(struct holds *holds, struct call *call, pid_t pid, str
 {
     struct lease_errand *lease = calloc(1, sizeof(*lease));
     if (lease) {
-        *lease = (struct lease_errand){.errand = {.run = run_release, .done = answer_release},
+        *lease = (struct lease_errand){.errand = {.run = run_release, .done = end_release},
                                        .all = holds,
                                        .call = call,
                                        .pid = pid,
@@ -194,8 +200,7 @@ void holds_give_back(struct holds *holds, const struct call *call, struct pkgcac
         return;
     }
     free_list(hold);
-    text_append_string(call_begin(call), hold ? "{\"released\": true}" : "{\"released\": false}");
-    call_end(call);
+    answer_released(call, hold != NULL);
 }
 
 /* --- Taking ---------------------------------------------------------------------------------- */
@@ -245,7 +250,7 @@ static bool note_hold(struct holds *holds, const struct call *call, pid_t pid, s
     return true;
 }
 
-static void answer_lease(struct errand *errand)
+static void end_lease(struct errand *errand)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     struct holds *holds = lease->all;
@@ -257,11 +262,7 @@ static void answer_lease(struct errand *errand)
         call_fail(lease->call, lease->status == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
                   lease->error.code, "%s", lease->error.message);
     } else {
-        struct text *text = call_begin(lease->call);
-        text_printf(text, "{\"status\": \"%s\", \"root\": ", pkgcache_status_name(lease->status));
-        message_write_string(text, lease->root);
-        text_append_byte(text, '}');
-        call_end(lease->call);
+        call_answer(lease->call, message_create_found(lease->status, lease->root, NULL));
     }
     free_errand(lease);
 }
@@ -288,7 +289,7 @@ void holds_take(struct holds *holds, const struct call *call, struct pkgcache_ha
         return;
     }
     hold->handle = handle;
-    *lease = (struct lease_errand){.errand = {.run = run_lease, .done = answer_lease},
+    *lease = (struct lease_errand){.errand = {.run = run_lease, .done = end_lease},
                                    .all = holds,
                                    .call = kept,
                                    .pid = pid,

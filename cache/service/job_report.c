@@ -5,8 +5,6 @@
 
 #include "engine/clock.h"
 
-#include <inttypes.h>
-
 /* What became of a variant, in a word: one that was there before is "found", as the command line
  * says it. */
 static const char *result_word(enum pkgcache_status status)
@@ -14,22 +12,32 @@ static const char *result_word(enum pkgcache_status status)
     return status == PKGCACHE_FOUND ? "found" : pkgcache_status_name((int)status);
 }
 
-void job_notify_state(struct connections *connections, const struct want *want, const char *status)
+static void notify(struct connections *connections, uint64_t job, const char *method, cJSON *params)
 {
     CLEANUP_TEXT struct text text = {0};
+    message_append_notification(&text, method, params);
+    text_append_byte(&text, '\n');
+    if (text.error == 0)
+        connections_notify(connections, job, &text);
+}
+
+void job_notify_state(struct connections *connections, const struct want *want, const char *status)
+{
     if (!connections_want_job(connections, want->job->number))
         return;
-    message_begin_notification(&text, "state");
-    text_printf(&text, "{\"job\": %" PRIu64 ", \"index\": %zu, \"variant\": ", want->job->number,
-                (size_t)(want - want->job->wants));
-    message_write_string(&text, want->name);
-    text_printf(&text, ", \"status\": \"%s\", \"root\": ", status);
-    message_write_string(&text, want->result.root);
-    text_append_string(&text, ", \"reason\": ");
-    message_write_string(&text, want->result.reason);
-    text_append_string(&text, "}}\n");
-    if (text.error == 0)
-        connections_notify(connections, want->job->number, &text);
+    cJSON *params = cJSON_CreateObject();
+    json_add_unsigned(params, "job", want->job->number);
+    json_add_unsigned(params, "index", (size_t)(want - want->job->wants));
+    json_add_string_reference(params, "variant", want->name);
+    json_add_string_reference(params, "status", status);
+    json_add_string_reference(params, "root", want->result.root);
+    json_add_string_reference(params, "reason", want->result.reason);
+    notify(connections, want->job->number, "state", params);
+}
+
+void job_notify_result(struct connections *connections, const struct want *want)
+{
+    job_notify_state(connections, want, result_word(want->result.status));
 }
 
 static void count_copied(const struct job *job, uint64_t *ret_files, uint64_t *ret_bytes)
@@ -43,29 +51,35 @@ static void count_copied(const struct job *job, uint64_t *ret_files, uint64_t *r
     }
 }
 
-void job_notify_result(struct connections *connections, const struct want *want)
+/* Adds how far a job is. */
+static void add_progress(cJSON *object, const struct job *job)
 {
-    job_notify_state(connections, want, result_word(want->result.status));
+    uint64_t files;
+    uint64_t bytes;
+    count_copied(job, &files, &bytes);
+    json_add_unsigned(object, "variants", job->count);
+    json_add_unsigned(object, "done", job->done);
+    json_add_unsigned(object, "files", files);
+    json_add_unsigned(object, "bytes", bytes);
+}
+
+static void add_seconds(cJSON *object, const struct job *job)
+{
+    uint64_t age_ns = clock_monotonic_ns() - job->began_ns;
+    json_add_decimal(object, "seconds", (double)age_ns / (double)NS_PER_S, 3);
 }
 
 void job_notify_progress(struct connections *connections, const struct job *job)
 {
-    CLEANUP_TEXT struct text text = {0};
-    uint64_t files;
-    uint64_t bytes;
     if (!connections_want_job(connections, job->number))
         return;
-    count_copied(job, &files, &bytes);
-    message_begin_notification(&text, "progress");
-    text_printf(&text,
-                "{\"job\": %" PRIu64 ", \"variants\": %zu, \"done\": %zu, \"files\": %" PRIu64
-                ", \"bytes\": %" PRIu64 "}}\n",
-                job->number, job->count, job->done, files, bytes);
-    if (text.error == 0)
-        connections_notify(connections, job->number, &text);
+    cJSON *params = cJSON_CreateObject();
+    json_add_unsigned(params, "job", job->number);
+    add_progress(params, job);
+    notify(connections, job->number, "progress", params);
 }
 
-static void write_summary(struct text *text, const struct job *job)
+static cJSON *create_summary(const struct job *job)
 {
     static const struct {
         const char *key;
@@ -84,57 +98,61 @@ static void write_summary(struct text *text, const struct job *job)
         files += result->files;
         bytes += result->bytes;
     }
-    text_printf(text, "{\"job\": %" PRIu64 ", \"variants\": %zu", job->number, job->count);
+    cJSON *summary = cJSON_CreateObject();
+    json_add_unsigned(summary, "job", job->number);
+    json_add_unsigned(summary, "variants", job->count);
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
-        text_printf(text, ", \"%s\": %zu", keys[i].key, counts[keys[i].status]);
-    text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f", files,
-                bytes, (double)(clock_monotonic_ns() - job->began_ns) / (double)NS_PER_S);
+        json_add_unsigned(summary, keys[i].key, counts[keys[i].status]);
+    json_add_unsigned(summary, "files", files);
+    json_add_unsigned(summary, "bytes", bytes);
+    add_seconds(summary, job);
+    return summary;
 }
 
-static void write_result(struct text *text, const struct want *want)
+static cJSON *create_result(const struct want *want)
 {
     const struct pkgcache_result *result = &want->result;
-    text_append_byte(text, '{');
+    cJSON *object = cJSON_CreateObject();
     if (want->job->named) {
-        text_append_string(text, "\"variant\": ");
-        message_write_string(text, want->name);
-        text_printf(text, ", \"handle\": %s, ", want->handle_json ? want->handle_json : "null");
+        json_add_string_reference(object, "variant", want->name);
+        json_add_raw_reference(object, "handle", want->handle_json ? want->handle_json : "null");
     }
-    text_printf(text, "\"status\": \"%s\", \"root\": ", result_word(result->status));
-    message_write_string(text, result->root);
-    text_append_string(text, ", \"reason\": ");
-    message_write_string(text, result->reason);
-    text_printf(text, ", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 "}", result->files,
-                result->bytes);
+    json_add_string_reference(object, "status", result_word(result->status));
+    json_add_string_reference(object, "root", result->root);
+    json_add_string_reference(object, "reason", result->reason);
+    json_add_unsigned(object, "files", result->files);
+    json_add_unsigned(object, "bytes", result->bytes);
+    return object;
 }
 
 void job_answer_begun(const struct call *call, const struct job *job)
 {
-    text_printf(call_begin(call), "{\"job\": %" PRIu64 ", \"variants\": %zu}", job->number,
-                job->count);
-    call_end(call);
+    cJSON *result = cJSON_CreateObject();
+    json_add_unsigned(result, "job", job->number);
+    json_add_unsigned(result, "variants", job->count);
+    call_answer(call, result);
 }
 
 void job_answer_results(const struct job *job)
 {
-    struct text *text = call_begin(job->call);
-    write_summary(text, job);
-    text_append_string(text, ", \"results\": [");
-    for (size_t i = 0; i < job->count; i++) {
-        text_append_string(text, i ? ", " : "");
-        write_result(text, &job->wants[i]);
-    }
-    text_append_string(text, "]}");
-    call_end(job->call);
+    struct json_stream answer = {0};
+    message_open_result(&answer, job->call->id);
+    json_stream_add_members(&answer, create_summary(job));
+    json_stream_open(&answer, "results", '[');
+    for (size_t i = 0; i < job->count; i++)
+        json_stream_add(&answer, create_result(&job->wants[i]));
+    json_stream_close(&answer, ']');
+    message_close_result(&answer);
+    call_answer_stream(job->call, &answer);
 }
 
 void job_log_end(struct pkgcache *cache, const struct job *job)
 {
     CLEANUP_TEXT struct text text = {0};
-    write_summary(&text, job);
+    json_print(&text, create_summary(job));
     if (text.error == 0)
-        log_write(cache, LOGGED_INFO, "Daemon: job of user %u is done: %s}",
-                  (unsigned)job->peer.uid, text.bytes);
+        log_write(cache, LOGGED_INFO, "Daemon: job of user %u is done: %s", (unsigned)job->peer.uid,
+                  text.bytes);
 }
 
 void job_log_stalled(struct pkgcache *cache, const struct work *work, unsigned grace_s)
@@ -143,46 +161,43 @@ void job_log_stalled(struct pkgcache *cache, const struct work *work, unsigned g
               work->handle->qualified_name, work->root ? work->root : "?");
 }
 
-static void write_job(struct text *text, const struct job *job)
+static cJSON *create_job(const struct job *job)
 {
-    uint64_t files;
-    uint64_t bytes;
-    count_copied(job, &files, &bytes);
-    text_printf(text,
-                "{\"job\": %" PRIu64 ", \"user\": %u, \"process\": %d, \"variants\": %zu, "
-                "\"done\": %zu, \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.3f}",
-                job->number, (unsigned)job->peer.uid, (int)job->peer.pid, job->count, job->done,
-                files, bytes, (double)(clock_monotonic_ns() - job->began_ns) / (double)NS_PER_S);
+    cJSON *object = cJSON_CreateObject();
+    json_add_unsigned(object, "job", job->number);
+    json_add_unsigned(object, "user", job->peer.uid);
+    json_add_integer(object, "process", job->peer.pid);
+    add_progress(object, job);
+    add_seconds(object, job);
+    return object;
 }
 
-static void write_work(struct text *text, struct work *work)
+static cJSON *create_work(struct work *work)
 {
     static const char *const words[] = {"queued", "checking", "waiting", "copying", "flushing"};
-    text_append_string(text, "{\"variant\": ");
-    message_write_string(text, work->handle->qualified_name);
-    text_append_string(text, ", \"source\": ");
-    message_write_string(text, work->root);
-    text_printf(text, ", \"state\": \"%s\", \"stalled\": %s, \"files\": %llu, \"bytes\": %llu}",
-                words[atomic_load(&work->copy.state)], work->stalled ? "true" : "false",
-                atomic_load(&work->copy.files), atomic_load(&work->copy.bytes));
+    cJSON *object = cJSON_CreateObject();
+    json_add_string_reference(object, "variant", work->handle->qualified_name);
+    json_add_string_reference(object, "source", work->root);
+    json_add_string_reference(object, "state", words[atomic_load(&work->copy.state)]);
+    json_add_boolean(object, "stalled", work->stalled);
+    json_add_unsigned(object, "files", atomic_load(&work->copy.files));
+    json_add_unsigned(object, "bytes", atomic_load(&work->copy.bytes));
+    return object;
 }
 
-void job_append_status(struct text *text, const struct job *jobs, struct work *works)
+void job_add_status(cJSON *status, const struct job *jobs, struct work *works)
 {
     enum { SHOWN_MAX = 256 };
     size_t shown = 0;
-    text_append_string(text, "\"jobs\": [");
-    for (const struct job *job = jobs; job && shown < SHOWN_MAX; job = job->next) {
-        text_append_string(text, shown++ ? ", " : "");
-        write_job(text, job);
-    }
-    text_append_string(text, "], \"work\": [");
+    cJSON *array = json_add_array(status, "jobs");
+    for (const struct job *job = jobs; job && shown < SHOWN_MAX; job = job->next, shown++)
+        json_add_item(array, NULL, create_job(job));
+    array = json_add_array(status, "work");
     shown = 0;
     for (struct work *work = works; work && shown < SHOWN_MAX; work = work->newer) {
         if (atomic_load(&work->copy.state) == COPY_QUEUED)
             continue;
-        text_append_string(text, shown++ ? ", " : "");
-        write_work(text, work);
+        json_add_item(array, NULL, create_work(work));
+        shown++;
     }
-    text_append_string(text, "]");
 }

@@ -24,5 +24,5 @@ void job_log_end(struct pkgcache *cache, const struct job *job);
 /** Writes into the log that a variant gets no further. @param grace_s for so long */
 void job_log_stalled(struct pkgcache *cache, const struct work *work, unsigned grace_s);
 
-/** Appends jobs and their work as JSON: the members "jobs" and "work". */
-void job_append_status(struct text *text, const struct job *jobs, struct work *works);
+/** Adds jobs and their work to a status: the members "jobs" and "work". */
+void job_add_status(cJSON *status, const struct job *jobs, struct work *works);

@@ -3,33 +3,38 @@
 
 #include "cache/service/message.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-static void append_number(struct text *text, const char *key, uint64_t number)
+static void add_number(cJSON *object, const char *key, uint64_t number)
 {
     if (number == PKGCACHE_NOT_COUNTED)
-        text_printf(text, ", \"%s\": null", key);
+        json_add_null(object, key);
     else
-        text_printf(text, ", \"%s\": %" PRIu64, key, number);
+        json_add_unsigned(object, key, number);
 }
 
-void listing_append(struct text *text, const struct pkgcache_entry *entry)
+/* A double has not enough digits for nanoseconds. */
+static void add_time(cJSON *object, const char *key, const struct timespec *time)
 {
-    text_append_string(text, "{\"handle\": ");
-    handle_to_json(text, entry->handle);
-    text_printf(text,
-                ", \"status\": \"%s\", \"orig_path\": ", pkgcache_status_name((int)entry->status));
-    message_write_string(text, entry->source_root);
-    text_append_string(text, ", \"cache_path\": ");
-    message_write_string(text, entry->cached_root);
-    append_number(text, "size", entry->bytes);
-    append_number(text, "files", entry->files);
+    char seconds[48];
+    snprintf(seconds, sizeof(seconds), "%lld.%09ld", (long long)time->tv_sec, time->tv_nsec);
+    json_add_raw(object, key, seconds);
+}
+
+cJSON *listing_create(const struct pkgcache_entry *entry)
+{
+    cJSON *object = cJSON_CreateObject();
+    handle_add_json(object, "handle", entry->handle);
+    json_add_string_reference(object, "status", pkgcache_status_name((int)entry->status));
+    json_add_string_reference(object, "orig_path", entry->source_root);
+    json_add_string_reference(object, "cache_path", entry->cached_root);
+    add_number(object, "size", entry->bytes);
+    add_number(object, "files", entry->files);
     if (entry->status == PKGCACHE_PENDING)
-        text_append_string(text, ", \"last_used\": null}");
+        json_add_null(object, "last_used");
     else
-        text_printf(text, ", \"last_used\": %lld.%09ld}", (long long)entry->last_used.tv_sec,
-                    entry->last_used.tv_nsec);
+        add_time(object, "last_used", &entry->last_used);
+    return object;
 }
 
 static bool is_null(const struct json *value)
@@ -61,7 +66,7 @@ static int read_number(const struct json *value, uint64_t *ret)
     return 0;
 }
 
-/* A double has not enough digits for nanoseconds, so the text is what counts. */
+/* The text is what counts, see add_time. */
 static int read_time(const struct json *value, struct timespec *ret)
 {
     enum { DIGITS = 9 };

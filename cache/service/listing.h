@@ -2,10 +2,11 @@
 #pragma once
 
 #include "cache/json/json.h"
+#include "cache/json/json_build.h"
 #include "cache/pkgcache.h"
 
-/** Appends a variant, with the keys that `pkgcache list --json` has. */
-void listing_append(struct text *text, const struct pkgcache_entry *entry);
+/** @return a variant, with the keys that `pkgcache list --json` has; the entry must outlive it */
+cJSON *listing_create(const struct pkgcache_entry *entry);
 
 /**
  * Reads what that wrote, and shows it to whoever lists.

@@ -9,7 +9,7 @@ struct many {
     struct server *server;
     struct call call;
     const struct json *next; /* handle; NULL: all are done */
-    struct text text;        /* what was found, an element for each handle */
+    struct json_stream answer;
     bool touch;
 };
 
@@ -24,19 +24,6 @@ static int look_up(struct server *server, const struct pkgcache_handle *handle, 
     return status;
 }
 
-static void append_found(struct text *text, int status, const char *path, const char *reason)
-{
-    text_append_string(text, "{\"status\": \"");
-    text_append_string(text, pkgcache_status_name(status));
-    text_append_string(text, "\", \"root\": ");
-    message_write_string(text, *path ? path : NULL);
-    if (reason) {
-        text_append_string(text, ", \"reason\": ");
-        message_write_string(text, reason);
-    }
-    text_append_byte(text, '}');
-}
-
 void look_up_answer_one(struct server *server, const struct call *call,
                         const struct pkgcache_handle *handle, bool touch)
 {
@@ -47,8 +34,7 @@ void look_up_answer_one(struct server *server, const struct call *call,
         call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
         return;
     }
-    append_found(call_begin(call), status, path, NULL);
-    call_end(call);
+    call_answer(call, message_create_found(status, *path ? path : NULL, NULL));
 }
 
 /* --- Many ------------------------------------------------------------------------------------ */
@@ -62,25 +48,13 @@ static void append_look_up(struct many *many, const struct json *value)
     int status = handle_from_json(value, &handle, &error);
     if (status == 0)
         status = look_up(many->server, handle, many->touch, path, &error);
-    append_found(&many->text, status, path, status < 0 ? error.message : NULL);
-}
-
-static void answer_many(const struct many *many)
-{
-    if (many->text.error < 0) {
-        call_fail(&many->call, MESSAGE_FAILED, ENOMEM, "out of memory");
-        return;
-    }
-    struct text *answer = call_begin(&many->call);
-    text_append_string(answer, "{\"variants\": [");
-    text_append(answer, many->text.length ? many->text.bytes : "", many->text.length);
-    text_append_string(answer, "]}");
-    call_end(&many->call);
+    json_stream_add(&many->answer, message_create_found(status, *path ? path : NULL,
+                                                        status < 0 ? error.message : NULL));
 }
 
 static void free_many(struct many *many)
 {
-    text_free(&many->text);
+    json_stream_end(&many->answer);
     free(many);
 }
 
@@ -89,14 +63,14 @@ static unsigned look_up_next(struct request_steps *steps)
 {
     struct many *many = CONTAINER_OF(steps, struct many, steps);
     if (many->next) {
-        if (many->text.length > 0)
-            text_append_string(&many->text, ", ");
         append_look_up(many, many->next);
         many->next = many->next->next;
-        steps->held_bytes = many->text.capacity;
+        steps->held_bytes = many->answer.text.capacity;
         return 1;
     }
-    answer_many(many);
+    json_stream_close(&many->answer, ']');
+    message_close_result(&many->answer);
+    call_answer_stream(&many->call, &many->answer);
     free_many(many);
     return 0;
 }
@@ -123,5 +97,7 @@ void look_up_answer_many(struct server *server, const struct call *call, const s
         .next = handles->first,
         .touch = touch,
     };
+    message_open_result(&many->answer, call->id);
+    json_stream_open(&many->answer, "variants", '[');
     requests_answer_in_steps(call, &many->steps);
 }

@@ -39,36 +39,78 @@ int message_read(const struct json *value, struct message *ret, const char **ret
     return ret->params && ret->params->type != JSON_OBJECT ? MESSAGE_BAD_PARAMS : 0;
 }
 
-void message_begin_result(struct text *text, const char *id)
+static cJSON *create_message(void)
 {
-    text_append_string(text, "{\"jsonrpc\": \"2.0\", \"id\": ");
-    text_append_string(text, id);
-    text_append_string(text, ", \"result\": ");
+    cJSON *message = cJSON_CreateObject();
+    json_add_string_reference(message, "jsonrpc", "2.0");
+    return message;
 }
 
-void message_write_error(struct text *text, const char *id, enum message_error code, int code_errno,
-                         const char *why)
+static cJSON *create_answer(const char *id)
 {
-    text_printf(text,
-                "{\"jsonrpc\": \"2.0\", \"id\": %s, \"error\": {\"code\": %d, \"message\": ", id,
-                code);
-    message_write_string(text, why);
+    cJSON *answer = create_message();
+    json_add_raw_reference(answer, "id", id);
+    return answer;
+}
+
+void message_append_result(struct text *text, const char *id, cJSON *result)
+{
+    cJSON *answer = create_answer(id);
+    json_add_item(answer, "result", result);
+    json_print(text, answer);
+}
+
+void message_open_result(struct json_stream *stream, const char *id)
+{
+    json_stream_open(stream, NULL, '{');
+    json_stream_add_members(stream, create_answer(id));
+    json_stream_open(stream, "result", '{');
+}
+
+void message_close_result(struct json_stream *stream)
+{
+    json_stream_close(stream, '}');
+    json_stream_close(stream, '}');
+}
+
+void message_append_error(struct text *text, const char *id, enum message_error code,
+                          int code_errno, const char *why)
+{
+    cJSON *answer = create_answer(id);
+    cJSON *error = json_add_object(answer, "error");
+    json_add_integer(error, "code", code);
+    json_add_string_reference(error, "message", why);
     if (code_errno)
-        text_printf(text, ", \"data\": {\"errno\": %d}", code_errno);
-    text_append_string(text, "}}");
+        json_add_integer(json_add_object(error, "data"), "errno", code_errno);
+    json_print(text, answer);
 }
 
-void message_begin_notification(struct text *text, const char *method)
+void message_append_request(struct text *text, uint64_t number, const char *method,
+                            const char *params)
 {
-    text_printf(text, "{\"jsonrpc\": \"2.0\", \"method\": \"%s\", \"params\": ", method);
+    cJSON *request = create_message();
+    json_add_unsigned(request, "id", number);
+    json_add_string_reference(request, "method", method);
+    json_add_raw_reference(request, "params", params);
+    json_print(text, request);
 }
 
-void message_write_string(struct text *text, const char *string)
+void message_append_notification(struct text *text, const char *method, cJSON *params)
 {
-    if (string)
-        json_write_string(text, string, strlen(string));
-    else
-        text_append_string(text, "null");
+    cJSON *notification = create_message();
+    json_add_string_reference(notification, "method", method);
+    json_add_item(notification, "params", params);
+    json_print(text, notification);
+}
+
+cJSON *message_create_found(int status, const char *root, const char *reason)
+{
+    cJSON *found = cJSON_CreateObject();
+    json_add_string_reference(found, "status", pkgcache_status_name(status));
+    json_add_string_reference(found, "root", root);
+    if (reason)
+        json_add_string_reference(found, "reason", reason);
+    return found;
 }
 
 bool message_has_only(const struct json *object, const char *const *names)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cache/json/json.h"
+#include "cache/json/json_stream.h"
 #include "cache/store/handle.h"
 
 enum {
@@ -44,18 +45,32 @@ struct message {
  */
 int message_read(const struct json *value, struct message *ret, const char **ret_why);
 
-/** Appends what a result follows, which needs a `}` behind it. */
-void message_begin_result(struct text *text, const char *id);
+/** Appends an answer. @param result freed */
+void message_append_result(struct text *text, const char *id, cJSON *result);
+
+/** Begins an answer in a stream without a file: its result is an object, whose members follow. */
+void message_open_result(struct json_stream *stream, const char *id);
+void message_close_result(struct json_stream *stream);
 
 /** Appends an answer that is an error. @param code_errno an errno value; 0: none */
-void message_write_error(struct text *text, const char *id, enum message_error code, int code_errno,
-                         const char *why);
+void message_append_error(struct text *text, const char *id, enum message_error code,
+                          int code_errno, const char *why);
 
-/** Appends what the parameters of a notification follow, which need a `}` behind them. */
-void message_begin_notification(struct text *text, const char *method);
+/** Appends a request. @param params an object */
+void message_append_request(struct text *text, uint64_t number, const char *method,
+                            const char *params);
 
-/** Appends a path or a text as a JSON string; NULL: as null. */
-void message_write_string(struct text *text, const char *string);
+/** Appends a notification. @param params freed */
+void message_append_notification(struct text *text, const char *method, cJSON *params);
+
+/**
+ * What is said of a variant that was looked up.
+ *
+ * @param status as of pkgcache_get
+ * @param root   NULL: none; outlives the item, as reason does
+ * @param reason NULL: none
+ */
+cJSON *message_create_found(int status, const char *root, const char *reason);
 
 /**
  * Whether an object has no members but these.

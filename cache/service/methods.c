@@ -40,13 +40,12 @@ static struct pkgcache_handle *take_handle(const struct call *call, const struct
 static unsigned run_ping(struct server *server, const struct call *call, const struct json *params)
 {
     (void)params;
-    struct text *text = call_begin(call);
-    text_printf(text, "{\"protocol\": %d, \"version\": ", MESSAGE_PROTOCOL);
-    message_write_string(text, server->version);
-    text_printf(text, ", \"pid\": %d, \"cache\": ", (int)getpid());
-    message_write_string(text, pkgcache_path(server->cache));
-    text_append_byte(text, '}');
-    call_end(call);
+    cJSON *result = cJSON_CreateObject();
+    json_add_integer(result, "protocol", MESSAGE_PROTOCOL);
+    json_add_string_reference(result, "version", server->version);
+    json_add_integer(result, "pid", getpid());
+    json_add_string_reference(result, "cache", pkgcache_path(server->cache));
+    call_answer(call, result);
     return 1;
 }
 
@@ -143,8 +142,9 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
 /* Answers {"KEY": true}. */
 static unsigned answer_true(const struct call *call, const char *key)
 {
-    text_printf(call_begin(call), "{\"%s\": true}", key);
-    call_end(call);
+    cJSON *result = cJSON_CreateObject();
+    json_add_boolean(result, key, true);
+    call_answer(call, result);
     return 1;
 }
 
@@ -194,8 +194,7 @@ static unsigned run_status(struct server *server, const struct call *call,
                            const struct json *params)
 {
     (void)params;
-    report_append_status(server, call_begin(call));
-    call_end(call);
+    call_answer(call, report_create_status(server));
     return 1;
 }
 

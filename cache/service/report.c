@@ -45,13 +45,14 @@ static void list_figures(const struct server *server, struct figure ret[static F
         ret[i] = figures[i];
 }
 
-void report_append_counters(const struct server *server, struct text *text)
+cJSON *report_create_counters(const struct server *server)
 {
     struct figure figures[FIGURES];
+    cJSON *counters = cJSON_CreateObject();
     list_figures(server, figures);
     for (size_t i = 0; i < FIGURES; i++)
-        text_printf(text, "%s\"%s\": %" PRIu64, i ? ", " : "{", figures[i].key, figures[i].value);
-    text_append_byte(text, '}');
+        json_add_unsigned(counters, figures[i].key, figures[i].value);
+    return counters;
 }
 
 void report_append_metrics(const struct server *server, struct text *text)
@@ -72,14 +73,14 @@ void report_append_metrics(const struct server *server, struct text *text)
     }
 }
 
-void report_append_status(const struct server *server, struct text *text)
+cJSON *report_create_status(const struct server *server)
 {
-    text_printf(text, "{\"pid\": %d, \"cache\": ", (int)getpid());
-    message_write_string(text, pkgcache_path(server->cache));
-    text_printf(text, ", \"seconds\": %.3f, \"counters\": ",
-                (double)(clock_monotonic_ns() - server->started_ns) / (double)NS_PER_S);
-    report_append_counters(server, text);
-    text_append_string(text, ", ");
-    job_append_status(text, server->jobs.first, server->jobs.works);
-    text_append_byte(text, '}');
+    uint64_t age_ns = clock_monotonic_ns() - server->started_ns;
+    cJSON *status = cJSON_CreateObject();
+    json_add_integer(status, "pid", getpid());
+    json_add_string_reference(status, "cache", pkgcache_path(server->cache));
+    json_add_decimal(status, "seconds", (double)age_ns / (double)NS_PER_S, 3);
+    json_add_item(status, "counters", report_create_counters(server));
+    job_add_status(status, server->jobs.first, server->jobs.works);
+    return status;
 }

@@ -3,11 +3,11 @@
 
 #include "cache/service/server.h"
 
-/** Appends the result of method status. */
-void report_append_status(const struct server *server, struct text *text);
+/** @return the result of method status */
+cJSON *report_create_status(const struct server *server);
 
-/** Appends the daemon's own counters as a JSON object. */
-void report_append_counters(const struct server *server, struct text *text);
+/** @return the daemon's own counters */
+cJSON *report_create_counters(const struct server *server);
 
 /** Appends the daemon's own counters in Prometheus's text format. */
 void report_append_metrics(const struct server *server, struct text *text);

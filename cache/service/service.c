@@ -85,7 +85,7 @@ static void refuse_client(struct server *server, int fd, enum message_error code
 {
     CLEANUP_TEXT struct text text = {0};
     server->counters.refused++;
-    message_write_error(&text, "null", code, 0, why);
+    message_append_error(&text, "null", code, 0, why);
     text_append_byte(&text, '\n');
     if (text.error == 0) /* if it does not fit, it is not said */
         (void)!send(fd, text.bytes, text.length, MSG_DONTWAIT | MSG_NOSIGNAL);

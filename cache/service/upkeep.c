@@ -8,7 +8,6 @@
 #include "cache/util/error.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 
 /* Of an answer of method list: half of what a connection may leave unread before it is closed. Some
@@ -46,8 +45,7 @@ struct listing_errand {
     int stop_fd;
     int result;
     struct pkgcache_error error;
-    struct text text; /* the result of the method */
-    size_t count;     /* of variants in it */
+    struct json_stream answer;
 };
 
 /* Has something done for a call, which `kept` is to be; or fails the call, and frees `memory`. */
@@ -102,19 +100,20 @@ static void run_clean(struct errand *errand, struct pkgcache *cache, struct pkgc
     cleaning->error = *error;
 }
 
-static void answer_clean(struct errand *errand)
+static void end_clean(struct errand *errand)
 {
     struct cleaning_errand *cleaning = CONTAINER_OF(errand, struct cleaning_errand, errand);
     struct call *call = cleaning->call;
     if (cleaning->result < 0) {
         fail_call(call, &cleaning->error);
     } else {
-        text_printf(call_begin(call),
-                    "{\"dry_run\": %s, \"deleted\": %" PRIu64 ", \"kept\": %" PRIu64
-                    ", \"failed\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
-                    cleaning->clean.dry_run ? "true" : "false", cleaning->removed, cleaning->kept,
-                    cleaning->failed, cleaning->bytes);
-        call_end(call);
+        cJSON *result = cJSON_CreateObject();
+        json_add_boolean(result, "dry_run", cleaning->clean.dry_run);
+        json_add_unsigned(result, "deleted", cleaning->removed);
+        json_add_unsigned(result, "kept", cleaning->kept);
+        json_add_unsigned(result, "failed", cleaning->failed);
+        json_add_unsigned(result, "bytes", cleaning->bytes);
+        call_answer(call, result);
     }
     call_free(call);
     free(cleaning);
@@ -129,7 +128,7 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
         return;
     }
     *cleaning = (struct cleaning_errand){
-        .errand = {.run = run_clean, .done = answer_clean},
+        .errand = {.run = run_clean, .done = end_clean},
         .clean = server->clean,
     };
     cleaning->clean.size = sizeof(cleaning->clean);
@@ -162,25 +161,21 @@ static void append_metrics(const struct server *server, const struct pkgcache_st
 
 static void answer_stats(const struct counting_errand *counting)
 {
-    struct call *call = counting->call;
-    CLEANUP_TEXT struct text metrics = {0};
+    CLEANUP_TEXT struct text text = {0};
     if (counting->result < 0) {
-        fail_call(call, &counting->error);
+        fail_call(counting->call, &counting->error);
         return;
     }
-    struct text *text = call_begin(call);
+    cJSON *result = cJSON_CreateObject();
     if (counting->prometheus) {
-        append_metrics(counting->server, &counting->stats, &metrics);
-        text_append_string(text, "{\"text\": ");
-        message_write_string(text, metrics.bytes ? metrics.bytes : "");
+        append_metrics(counting->server, &counting->stats, &text);
+        json_add_string(result, "text", text.bytes ? text.bytes : "");
     } else {
-        text_append_string(text, "{\"cache\": ");
-        figures_append_stats(text, &counting->stats);
-        text_append_string(text, ", \"daemon\": ");
-        report_append_counters(counting->server, text);
+        figures_append_stats(&text, &counting->stats);
+        json_add_text(result, "cache", &text);
+        json_add_item(result, "daemon", report_create_counters(counting->server));
     }
-    text_append_byte(text, '}');
-    call_end(call);
+    call_answer(counting->call, result);
 }
 
 /* Aside, and renamed: node_exporter reads it at any moment. */
@@ -195,7 +190,7 @@ static void replace_file(const char *path, const struct text *text)
         unlink(aside);
 }
 
-static void end_counting(struct errand *errand)
+static void end_count(struct errand *errand)
 {
     struct counting_errand *counting = CONTAINER_OF(errand, struct counting_errand, errand);
     struct server *server = counting->server;
@@ -217,7 +212,7 @@ static struct counting_errand *make_counting(struct server *server)
 {
     struct counting_errand *counting = calloc(1, sizeof(*counting));
     if (counting)
-        *counting = (struct counting_errand){.errand = {.run = run_count, .done = end_counting},
+        *counting = (struct counting_errand){.errand = {.run = run_count, .done = end_count},
                                              .server = server};
     return counting;
 }
@@ -248,42 +243,38 @@ static int on_listed(void *context, const struct pkgcache_entry *entry)
     struct listing_errand *listing = context;
     if (cache_is_cancelled(listing->stop_fd))
         return -ECANCELED;
-    text_append_string(&listing->text, listing->count++ > 0 ? ", " : "");
-    listing_append(&listing->text, entry);
-    return listing->text.length > LIST_BYTES_MAX ? -EMSGSIZE : listing->text.error;
+    json_stream_add(&listing->answer, listing_create(entry));
+    const struct text *text = &listing->answer.text;
+    return text->length > LIST_BYTES_MAX ? -EMSGSIZE : text->error;
 }
 
 static void run_list(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
 {
     struct listing_errand *listing = CONTAINER_OF(errand, struct listing_errand, errand);
-    text_append_string(&listing->text, "{\"variants\": [");
+    message_open_result(&listing->answer, listing->call->id);
+    json_stream_open(&listing->answer, "variants", '[');
     int result = cache ? pkgcache_list(cache, on_listed, listing, error) : -error->code;
-    text_append_string(&listing->text, "]}");
+    json_stream_close(&listing->answer, ']');
+    message_close_result(&listing->answer);
     if (result == -EMSGSIZE)
         error_set(error, EMSGSIZE,
                   "the list is longer than an answer may be (%d MiB): list the variants without "
                   "the daemon",
                   LIST_BYTES_MAX >> 20);
-    else if (result == 0 && listing->text.error < 0)
-        result = error_set(error, ENOMEM, "out of memory");
     listing->result = result;
     listing->error = *error;
 }
 
-static void answer_list(struct errand *errand)
+static void end_list(struct errand *errand)
 {
     struct listing_errand *listing = CONTAINER_OF(errand, struct listing_errand, errand);
     struct call *call = listing->call;
-    if (listing->result < 0) {
+    if (listing->result < 0)
         fail_call(call, &listing->error);
-    } else {
-        struct text *text = call_begin(call);
-        if (call_is_wanted(call))
-            text_append(text, listing->text.bytes, listing->text.length);
-        call_end(call);
-    }
+    else
+        call_answer_stream(call, &listing->answer);
     call_free(call);
-    text_free(&listing->text);
+    json_stream_end(&listing->answer);
     free(listing);
 }
 
@@ -295,7 +286,7 @@ void upkeep_list(struct server *server, const struct call *call)
         return;
     }
     *listing = (struct listing_errand){
-        .errand = {.run = run_list, .done = answer_list},
+        .errand = {.run = run_list, .done = end_list},
         .stop_fd = errands_stop_fd(server->listing),
     };
     add_errand(server->listing, call, &listing->call, &listing->errand, listing);
