@@ -128,7 +128,7 @@ static int take_results(const struct json *array, struct pkgcache_result *result
                : error_set(error, EBADMSG, "the daemon's answer has another number of variants");
 }
 
-static cJSON *create_handle(const struct pkgcache_handle *handle)
+static cJSON *build_handle(const struct pkgcache_handle *handle)
 {
     CLEANUP_TEXT struct text text = {0};
     handle_to_json(&text, handle);
@@ -147,7 +147,7 @@ static size_t write_handles(struct text *text, const struct pkgcache_handle *con
     json_stream_add_members(&params, members);
     json_stream_open(&params, "handles", '[');
     for (; written < count && written < AT_ONCE && params.text.length < MESSAGE_BYTES; written++)
-        json_stream_add(&params, create_handle(handles[written]));
+        json_stream_add(&params, build_handle(handles[written]));
     json_stream_close(&params, ']');
     json_stream_close(&params, '}');
     *text = params.text;
@@ -263,7 +263,7 @@ static void add_requires(cJSON *object, const char *requires_json)
         json_add_text(object, "requires", &list);
 }
 
-static cJSON *create_variant(const struct pkgcache_variant *variant)
+static cJSON *build_variant(const struct pkgcache_variant *variant)
 {
     cJSON *object = cJSON_CreateObject();
     handle_add_json(object, "handle", variant->handle);
@@ -291,7 +291,7 @@ static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, s
     for (; at < warm->count && at - begin < AT_ONCE && params.text.length < MESSAGE_BYTES &&
            are_alike(first, &warm->variants[at]);
          at++)
-        json_stream_add(&params, create_variant(&warm->variants[at]));
+        json_stream_add(&params, build_variant(&warm->variants[at]));
     json_stream_close(&params, ']');
     json_stream_close(&params, '}');
     *text = params.text;

@@ -262,7 +262,7 @@ static void end_lease(struct errand *errand)
         call_fail(lease->call, lease->status == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
                   lease->error.code, "%s", lease->error.message);
     } else {
-        call_answer(lease->call, message_create_found(lease->status, lease->root, NULL));
+        call_answer(lease->call, message_build_found(lease->status, lease->root, NULL));
     }
     free_errand(lease);
 }

@@ -79,7 +79,7 @@ void job_notify_progress(struct connections *connections, const struct job *job)
     notify(connections, job->number, "progress", params);
 }
 
-static cJSON *create_summary(const struct job *job)
+static cJSON *build_summary(const struct job *job)
 {
     static const struct {
         const char *key;
@@ -109,7 +109,7 @@ static cJSON *create_summary(const struct job *job)
     return summary;
 }
 
-static cJSON *create_result(const struct want *want)
+static cJSON *build_result(const struct want *want)
 {
     const struct pkgcache_result *result = &want->result;
     cJSON *object = cJSON_CreateObject();
@@ -137,10 +137,10 @@ void job_answer_results(const struct job *job)
 {
     struct json_stream answer = {0};
     message_open_result(&answer, job->call->id);
-    json_stream_add_members(&answer, create_summary(job));
+    json_stream_add_members(&answer, build_summary(job));
     json_stream_open(&answer, "results", '[');
     for (size_t i = 0; i < job->count; i++)
-        json_stream_add(&answer, create_result(&job->wants[i]));
+        json_stream_add(&answer, build_result(&job->wants[i]));
     json_stream_close(&answer, ']');
     message_close_result(&answer);
     call_answer_stream(job->call, &answer);
@@ -149,7 +149,7 @@ void job_answer_results(const struct job *job)
 void job_log_end(struct pkgcache *cache, const struct job *job)
 {
     CLEANUP_TEXT struct text text = {0};
-    json_print(&text, create_summary(job));
+    json_print(&text, build_summary(job));
     if (text.error == 0)
         log_write(cache, LOGGED_INFO, "Daemon: job of user %u is done: %s", (unsigned)job->peer.uid,
                   text.bytes);
@@ -161,7 +161,7 @@ void job_log_stalled(struct pkgcache *cache, const struct work *work, unsigned g
               work->handle->qualified_name, work->root ? work->root : "?");
 }
 
-static cJSON *create_job(const struct job *job)
+static cJSON *build_job(const struct job *job)
 {
     cJSON *object = cJSON_CreateObject();
     json_add_unsigned(object, "job", job->number);
@@ -172,7 +172,7 @@ static cJSON *create_job(const struct job *job)
     return object;
 }
 
-static cJSON *create_work(struct work *work)
+static cJSON *build_work(struct work *work)
 {
     static const char *const words[] = {"queued", "checking", "waiting", "copying", "flushing"};
     cJSON *object = cJSON_CreateObject();
@@ -191,13 +191,13 @@ void job_add_status(cJSON *status, const struct job *jobs, struct work *works)
     size_t shown = 0;
     cJSON *array = json_add_array(status, "jobs");
     for (const struct job *job = jobs; job && shown < SHOWN_MAX; job = job->next, shown++)
-        json_add_item(array, NULL, create_job(job));
+        json_add_item(array, NULL, build_job(job));
     array = json_add_array(status, "work");
     shown = 0;
     for (struct work *work = works; work && shown < SHOWN_MAX; work = work->newer) {
         if (atomic_load(&work->copy.state) == COPY_QUEUED)
             continue;
-        json_add_item(array, NULL, create_work(work));
+        json_add_item(array, NULL, build_work(work));
         shown++;
     }
 }

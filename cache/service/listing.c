@@ -21,7 +21,7 @@ static void add_time(cJSON *object, const char *key, const struct timespec *time
     json_add_raw(object, key, seconds);
 }
 
-cJSON *listing_create(const struct pkgcache_entry *entry)
+cJSON *listing_build(const struct pkgcache_entry *entry)
 {
     cJSON *object = cJSON_CreateObject();
     handle_add_json(object, "handle", entry->handle);

@@ -6,7 +6,7 @@
 #include "cache/pkgcache.h"
 
 /** @return a variant, with the keys that `pkgcache list --json` has; the entry must outlive it */
-cJSON *listing_create(const struct pkgcache_entry *entry);
+cJSON *listing_build(const struct pkgcache_entry *entry);
 
 /**
  * Reads what that wrote, and shows it to whoever lists.

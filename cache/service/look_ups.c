@@ -34,7 +34,7 @@ void look_up_answer_one(struct server *server, const struct call *call,
         call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
         return;
     }
-    call_answer(call, message_create_found(status, *path ? path : NULL, NULL));
+    call_answer(call, message_build_found(status, *path ? path : NULL, NULL));
 }
 
 /* --- Many ------------------------------------------------------------------------------------ */
@@ -48,8 +48,8 @@ static void append_look_up(struct many *many, const struct json *value)
     int status = handle_from_json(value, &handle, &error);
     if (status == 0)
         status = look_up(many->server, handle, many->touch, path, &error);
-    json_stream_add(&many->answer, message_create_found(status, *path ? path : NULL,
-                                                        status < 0 ? error.message : NULL));
+    json_stream_add(&many->answer, message_build_found(status, *path ? path : NULL,
+                                                       status < 0 ? error.message : NULL));
 }
 
 static void free_many(struct many *many)

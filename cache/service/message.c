@@ -39,23 +39,23 @@ int message_read(const struct json *value, struct message *ret, const char **ret
     return ret->params && ret->params->type != JSON_OBJECT ? MESSAGE_BAD_PARAMS : 0;
 }
 
-static cJSON *create_message(void)
+static cJSON *build_message(void)
 {
     cJSON *message = cJSON_CreateObject();
     json_add_string_reference(message, "jsonrpc", "2.0");
     return message;
 }
 
-static cJSON *create_answer(const char *id)
+static cJSON *build_answer(const char *id)
 {
-    cJSON *answer = create_message();
+    cJSON *answer = build_message();
     json_add_raw_reference(answer, "id", id);
     return answer;
 }
 
 void message_append_result(struct text *text, const char *id, cJSON *result)
 {
-    cJSON *answer = create_answer(id);
+    cJSON *answer = build_answer(id);
     json_add_item(answer, "result", result);
     json_print(text, answer);
 }
@@ -63,7 +63,7 @@ void message_append_result(struct text *text, const char *id, cJSON *result)
 void message_open_result(struct json_stream *stream, const char *id)
 {
     json_stream_open(stream, NULL, '{');
-    json_stream_add_members(stream, create_answer(id));
+    json_stream_add_members(stream, build_answer(id));
     json_stream_open(stream, "result", '{');
 }
 
@@ -76,7 +76,7 @@ void message_close_result(struct json_stream *stream)
 void message_append_error(struct text *text, const char *id, enum message_error code,
                           int code_errno, const char *why)
 {
-    cJSON *answer = create_answer(id);
+    cJSON *answer = build_answer(id);
     cJSON *error = json_add_object(answer, "error");
     json_add_integer(error, "code", code);
     json_add_string_reference(error, "message", why);
@@ -88,7 +88,7 @@ void message_append_error(struct text *text, const char *id, enum message_error 
 void message_append_request(struct text *text, uint64_t number, const char *method,
                             const char *params)
 {
-    cJSON *request = create_message();
+    cJSON *request = build_message();
     json_add_unsigned(request, "id", number);
     json_add_string_reference(request, "method", method);
     json_add_raw_reference(request, "params", params);
@@ -97,13 +97,13 @@ void message_append_request(struct text *text, uint64_t number, const char *meth
 
 void message_append_notification(struct text *text, const char *method, cJSON *params)
 {
-    cJSON *notification = create_message();
+    cJSON *notification = build_message();
     json_add_string_reference(notification, "method", method);
     json_add_item(notification, "params", params);
     json_print(text, notification);
 }
 
-cJSON *message_create_found(int status, const char *root, const char *reason)
+cJSON *message_build_found(int status, const char *root, const char *reason)
 {
     cJSON *found = cJSON_CreateObject();
     json_add_string_reference(found, "status", pkgcache_status_name(status));

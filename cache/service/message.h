@@ -70,7 +70,7 @@ void message_append_notification(struct text *text, const char *method, cJSON *p
  * @param root   NULL: none; outlives the item, as reason does
  * @param reason NULL: none
  */
-cJSON *message_create_found(int status, const char *root, const char *reason);
+cJSON *message_build_found(int status, const char *root, const char *reason);
 
 /**
  * Whether an object has no members but these.

@@ -77,7 +77,8 @@ static const struct json *take_array(const struct call *call, const struct json 
         count++;
     if (count <= MESSAGE_HANDLES_MAX)
         return array;
-    call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" has more than %d elements", key, MESSAGE_HANDLES_MAX);
+    call_fail(call, MESSAGE_BAD_PARAMS, 0, "\"%s\" has more than %d elements", key,
+              MESSAGE_HANDLES_MAX);
     return NULL;
 }
 
@@ -123,12 +124,14 @@ static unsigned run_warm(struct server *server, const struct call *call, const s
         return 1;
     }
     if (options.force && !peer_is_owner(peer)) {
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "only the daemon's own user and root may use \"force\"");
+        call_fail(call, MESSAGE_FORBIDDEN, 0,
+                  "only the daemon's own user and root may use \"force\"");
         return 1;
     }
     if (by_sources && !peer_is_owner(peer)) {
         call_fail(call, MESSAGE_FORBIDDEN, 0,
-                  "only the daemon's own user and root may send \"sources\", since the daemon reads them with its own rights: send \"variants\"");
+                  "only the daemon's own user and root may send \"sources\", since the daemon "
+                  "reads them with its own rights: send \"variants\"");
         return 1;
     }
     options.priority = (enum copyengine_priority)priority;
@@ -184,7 +187,8 @@ static unsigned run_subscribe(struct server *server, const struct call *call,
     if (job != 0 && !jobs_contain(&server->jobs, (uint64_t)job))
         return fail_no_job(call, job);
     if (connection_subscribe(call->connection, (uint64_t)job) < 0) {
-        call_fail(call, MESSAGE_BUSY, 0, "too many subscriptions; subscribe to all jobs by leaving out \"job\"");
+        call_fail(call, MESSAGE_BUSY, 0,
+                  "too many subscriptions; subscribe to all jobs by leaving out \"job\"");
         return 1;
     }
     return answer_true(call, "subscribed");
@@ -194,7 +198,7 @@ static unsigned run_status(struct server *server, const struct call *call,
                            const struct json *params)
 {
     (void)params;
-    call_answer(call, report_create_status(server));
+    call_answer(call, report_build_status(server));
     return 1;
 }
 
@@ -326,7 +330,8 @@ unsigned method_answer(struct server *server, const struct call *call,
     else if (!message_has_only(message->params, method->params))
         call_fail(call, MESSAGE_BAD_PARAMS, 0, "%s has no such parameter", method->name);
     else if (method->owner && !peer_is_owner(connection_peer(call->connection)))
-        call_fail(call, MESSAGE_FORBIDDEN, 0, "only the daemon's own user and root may call %s", method->name);
+        call_fail(call, MESSAGE_FORBIDDEN, 0, "only the daemon's own user and root may call %s",
+                  method->name);
     else if (server->loop.stopping)
         call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
     else

@@ -45,7 +45,7 @@ static void list_figures(const struct server *server, struct figure ret[static F
         ret[i] = figures[i];
 }
 
-cJSON *report_create_counters(const struct server *server)
+cJSON *report_build_counters(const struct server *server)
 {
     struct figure figures[FIGURES];
     cJSON *counters = cJSON_CreateObject();
@@ -73,14 +73,14 @@ void report_append_metrics(const struct server *server, struct text *text)
     }
 }
 
-cJSON *report_create_status(const struct server *server)
+cJSON *report_build_status(const struct server *server)
 {
     uint64_t age_ns = clock_monotonic_ns() - server->started_ns;
     cJSON *status = cJSON_CreateObject();
     json_add_integer(status, "pid", getpid());
     json_add_string_reference(status, "cache", pkgcache_path(server->cache));
     json_add_decimal(status, "seconds", (double)age_ns / (double)NS_PER_S, 3);
-    json_add_item(status, "counters", report_create_counters(server));
+    json_add_item(status, "counters", report_build_counters(server));
     job_add_status(status, server->jobs.first, server->jobs.works);
     return status;
 }

@@ -4,10 +4,10 @@
 #include "cache/service/server.h"
 
 /** @return the result of method status */
-cJSON *report_create_status(const struct server *server);
+cJSON *report_build_status(const struct server *server);
 
 /** @return the daemon's own counters */
-cJSON *report_create_counters(const struct server *server);
+cJSON *report_build_counters(const struct server *server);
 
 /** Appends the daemon's own counters in Prometheus's text format. */
 void report_append_metrics(const struct server *server, struct text *text);

@@ -171,9 +171,8 @@ static void answer_stats(const struct counting_errand *counting)
         append_metrics(counting->server, &counting->stats, &text);
         json_add_string(result, "text", text.bytes ? text.bytes : "");
     } else {
-        figures_append_stats(&text, &counting->stats);
-        json_add_text(result, "cache", &text);
-        json_add_item(result, "daemon", report_create_counters(counting->server));
+        json_add_item(result, "cache", figures_build_stats(&counting->stats));
+        json_add_item(result, "daemon", report_build_counters(counting->server));
     }
     call_answer(counting->call, result);
 }
@@ -243,7 +242,7 @@ static int on_listed(void *context, const struct pkgcache_entry *entry)
     struct listing_errand *listing = context;
     if (cache_is_cancelled(listing->stop_fd))
         return -ECANCELED;
-    json_stream_add(&listing->answer, listing_create(entry));
+    json_stream_add(&listing->answer, listing_build(entry));
     const struct text *text = &listing->answer.text;
     return text->length > LIST_BYTES_MAX ? -EMSGSIZE : text->error;
 }

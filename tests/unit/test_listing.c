@@ -38,7 +38,7 @@ static int expect_same(void *context, const struct pkgcache_entry *entry)
 
 static void write_variant(struct text *text, const struct pkgcache_entry *entry)
 {
-    json_print(text, listing_create(entry));
+    json_print(text, listing_build(entry));
     cr_assert_eq(text->error, 0);
     cr_expect(!memchr(text->bytes, '\n', text->length)); /* it is part of a line */
 }
