@@ -239,7 +239,7 @@ class Faults(daemons.DaemonTest):
                 trees.remove_tree(self.cache)
             return not os.path.exists(self.cache)
         wait_until(removed, 'the cache to be removed')
-        self.assert_refused(support.finish(process), FAILED, about=['closed the connection'])
+        self.assert_refused(support.finish(process), FAILED, about=['removed or replaced'])
 
     def test_something_else_in_the_sockets_place(self):
         path = self.path('file')
