@@ -87,11 +87,13 @@
  *   requests, message   from lines to calls (JSON-RPC); call: answers them
  *   methods             one function for each method: warm, lease, ...; look_ups: get, get_many
  *   jobs, job_report    what clients want copied; what they are told of it
- *   warming             from sources to a job; rooting: roots of variants that were removed
- * meanwhile copier              the thread that copies errands             threads for slow calls:
- * holds (leases), upkeep (clean, stats), listing queue, serve        rez's queue precedence, notify
- * priorities of threads; systemd report              the daemon's own figures client* the other end
- * of the socket, for programs
+ *   warming, copier     from sources to a job; the thread that copies
+ *   rooting             roots of variants that were removed after they were named
+ *   errands             threads for slow calls: holds (leases), upkeep (clean, stats), listing
+ *   queue, serve        rez's queue
+ *   precedence, notify  priorities of threads; systemd
+ *   report              the daemon's own figures
+ *   client*             the other end of the socket, for programs
  *
  * cli/                  the programs
  *   options             the command line and --help; exit: exit codes
