@@ -41,11 +41,12 @@
  *  store/               what lies in a cache, and look-ups
  *   open, cache         opens and closes a cache; creates its directories
  *   handle              what identifies a variant; its hash directory
- *   slot                publishes a payload: reserve, announce, place, commit; also decides whether
- *                       the copier of a slot is dead; slot_name: how slots are named
+ *   slot                publishes a payload: reserve, announce, place, commit
+ *   slot_name           how slots are named
  *   sidecar             writes and reads sidecars
  *   staging             directories of unfinished copies
- *   lookup, recall      is a variant cached; the same again, as long as nothing has changed
+ *   lookup              is a variant cached, and is the copier of a slot dead
+ *   recall              repeated look-ups, as long as nothing has changed
  *   tree, list          walks all slots; lists all variants
  *   used, size          when a payload was last used; how large it is
  *   damage, heal        judges what is damaged; repairs it
