@@ -72,12 +72,12 @@ def wait_until(condition, what, timeout=PATIENCE_S):
 
 # --- processes -------------------------------------------------------------------------------
 
-def spawn(command, uid=None, **options):
+def spawn(command, uid=None, pass_fds=(), **options):
     """Starts a process that does not outlive this one; only from the main thread."""
     running, writer = os.pipe()
     try:
         process = subprocess.Popen([LAUNCH, str(writer), str(-1 if uid is None else uid), *command],
-                                   pass_fds=(writer,), **options)
+                                   pass_fds=(writer, *pass_fds), **options)
     finally:
         os.close(writer)
         with open(running, 'rb') as pipe:  # read to its end, which comes once the program runs
