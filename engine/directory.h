@@ -26,7 +26,7 @@ enum reading {
 
 /**
  * Lives from when its parent was read until everything in it is copied, or removed. Every child,
- * every file waiting or under way, and the reader hold a reference; the last to let go sets mode
+ * every file queued or under way, and the reader hold a reference; the last to let go sets mode
  * and times, or removes it.
  */
 struct directory {

@@ -17,14 +17,15 @@
 #include <liburing.h>
 
 /*
- * The thread sanitizer holds a descriptor to be the same file until it sees a close(2) of it. Of
- * what the kernel is to close it has to be told (compiler-rt, sanitizer/linux_syscall_hooks.h).
+ * The thread sanitizer takes a descriptor for the same file until it sees a close(2) of it. The
+ * kernel closes what a ring is given, so we report that (compiler-rt,
+ * sanitizer/linux_syscall_hooks.h).
  */
 #ifdef THREAD_SANITIZER
 void __sanitizer_syscall_pre_impl_close(long fd); /* NOLINT(bugprone-reserved-identifier,cert-*) */
-#define TELL_SANITIZER_OF_CLOSE(fd) __sanitizer_syscall_pre_impl_close(fd)
+#define REPORT_CLOSE_TO_SANITIZER(fd) __sanitizer_syscall_pre_impl_close(fd)
 #else
-#define TELL_SANITIZER_OF_CLOSE(fd) ((void)0)
+#define REPORT_CLOSE_TO_SANITIZER(fd) ((void)0)
 #endif
 
 enum {
@@ -196,7 +197,7 @@ static void prepare_sqe(struct io *io, struct io_uring_sqe *sqe, struct io_op *o
         break;
     default:
         assert(op->kind == IO_CLOSE);
-        TELL_SANITIZER_OF_CLOSE(op->fd);
+        REPORT_CLOSE_TO_SANITIZER(op->fd);
         io_uring_prep_close(sqe, op->fd);
         break;
     }

@@ -10,7 +10,7 @@
  * the epoch; DIGEST the XXH3-128 of the contents in hexadecimal (of a link's target), or - when the
  * bytes did not pass through memory: such a file is to be digested later; or, in a scan, ! and the
  * errno value of why it could not be read. One space between them; PATH, relative to the root, is
- * all that is left, "." for the root. The last record tells that nothing is missing.
+ * all that is left, "." for the root. The last record shows that nothing is missing.
  */
 #pragma once
 

@@ -94,7 +94,7 @@ void schedule_destroy(struct schedule *schedule);
 int schedule_start_threads(struct schedule *schedule, unsigned workers, unsigned readers);
 
 /**
- * Ends all waiting for work; who waits for operations has to be woken by the caller.
+ * Stops: readers that wait for a directory return without one. The caller has to wake the workers.
  *
  * @return whether jobs are left, of which threads hang
  */

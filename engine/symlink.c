@@ -52,7 +52,8 @@ static bool name_is(const char *name, size_t length, const char *expected)
 
 /*
  * Appends the names of `text`. "x/.." goes away only where x is known not to be a link: in the
- * first `physical` bytes of the path, or after a look. From a link on, the rest stays as it is.
+ * first `physical` bytes of the path, or after an lstat(2) said so. From a link on, the rest stays
+ * as it is.
  */
 static int path_append_all(struct path *path, const char *text, size_t physical)
 {
