@@ -86,7 +86,7 @@
  *   listener            the socket, and that a cache has one daemon
  *   connection, peer    one client's lines; which user it is
  *   requests, message   from lines to calls (JSON-RPC); call: answers them
- *   methods             one function for each method: warm, lease, ...; look_ups: get, get_many
+ *   methods             one function for each method: get, warm, lease, ...; look_ups: get_many
  *   jobs, job_report    what clients want copied; what they are told of it
  *   warming, copier     from sources to a job; the thread that copies
  *   rooting             roots of variants that were removed after they were named
