@@ -15,15 +15,6 @@ static bool wants_color(const struct options *options)
            (options->color == WHEN_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
 }
 
-void output_json_line(cJSON *item)
-{
-    CLEANUP_TEXT struct text line = {0};
-    json_print(&line, item);
-    text_append_byte(&line, '\n');
-    if (line.error == 0)
-        fputs(line.bytes, stderr);
-}
-
 /* `exit_code` 0: the program does not end with that. */
 static void write_json_line(const char *key, const char *text, int code, int exit_code)
 {
@@ -103,16 +94,6 @@ int output_end(const struct options *options, int exit_code)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return exit_code;
     return output_error(options, EXIT_FAILED, errno, "standard output: %s", strerror(errno));
-}
-
-const char *output_bytes(double bytes, char buffer[static 16])
-{
-    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
-    size_t unit = 0;
-    for (; bytes >= 1000 && unit + 1 < ARRAY_LENGTH(units); unit++)
-        bytes /= 1000;
-    snprintf(buffer, 16, "%.*f %s", unit > 0 && bytes < 100 ? 1 : 0, bytes, units[unit]);
-    return buffer;
 }
 
 const char *output_status(int status)

@@ -3,6 +3,7 @@
 
 #include "cache/json/json_build.h"
 #include "cli/options.h"
+#include "cli/output_parts.h"
 
 /**
  * Prints "pkgcache: MESSAGE", or with --json one JSON object, on standard error.
@@ -21,9 +22,6 @@ void output_warning(const struct options *options, const char *path, const char 
 /** Prints a line on standard error with -v. */
 void output_verbose(const struct options *options, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/** Prints a JSON object on a line of standard error, and frees it; NULL: nothing. */
-void output_json_line(cJSON *item);
-
 /** Prints a document on standard output, and frees it. @param item NULL: no memory @return an exit
  * code */
 int output_document(const struct options *options, cJSON *item);
@@ -34,9 +32,6 @@ int output_end_document(const struct options *options, int result);
 
 /** Ends standard output; a write that failed is an error after all. @return an exit code */
 int output_end(const struct options *options, int exit_code);
-
-/** "1.2 GB", for people. @return buffer */
-const char *output_bytes(double bytes, char buffer[static 16]);
 
 /** What a status is called: cached, copying, stalled, pending, missing, removed, … */
 const char *output_status(int status);

@@ -4,7 +4,7 @@
  */
 #include "cli/progress.h"
 
-#include "cli/output.h"
+#include "cli/output_parts.h"
 #include "engine/clock.h"
 
 #include <inttypes.h>

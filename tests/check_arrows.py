@@ -151,7 +151,15 @@ def add_symbols(arrows, objects):
                     arrows.add(user, used, symbol)
 
 
-def add_includes(arrows, tree, directories):
+def place_in_tree(path, build, top):
+    """Where a file lies in the tree; one that the build makes, where it would lie; None: it is the system's."""
+    for root in (os.path.realpath(build), top):
+        if path.startswith(root + os.sep):
+            return os.path.relpath(path, root)
+    return None
+
+
+def add_includes(arrows, tree, build, directories):
     """Adds an arrow for each include of a file of the tree."""
     for path in tree.files:
         with open(os.path.join(tree.top, path), encoding='utf-8') as file:
@@ -164,8 +172,8 @@ def add_includes(arrows, tree, directories):
                 places = [os.path.join(place, name) for place in beside + directories]
                 place = next((place for place in places if os.path.exists(place)), None)
                 if place:
-                    target = os.path.relpath(os.path.realpath(place), tree.top)
-                    if not target.startswith('../'):
+                    target = place_in_tree(os.path.realpath(place), build, tree.top)
+                    if target:
                         arrows.add(unit_of(path), unit_of(target), f'#include "{name}" ({path}:{number})')
                 elif quoted:
                     tree.problems.append(f'{path}:{number} includes "{name}", which is nowhere')
@@ -226,7 +234,7 @@ def main(build, top=None):
         objects, directories = read_commands(build, tree)
         arrows = Arrows()
         add_symbols(arrows, objects)
-        add_includes(arrows, tree, directories)
+        add_includes(arrows, tree, build, directories)
     except Unjudged as reason:
         print(f'arrows: {reason}', file=sys.stderr)
         return 2

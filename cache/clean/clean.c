@@ -7,12 +7,12 @@
  * slots continues where the last one stopped (clean_state.h), so repeated runs reach everything.
  */
 #include "cache/clean/cleaning.h"
+#include "cache/clean/evict.h"
 #include "cache/lock/rezlock.h"
 #include "cache/owner/owner_file.h"
 #include "cache/store/damage.h"
 #include "cache/store/lease.h"
 #include "cache/store/log.h"
-#include "cache/store/recall.h"
 #include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/staging.h"
@@ -36,68 +36,11 @@ enum {
     USED_AGE_S = 365 * SECONDS_PER_DAY,
 };
 
-const struct inuse *cleaning_inuse(struct cleaning *cleaning)
+static void report_removed(const struct cleaning *cleaning, const char *directory, const char *name,
+                           const char *why)
 {
-    if (!cleaning->looked)
-        inuse_look(&cleaning->inuse);
-    cleaning->looked = true;
-    return &cleaning->inuse;
-}
-
-const struct inuse *cleaning_inuse_since(struct cleaning *cleaning, struct timespec last_used)
-{
-    const int64_t interval_ns = RECALL_TOUCH_INTERVAL_MS * (int64_t)NS_PER_MS;
-    int64_t shows_ns =
-        last_used.tv_sec * (int64_t)NS_PER_S + (int64_t)last_used.tv_nsec + interval_ns;
-    int64_t wait_ns = shows_ns - (int64_t)clock_ns(CLOCK_REALTIME);
-    bool to_come = wait_ns > interval_ns; /* the clock was set back: there is no telling */
-    if (!to_come && cleaning->looked && cleaning->inuse.seen_at_ns < shows_ns) {
-        inuse_free(&cleaning->inuse);
-        cleaning->looked = false;
-    }
-    if (!to_come && wait_ns > 0 && !cleaning->options->dry_run)
-        nanosleep(&(struct timespec){.tv_nsec = MIN(wait_ns, (int64_t)NS_PER_S - 1)}, NULL);
-    return cleaning_inuse(cleaning);
-}
-
-void cleaning_say(const struct cleaning *cleaning,
-                  void (*callback)(void *context, const struct pkgcache_cleaned *cleaned),
-                  const char *directory, const char *name, const char *why, uint64_t bytes)
-{
-    CLEANUP_FREE char *path = NULL;
-    if (callback && asprintf(&path, "%s/%s/%s", cleaning->cache->path, directory, name) >= 0)
-        callback(cleaning->options->context,
-                 &(struct pkgcache_cleaned){.path = path, .why = why, .bytes = bytes});
-}
-
-static void say_removed(const struct cleaning *cleaning, const char *directory, const char *name,
-                        const char *why)
-{
-    cleaning_say(cleaning, cleaning->options->on_removed, directory, name, why,
-                 PKGCACHE_NOT_COUNTED);
-}
-
-void cleaning_say_failed(const struct cleaning *cleaning, const char *directory, const char *name,
-                         const char *why)
-{
-    CLEANUP_FREE char *path = NULL;
-    if (cleaning->options->on_failed &&
-        asprintf(&path, "%s/%s/%s", cleaning->cache->path, directory, name) >= 0)
-        cleaning->options->on_failed(cleaning->options->context, path, why);
-}
-
-int cleaning_check(const struct cleaning *cleaning)
-{
-    if (cache_is_cancelled(cleaning->options->cancel_fd))
-        return error_set(cleaning->error, ECANCELED, "interrupted");
-    bool over = cleaning->deadline_ns && clock_monotonic_ns() > cleaning->deadline_ns;
-    return over ? CLEANING_TIME_IS_OVER : 0;
-}
-
-int cleaning_lock(const struct cleaning *cleaning, struct lock **ret)
-{
-    return cache_lock(cleaning->cache, cache_lock_timeout_ms(cleaning->cache),
-                      cleaning->options->cancel_fd, ret, cleaning->error);
+    cleaning_report(cleaning, cleaning->options->on_removed, directory, name, why,
+                    PKGCACHE_NOT_COUNTED);
 }
 
 /* In a cache of several users, each deletes what is his; root deletes everything. */
@@ -126,11 +69,11 @@ static int delete_tree(struct cleaning *cleaning, int dirfd, const char *directo
     if (result == -ECANCELED)
         return error_set(cleaning->error, ECANCELED, "interrupted");
     if (result < 0) {
-        cleaning_say_failed(cleaning, directory, name, text);
+        cleaning_report_failure(cleaning, directory, name, text);
         log_write(cleaning->cache, LOGGED_WARNING, "Could not delete %s/%s/%s: %s",
                   cleaning->cache->path, directory, name, text);
     } else {
-        say_removed(cleaning, directory, name, why);
+        report_removed(cleaning, directory, name, why);
         if (!cleaning->options->dry_run)
             log_write(cleaning->cache, LOGGED_INFO, "Deleted %s/%s/%s", cleaning->cache->path,
                       directory, name);
@@ -143,7 +86,7 @@ static bool trash_is_in_use(struct cleaning *cleaning, const char *name)
 {
     char path[SLOT_PATH_MAX];
     int length = snprintf(path, sizeof(path), ".sys/to_delete/%s", name);
-    return inuse_has(cleaning_inuse(cleaning), text_key(path, (size_t)length));
+    return inuse_has(cleaning_find_inuse(cleaning), text_key(path, (size_t)length));
 }
 
 static const char trash[] = ".sys/to_delete";
@@ -158,8 +101,8 @@ static int clean_trash(struct cleaning *cleaning)
         if (!trash_is_in_use(cleaning, name))
             result = delete_tree(cleaning, cleaning->cache->trash_fd, trash, name, "was removed");
         else if (!cleaning->walked) /* said once */
-            cleaning_say(cleaning, cleaning->options->on_kept, trash, name, "in use by a process",
-                         PKGCACHE_NOT_COUNTED);
+            cleaning_report(cleaning, cleaning->options->on_kept, trash, name,
+                            "in use by a process", PKGCACHE_NOT_COUNTED);
     }
     names_close(&names);
     return result;
@@ -193,14 +136,14 @@ static int free_abandoned_lock(struct cleaning *cleaning)
 
 static void on_dead_lease(void *context, const char *name)
 {
-    say_removed(context, ".sys/leases", name, "its process has ended");
+    report_removed(context, ".sys/leases", name, "its process has ended");
 }
 
 static int clean_leases(struct cleaning *cleaning)
 {
     int result = lease_clean(cleaning->cache, cleaning->options->dry_run, on_dead_lease, cleaning);
     if (result < 0 && result != -ENOMEM)
-        cleaning_say_failed(cleaning, ".sys", "leases", strerror(-result));
+        cleaning_report_failure(cleaning, ".sys", "leases", strerror(-result));
     return cleaning_check(cleaning);
 }
 
@@ -226,9 +169,9 @@ static int clean_logs(struct cleaning *cleaning)
         if (!is_old_log(cleaning, fd, name))
             continue;
         if (!cleaning->options->dry_run && unlinkat(fd, name, 0) < 0)
-            cleaning_say_failed(cleaning, ".sys/log", name, strerror(errno));
+            cleaning_report_failure(cleaning, ".sys/log", name, strerror(errno));
         else
-            say_removed(cleaning, ".sys/log", name, "is an old log");
+            report_removed(cleaning, ".sys/log", name, "is an old log");
     }
     names_close(&names);
     return cleaning_check(cleaning);
@@ -325,9 +268,10 @@ static int clean_waiters(struct cleaning *cleaning)
         if (!rezlock_was_left(cache->sys_fd, name, &clock))
             continue;
         if (!cleaning->options->dry_run && unlinkat(cache->sys_fd, name, 0) < 0)
-            cleaning_say_failed(cleaning, ".sys", name, strerror(errno));
+            cleaning_report_failure(cleaning, ".sys", name, strerror(errno));
         else
-            say_removed(cleaning, ".sys", name, "was left behind by a rez process that has ended");
+            report_removed(cleaning, ".sys", name,
+                           "was left behind by a rez process that has ended");
     }
     names_close(&names);
     return result;
@@ -345,7 +289,7 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
         return 1;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
-        int result = cleaning_lock(cleaning, &lock);
+        int result = cleaning_take_lock(cleaning, &lock);
         if (result < 0)
             return result;
         damage_diagnose(cache, hash_fd, name, path, &before, &now);
@@ -355,7 +299,7 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
         if ((result == -EACCES || result == -EPERM) && !is_ours(hash_fd, name))
             return 0;
         if (result < 0) {
-            cleaning_say_failed(cleaning, path, name, strerror(-result));
+            cleaning_report_failure(cleaning, path, name, strerror(-result));
             return 0;
         }
         if (damage_kinds[now.damage].heals)
@@ -365,7 +309,7 @@ static int retire_rubbish(struct cleaning *cleaning, int hash_fd, const char *pa
     }
     if (!damage_kinds[now.damage].heals)
         return 1;
-    say_removed(cleaning, path, name, damage_kinds[now.damage].why);
+    report_removed(cleaning, path, name, damage_kinds[now.damage].why);
     return 0;
 }
 
@@ -404,14 +348,14 @@ static int clean_if_empty(struct cleaning *cleaning, int fd, const char *path)
     int result = 0;
     if (!cleaning->options->dry_run) {
         struct lock *lock;
-        result = cleaning_lock(cleaning, &lock);
+        result = cleaning_take_lock(cleaning, &lock);
         if (result < 0)
             return result;
         result = remove_empty(cleaning->cache, path);
         lock_release(lock);
     }
     if (result == 0)
-        say_removed(cleaning, path, "", "was empty");
+        report_removed(cleaning, path, "", "was empty");
     return 0;
 }
 
@@ -427,7 +371,7 @@ static int clean_slots(struct cleaning *cleaning, int hash_fd, const char *path)
             continue;
         result = retire_rubbish(cleaning, hash_fd, path, name);
         if (result == 1)
-            result = evict_look(cleaning, hash_fd, path, name);
+            result = evict_if_unused(cleaning, hash_fd, path, name);
     }
     names_close(&names);
     return MIN(result, 0);

@@ -12,7 +12,7 @@ struct cleaning {
     const struct pkgcache_clean *options;
     struct pkgcache_error *error;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
-    bool looked;          /* `inuse` is filled in; that takes a while, so only when it is needed */
+    bool inuse_found;     /* `inuse` is filled in; that takes a while, so only when it is needed */
     struct inuse inuse;
     struct clean_state state;
     uint64_t bytes_max; /* of all variants; UINT64_MAX: any number */
@@ -20,7 +20,7 @@ struct cleaning {
 };
 
 /** What is in use, found out now or before. */
-const struct inuse *cleaning_inuse(struct cleaning *cleaning);
+const struct inuse *cleaning_find_inuse(struct cleaning *cleaning);
 
 /**
  * What is in use, found out when a look-up would have shown: a second or more after a time. Waits
@@ -28,38 +28,21 @@ const struct inuse *cleaning_inuse(struct cleaning *cleaning);
  *
  * @param last_used of a slot, as its sidecar tells
  */
-const struct inuse *cleaning_inuse_since(struct cleaning *cleaning, struct timespec last_used);
+const struct inuse *cleaning_find_inuse_since(struct cleaning *cleaning, struct timespec last_used);
 
 /** Takes the lock. @return 0 or -errno, with the error set */
-int cleaning_lock(const struct cleaning *cleaning, struct lock **ret);
+int cleaning_take_lock(const struct cleaning *cleaning, struct lock **ret);
 
 /** Calls on_removed or on_kept, with the path DIRECTORY/NAME of the cache. */
-void cleaning_say(const struct cleaning *cleaning,
-                  void (*callback)(void *context, const struct pkgcache_cleaned *cleaned),
-                  const char *directory, const char *name, const char *why, uint64_t bytes);
+void cleaning_report(const struct cleaning *cleaning,
+                     void (*callback)(void *context, const struct pkgcache_cleaned *cleaned),
+                     const char *directory, const char *name, const char *why, uint64_t bytes);
 
 /** Calls on_failed. */
-void cleaning_say_failed(const struct cleaning *cleaning, const char *directory, const char *name,
-                         const char *why);
+void cleaning_report_failure(const struct cleaning *cleaning, const char *directory,
+                             const char *name, const char *why);
 
 enum { CLEANING_TIME_IS_OVER = 1 };
 
 /** @return 0: go on; CLEANING_TIME_IS_OVER; or -ECANCELED, with the error set */
 int cleaning_check(const struct cleaning *cleaning);
-
-/**
- * Looks at a slot that is no rubbish: takes it out when nobody has used it for too long, else
- * counts it, if sizes matter.
- *
- * @param path of the hash directory
- * @return     0 or -errno, with the error set unless it is -ENOMEM
- */
-int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const char *name);
-
-/**
- * When all slots are counted: takes out those that were not used for longest, until what is left is
- * no more than wanted.
- *
- * @return as cleaning_check(), or -errno
- */
-int evict_for_size(struct cleaning *cleaning);

@@ -11,7 +11,8 @@
  *
  * The lock is taken for each slot anew, and held for some ten system calls.
  */
-#include "cache/clean/cleaning.h"
+#include "cache/clean/evict.h"
+
 #include "cache/store/lease.h"
 #include "cache/store/log.h"
 #include "cache/store/lookup.h"
@@ -56,7 +57,7 @@ static void touch(const struct cleaning *cleaning, const struct condemned *slot)
 /* Why a slot has to stay; NULL: it does not. */
 static const char *why_kept(struct cleaning *cleaning, const struct condemned *slot)
 {
-    const struct inuse *inuse = cleaning_inuse_since(cleaning, slot->last_used);
+    const struct inuse *inuse = cleaning_find_inuse_since(cleaning, slot->last_used);
     uint64_t key = slot_key(slot->directory, slot->name);
     const char *why = NULL;
     if (inuse_has(inuse, key))
@@ -105,25 +106,25 @@ static int evict(struct cleaning *cleaning, const struct condemned *slot)
     const char *kept = why_kept(cleaning, slot);
     int result = 1;
     if (kept) {
-        cleaning_say(cleaning, options->on_kept, slot->directory, slot->name, kept, slot->bytes);
+        cleaning_report(cleaning, options->on_kept, slot->directory, slot->name, kept, slot->bytes);
         return 0;
     }
     if (!options->dry_run) {
         struct lock *lock = NULL;
         result = cache_make_directories(cleaning->cache, cleaning->error);
         if (result == 0)
-            result = cleaning_lock(cleaning, &lock);
+            result = cleaning_take_lock(cleaning, &lock);
         if (result < 0)
             return result;
         result = remove_unused(cleaning->cache, lock, slot);
         lock_release(lock);
     }
     if (result < 0)
-        cleaning_say_failed(cleaning, slot->directory, slot->name, strerror(-result));
+        cleaning_report_failure(cleaning, slot->directory, slot->name, strerror(-result));
     if (result <= 0)
         return 0;
-    cleaning_say(cleaning, options->on_removed, slot->directory, slot->name, slot->why,
-                 slot->bytes);
+    cleaning_report(cleaning, options->on_removed, slot->directory, slot->name, slot->why,
+                    slot->bytes);
     return 1;
 }
 
@@ -134,7 +135,7 @@ static bool is_unused(const struct cleaning *cleaning, struct timespec last_used
     return days > 0 && now_s - last_used.tv_sec > days * SECONDS_PER_DAY;
 }
 
-int evict_look(struct cleaning *cleaning, int hash_fd, const char *path, const char *name)
+int evict_if_unused(struct cleaning *cleaning, int hash_fd, const char *path, const char *name)
 {
     char file[SLOT_FILE_MAX];
     char slot_path[CLEAN_PATH_MAX];

@@ -6,32 +6,9 @@
  * Each part examines one thing: doctor_machine.c the kernel and its limits, doctor_disk.c the file
  * system, doctor_lock.c the lock, doctor_tree.c all that lies in the cache.
  */
-#include "cache/doctor/doctor.h"
+#include "cache/doctor/examination.h"
 
-#include <stdarg.h>
 #include <string.h>
-
-void doctor_say(const struct examination *examination, enum pkgcache_severity severity,
-                const char *subject, const char *path, const char *advice, const char *format, ...)
-{
-    CLEANUP_FREE char *text = NULL;
-    CLEANUP_FREE char *absolute = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    if (path && *path != '/' && asprintf(&absolute, "%s/%s", examination->cache->path, path) < 0)
-        absolute = NULL;
-    struct pkgcache_finding finding = {
-        .severity = severity,
-        .subject = subject,
-        .path = absolute ? absolute : path,
-        .text = text ? text : "out of memory",
-        .advice = advice,
-    };
-    examination->request->on_finding(examination->request->context, &finding);
-}
 
 int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
                     const struct pkgcache_doctor *doctor, struct pkgcache_error *ret_error)
@@ -45,21 +22,21 @@ int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
     if (options && take_struct(&asked, sizeof(asked), options) < 0)
         return error_struct_size(ret_error, "doctor", "pkgcache_options");
     int result = pkgcache_open(path, options, false, &examination.cache, &error);
-    doctor_machine(&examination, &asked);
+    doctor_examine_machine(&examination, &asked);
     if (result == -ENOENT) {
-        doctor_say(&examination, PKGCACHE_NOTE, "cache", NULL, NULL, "%s", error.message);
+        doctor_report(&examination, PKGCACHE_NOTE, "cache", NULL, NULL, "%s", error.message);
         return 0;
     }
     if (result == 0)
         result = cache_open_directories(examination.cache, &error);
     if (result < 0)
-        doctor_say(&examination, PKGCACHE_PROBLEM, "cache", NULL, NULL, "%s", error.message);
+        doctor_report(&examination, PKGCACHE_PROBLEM, "cache", NULL, NULL, "%s", error.message);
     if (!examination.cache)
         return 0;
-    doctor_disk(&examination);
+    doctor_examine_disk(&examination);
     if (examination.cache->sys_fd >= 0)
-        doctor_lock(&examination);
-    result = doctor_tree(&examination);
+        doctor_examine_lock(&examination);
+    result = doctor_examine_tree(&examination);
     if (result < 0)
         error_set(ret_error, -result, "cache %s: cannot be read: %s", path, strerror(-result));
     pkgcache_close(examination.cache);

@@ -3,7 +3,7 @@
  * bytes get onto it from where payloads come from. What can be done is tried, on files without
  * names (open(2), O_TMPFILE) that are gone when they are closed.
  */
-#include "cache/doctor/doctor.h"
+#include "cache/doctor/examination.h"
 
 #include "engine/copyengine.h"
 
@@ -92,19 +92,19 @@ static void examine_mount(const struct examination *examination)
         return;
     bool memory = strcmp(mount.type, "tmpfs") == 0 || strcmp(mount.type, "ramfs") == 0;
     if (copyengine_is_remote(examination->cache->fd))
-        doctor_say(examination, PKGCACHE_WARNING, "file-system", path,
-                   "Put the cache on a local disk",
-                   "is on %s, a file system that another machine or process serves: look-ups have "
-                   "to wait for it",
-                   mount.type);
+        doctor_report(
+            examination, PKGCACHE_WARNING, "file-system", path, "Put the cache on a local disk",
+            "is on %s, a file system that another machine or process serves: look-ups have "
+            "to wait for it",
+            mount.type);
     else
-        doctor_say(examination, memory ? PKGCACHE_NOTE : PKGCACHE_WELL, "file-system", path, NULL,
-                   "is on %s%s", mount.type,
-                   memory ? ": it is in memory, and lost at a reboot" : "");
+        doctor_report(examination, memory ? PKGCACHE_NOTE : PKGCACHE_WELL, "file-system", path,
+                      NULL, "is on %s%s", mount.type,
+                      memory ? ": it is in memory, and lost at a reboot" : "");
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
         if (has_option(&mount, options[i].option))
-            doctor_say(examination, options[i].severity, "mount", mount.directory,
-                       options[i].advice, "%s", options[i].text);
+            doctor_report(examination, options[i].severity, "mount", mount.directory,
+                          options[i].advice, "%s", options[i].text);
 }
 
 static void examine_room(const struct examination *examination)
@@ -115,16 +115,16 @@ static void examine_room(const struct examination *examination)
         return;
     double free_percent = 100.0 * (double)room.f_bavail / (double)room.f_blocks;
     bool little = free_percent < LITTLE_ROOM_PERCENT;
-    doctor_say(examination, little ? PKGCACHE_WARNING : PKGCACHE_WELL, "room", path,
-               little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
-               "%.1f GB are free, %.0f %% of its file system",
-               (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
+    doctor_report(examination, little ? PKGCACHE_WARNING : PKGCACHE_WELL, "room", path,
+                  little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
+                  "%.1f GB are free, %.0f %% of its file system",
+                  (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
     if (room.f_files > 0 &&
         100.0 * (double)room.f_favail < LITTLE_ROOM_PERCENT * (double)room.f_files)
-        doctor_say(examination, PKGCACHE_WARNING, "room", path,
-                   "Run pkgcache clean: it deletes what is no longer used",
-                   "its file system has room for only %llu more files (df -i)",
-                   (unsigned long long)room.f_favail);
+        doctor_report(examination, PKGCACHE_WARNING, "room", path,
+                      "Run pkgcache clean: it deletes what is no longer used",
+                      "its file system has room for only %llu more files (df -i)",
+                      (unsigned long long)room.f_favail);
 }
 
 /* A file without a name in the cache. */
@@ -156,8 +156,8 @@ static void examine_reflink(const struct examination *examination)
     if (fd >= 0 && write(fd, "x", 1) == 1)
         way = way_into_cache(cache, fd);
     if (way)
-        doctor_say(examination, PKGCACHE_WELL, "reflink", cache->path, NULL,
-                   "files from its own file system %s", way);
+        doctor_report(examination, PKGCACHE_WELL, "reflink", cache->path, NULL,
+                      "files from its own file system %s", way);
 }
 
 /* The first file that is not empty, among the first LOOKED_AT_MAX entries. */
@@ -181,20 +181,20 @@ static void examine_source(const struct examination *examination, const char *so
     CLEANUP_FREE char *path = realpath(source, NULL);
     CLEANUP_CLOSE int root_fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     if (root_fd < 0) {
-        doctor_say(examination, PKGCACHE_PROBLEM, "source", source, NULL,
-                   "is not a readable directory: %s", strerror(errno));
+        doctor_report(examination, PKGCACHE_PROBLEM, "source", source, NULL,
+                      "is not a readable directory: %s", strerror(errno));
         return;
     }
     find_mount(path, &mount);
     CLEANUP_CLOSE int fd = open_some_file(path);
     const char *way = fd < 0 ? NULL : way_into_cache(examination->cache, fd);
-    doctor_say(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
-               copyengine_is_remote(root_fd) ? " (a remote file system)" : "",
-               way ? "its files " : "",
-               way ? way : "there was no file to test how files are copied into the cache");
+    doctor_report(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
+                  copyengine_is_remote(root_fd) ? " (a remote file system)" : "",
+                  way ? "its files " : "",
+                  way ? way : "there was no file to test how files are copied into the cache");
 }
 
-void doctor_disk(const struct examination *examination)
+void doctor_examine_disk(const struct examination *examination)
 {
     examine_mount(examination);
     examine_room(examination);

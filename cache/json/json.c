@@ -5,6 +5,7 @@
  */
 #include "cache/json/json.h"
 
+#include "cache/json/json_members.h"
 #include "cache/util/file.h"
 #include "cache/util/real.h"
 

@@ -9,42 +9,8 @@
 #pragma once
 
 #include "cache/json/json_string.h"
+#include "cache/json/json_value.h"
 #include "cache/util/error.h"
-
-enum {
-    JSON_MAX_DEPTH = 64,            /* containers inside each other */
-    JSON_MAX_INTEGER_DIGITS = 4300, /* Python's int() takes no more */
-};
-
-enum json_type {
-    JSON_NULL,
-    JSON_BOOLEAN,
-    JSON_INTEGER,
-    JSON_REAL,
-    JSON_STRING,
-    JSON_ARRAY,
-    JSON_OBJECT,
-    JSON_TUPLE, /* never parsed: an array that Python would print as a tuple */
-};
-
-/** One value. What a type does not use is zero. */
-struct json {
-    enum json_type type;
-    bool boolean;
-
-    /* string: the decoded bytes, generalised UTF-8, NULs possible; integer, real: the literal, as
-       it stood in the text. A NUL follows that text_length does not count. */
-    const char *text;
-    size_t text_length;
-
-    /* array, tuple, object: the values in order, each linked by its `next` */
-    struct json *first;
-    struct json *next;
-
-    /* in an object: the member's name, as for strings */
-    const char *key;
-    size_t key_length;
-};
 
 /** A parsed text: the values and all that they point to. */
 struct json_document {
@@ -109,15 +75,6 @@ bool json_is_string(const struct json *value, const char *string);
 
 /** Whether a value's member name is this string, byte for byte. */
 bool json_has_key(const struct json *member, const char *key);
-
-/**
- * For who builds an object: of members with the same name the last one's value stays, in the place
- * of the first, as in a Python dict.
- *
- * @param count of its members
- * @return      0 or -ENOMEM
- */
-int json_merge_members(struct json *object, size_t count);
 
 /**
  * The number that an integer value stands for.

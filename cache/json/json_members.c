@@ -1,5 +1,7 @@
-/* Members of an object that have the same name. */
-#include "cache/json/json.h"
+/* Merging members of an object that have the same name. */
+#include "cache/json/json_members.h"
+
+#include "engine/compiler.h"
 
 #include <assert.h>
 #include <string.h>

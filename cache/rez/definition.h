@@ -4,22 +4,7 @@
  */
 #pragma once
 
-#include "cache/rez/values.h"
-
-enum definition_flag { DEFINITION_NO, DEFINITION_YES, DEFINITION_UNSET };
-
-/** A definition that was read. */
-struct definition {
-    char *path; /* of the file */
-    struct values values;
-    const struct json *variants; /* a list of lists of strings, raw; NULL: none */
-    bool hashed_variants;
-    enum definition_flag cachable;
-    enum definition_flag relocatable;
-    const struct json *config; /* an object: settings of this package only; NULL: none */
-    const char *version;       /* as the definition has it; NULL: none. rez goes by the directory */
-    const char *name;
-};
+#include "cache/rez/definition_text.h"
 
 /**
  * Reads the definition in a directory: package.py, else package.yaml, as rez does. What is not

@@ -7,17 +7,8 @@
  */
 #pragma once
 
+#include "cache/rez/pyliteral_name.h"
 #include "cache/rez/values.h"
-
-/** The last assignment of a name at the top level. */
-struct pyliteral_name {
-    const char *name;
-    unsigned line;      /* of that assignment, or of what may be one, from 1 */
-    struct json *value; /* tuples and sets have types of their own; NULL: it is not literal */
-    const char *call;   /* not literal, but `NAME(key=literal, ...)`, as rez's ModifyList: NAME */
-    struct json *arguments; /* of the call: an object; NULL: there is none */
-    struct pyliteral_name *next;
-};
 
 struct pyliteral_module {
     struct values values;

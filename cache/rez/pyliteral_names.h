@@ -4,7 +4,8 @@
  */
 #pragma once
 
-#include "cache/rez/pyliteral.h"
+#include "cache/rez/pyliteral_name.h"
+#include "cache/rez/values.h"
 
 enum { NAMES_MAX = 1 << 18 };
 

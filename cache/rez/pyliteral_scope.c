@@ -1,6 +1,7 @@
 /* rez's scopes: the form that rez itself writes, and no other. See rez/utils/scope.py. */
 #include "cache/rez/pyliteral_scope.h"
 
+#include "cache/json/json_members.h"
 #include "cache/rez/pyliteral_string.h"
 
 #include <string.h>

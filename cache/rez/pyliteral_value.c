@@ -4,6 +4,7 @@
  */
 #include "cache/rez/pyliteral_value.h"
 
+#include "cache/json/json_members.h"
 #include "cache/rez/pyliteral_number.h"
 #include "cache/rez/pyliteral_string.h"
 

@@ -7,6 +7,7 @@
  *     rezconfig_file.c    one file
  *     rezconfig_merge.c   files on top of each other
  *     rezconfig_types.c   the settings, their types, and what variables say
+ *     rezconfig_value.c   numbers and paths from what was found
  *     rezconfig_expand.c  $VARIABLE, ~ and {system.platform}
  *
  * Files are read when the first setting is asked for that no variable gives, and only once; rez
@@ -15,32 +16,8 @@
  */
 #pragma once
 
-#include "cache/json/json.h"
-
-enum rezconfig_key {
-    REZCONFIG_CACHE_PACKAGES_PATH,
-    REZCONFIG_PACKAGE_CACHE_MAX_VARIANT_DAYS,
-    REZCONFIG_PACKAGE_CACHE_CLEAN_LIMIT,
-    REZCONFIG_PACKAGE_CACHE_LOG_DAYS,
-    REZCONFIG_PACKAGE_CACHE_SPACE_BUFFER,
-    REZCONFIG_PACKAGE_CACHE_USED_THRESHOLD,
-    REZCONFIG_PACKAGE_CACHE_ASYNC,
-    REZCONFIG_READ_PACKAGE_CACHE,
-    REZCONFIG_WRITE_PACKAGE_CACHE,
-    REZCONFIG_PACKAGE_CACHE_DURING_BUILD,
-    REZCONFIG_PACKAGE_CACHE_LOCAL,
-    REZCONFIG_PACKAGE_CACHE_SAME_DEVICE,
-    REZCONFIG_DEFAULT_CACHABLE,
-    REZCONFIG_DEFAULT_CACHABLE_PER_PACKAGE,
-    REZCONFIG_DEFAULT_CACHABLE_PER_REPOSITORY,
-    REZCONFIG_DEFAULT_RELOCATABLE,
-    REZCONFIG_DEFAULT_RELOCATABLE_PER_PACKAGE,
-    REZCONFIG_DEFAULT_RELOCATABLE_PER_REPOSITORY,
-    REZCONFIG_PACKAGES_PATH,
-    REZCONFIG_LOCAL_PACKAGES_PATH,
-    REZCONFIG_TMPDIR,
-    REZCONFIG_COUNT,
-};
+#include "cache/rez/rezconfig_key.h"
+#include "cache/rez/rezconfig_value.h"
 
 #define REZCONFIG_BUILT_IN "built in" /* the origin of what nobody set */
 
@@ -75,22 +52,3 @@ int rezconfig_get(struct rezconfig *config, enum rezconfig_key key, const struct
 int rezconfig_get_for_package(struct rezconfig *config, enum rezconfig_key key,
                               const struct json *package_config, const struct json **ret_value,
                               struct pkgcache_error *ret_error);
-
-/** What a setting is called in rez's files. */
-const char *rezconfig_name(enum rezconfig_key key);
-
-/** The variable that gives a setting: REZ_KEY. The other one is called REZ_KEY_JSON. */
-const char *rezconfig_variable(enum rezconfig_key key);
-
-/** An integer setting as a number; the nearest one when it does not fit. */
-int64_t rezconfig_integer(const struct json *value);
-
-/** A real setting as a number; NaN and infinity are possible. */
-double rezconfig_real(const struct json *value);
-
-/**
- * A string setting as a path, in the bytes that the file system has.
- *
- * @return allocated; NULL: no string, no path (a surrogate that stands for no byte), or no memory
- */
-char *rezconfig_path(const struct json *value);

@@ -7,6 +7,7 @@
 #include "cache/json/json_build.h"
 #include "cache/rez/pyliteral.h"
 #include "cache/rez/rezconfig_merge.h"
+#include "cache/rez/rezconfig_value.h"
 #include "cache/rez/rezpython.h"
 #include "cache/rez/yaml.h"
 #include "cache/util/file.h"

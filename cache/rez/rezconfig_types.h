@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/rez/rezconfig.h"
+#include "cache/rez/rezconfig_key.h"
 #include "cache/rez/values.h"
 
 enum rezconfig_type {

@@ -4,6 +4,7 @@
  */
 #include "cache/rez/yaml.h"
 
+#include "cache/json/json_members.h"
 #include "cache/rez/yaml_scalar.h"
 #include "cache/util/utf8.h"
 

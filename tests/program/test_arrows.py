@@ -81,6 +81,26 @@ class Arrows(support.ProgramTest):
         printed = self.check(0)
         self.assertEqual(printed.count('\n'), 1, printed)
 
+    def test_a_header_that_the_build_makes(self):
+        """Lies where the build directory mirrors the tree, and stands as high as what lies there."""
+        self.build({})
+        for made in ('engine', 'cache/util'):
+            os.makedirs(self.path('build/' + made))
+            with open(self.path(f'build/{made}/version.h'), 'w', encoding='utf-8'):
+                pass
+        commands = self.path('build/compile_commands.json')
+        with open(commands, encoding='utf-8') as file:
+            text = file.read()
+        with open(commands, 'w', encoding='utf-8') as file:
+            file.write(text.replace('-I..', '-I. -I..'))
+        def include(name):
+            with open(self.path('engine/job.h'), 'w', encoding='utf-8') as file:
+                file.write(f'#include "{name}"\n')
+        include('engine/version.h')
+        self.check(0)
+        include('cache/util/version.h')
+        self.check(1, 'arrow up: engine stands below cache/util', ', 1 problems\n')
+
     def test_a_symbol_of_a_room_above(self):
         """Without any include."""
         self.judge({'cache/util/text.c': 'int slot_name(void);\nint text_new(void);\n'

@@ -166,7 +166,7 @@ Test(inuse, looked_up_meanwhile)
     struct cleaning cleaning = {.options = &options};
     uint64_t key = text_key(slot, strlen(slot));
     cr_assert(mkdtemp(directory));
-    cr_assert(!inuse_has(cleaning_inuse(&cleaning), key));
+    cr_assert(!inuse_has(cleaning_find_inuse(&cleaning), key));
     snprintf(line, sizeof(line), "mkdir -p %s/%s", directory, slot);
     cr_assert(system(line) == 0);
     snprintf(line, sizeof(line), "%s/%s", directory, slot);
@@ -174,15 +174,15 @@ Test(inuse, looked_up_meanwhile)
     cr_assert(fd >= 0);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    cr_expect(!inuse_has(cleaning_inuse(&cleaning), key));
-    cr_expect(inuse_has(cleaning_inuse_since(&cleaning, now), key));
+    cr_expect(!inuse_has(cleaning_find_inuse(&cleaning), key));
+    cr_expect(inuse_has(cleaning_find_inuse_since(&cleaning, now), key));
     cr_expect((int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S) > now.tv_sec);
 
     int64_t seen_at_ns = cleaning.inuse.seen_at_ns;
     now.tv_sec -= 10;
-    cleaning_inuse_since(&cleaning, now);
+    cleaning_find_inuse_since(&cleaning, now);
     now.tv_sec += 3600; /* by another clock */
-    cleaning_inuse_since(&cleaning, now);
+    cleaning_find_inuse_since(&cleaning, now);
     cr_expect(cleaning.inuse.seen_at_ns == seen_at_ns); /* not found out anew */
     inuse_free(&cleaning.inuse);
     snprintf(line, sizeof(line), "rm -rf %s", directory);
