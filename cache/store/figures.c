@@ -142,11 +142,6 @@ cJSON *figures_build_stats(const struct pkgcache_stats *stats)
     return object;
 }
 
-void figures_append_stats(struct text *text, const struct pkgcache_stats *stats)
-{
-    json_print(text, figures_build_stats(stats));
-}
-
 /* A label's value: UTF-8, with three escapes. */
 static void append_label(struct text *text, const char *value)
 {

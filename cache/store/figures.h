@@ -34,10 +34,7 @@ void figure_append(struct text *text, const struct figure *figure);
 /** Statistics as a JSON object (json_build.h), which is the caller's; NULL: no memory. */
 cJSON *figures_build_stats(const struct pkgcache_stats *stats);
 
-/** Appends that object to a text. */
-void figures_append_stats(struct text *text, const struct pkgcache_stats *stats);
-
-/** Reads what that wrote. @return 0 or -EBADMSG */
+/** Reads what that is printed as. @return 0 or -EBADMSG */
 int figures_read_stats(const struct json *value, struct pkgcache_stats *ret);
 
 /** Appends figures as Prometheus reads them. @param cache_path the value of their label "cache" */

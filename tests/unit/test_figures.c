@@ -27,9 +27,9 @@ Test(figures, there_and_back)
         .oldest_used = {.tv_sec = 5},
         .largest = "foo-1.0\n\"",
     };
-    figures_append_stats(&text, &stats);
+    json_print(&text, figures_build_stats(&stats));
     cr_assert(read_back(text.bytes, &back) == 0, "%s", text.bytes);
-    figures_append_stats(&again, &back);
+    json_print(&again, figures_build_stats(&back));
     cr_expect_str_eq(again.bytes, text.bytes);
     cr_expect_eq(back.hits, INT64_MAX);
     cr_expect_eq(back.since, 1700000000);
@@ -46,7 +46,7 @@ Test(figures, each_member_is_needed)
     struct figure figures[FIGURES_MAX];
     struct pkgcache_stats back;
     size_t count = figures_of_stats(&stats, figures);
-    figures_append_stats(&text, &stats);
+    json_print(&text, figures_build_stats(&stats));
     for (size_t i = 0; i < count; i++) {
         char *key = strstr(text.bytes, figures[i].key);
         *key ^= 1;
@@ -65,7 +65,7 @@ Test(figures, members_of_the_wrong_type)
     CLEANUP_TEXT struct text text = {0};
     const struct pkgcache_stats stats = {.size = sizeof(stats)};
     struct pkgcache_stats back;
-    figures_append_stats(&text, &stats);
+    json_print(&text, figures_build_stats(&stats));
     const char *rest = strchr(text.bytes, ',') + 1;
     for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++) {
         CLEANUP_TEXT struct text changed = {0};
