@@ -63,12 +63,13 @@
  *  clean/               clean: deletes what is removed, stalled, damaged or abandoned; old logs
  *   evict               removes variants by age and by size
  *   inuse               finds in /proc what is in use
+ *   cleaning            what clean and evict share: deleting, reporting, what is in use
  *   clean_state         where a clean with a time limit stopped
  *  verify/              verify: reads payloads again
  *   payload, comparison one payload; compares two manifests
  *   repair              copies damaged payloads again
  *  doctor/              doctor: examines and changes nothing
- *   doctor_*            one subject each: machine, disk, lock, tree
+ *   doctor_*            one subject each: machine, disk, lock, tree; doctor_report: findings
  *  rez/                 what rez writes
  *   sources             from what is named to what is copied, in stages: source_names (contexts,
  *                       manifests, directories), source_handles, source_missing, source_roots,
@@ -97,7 +98,7 @@
  *   client*             the other end of the socket, for programs
  *
  * cli/                  the programs
- *   options             the command line and --help; exit: exit codes
+ *   options_read        the command line and --help; exit: exit codes
  *   cmd_*               one command each
  *   fill, daemon        what warm and add share; whether the daemon does it
  *   output, progress    what is printed
