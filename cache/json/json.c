@@ -461,10 +461,15 @@ int json_read_file(int dirfd, const char *name, size_t max_bytes,
     return error_set(error, -result, "%s: %s", quoted, inner.message);
 }
 
+/* Most that differ do so in their first byte, which is a NUL where there is none. */
+static bool is_same(const char *bytes, size_t length, const char *string)
+{
+    return *bytes == *string && strlen(string) == length && memcmp(bytes, string, length) == 0;
+}
+
 bool json_has_key(const struct json *member, const char *key)
 {
-    return member->key && strlen(key) == member->key_length &&
-           memcmp(member->key, key, member->key_length) == 0;
+    return member->key && is_same(member->key, member->key_length, key);
 }
 
 const struct json *json_member(const struct json *object, const char *key)
@@ -480,8 +485,7 @@ const struct json *json_member(const struct json *object, const char *key)
 
 bool json_is_string(const struct json *value, const char *string)
 {
-    return value && value->type == JSON_STRING && strlen(string) == value->text_length &&
-           memcmp(value->text, string, value->text_length) == 0;
+    return value && value->type == JSON_STRING && is_same(value->text, value->text_length, string);
 }
 
 int json_integer(const struct json *value, int64_t minimum, int64_t maximum, int64_t *ret_number)
