@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "tests/unit/place.h"
+
 #include "engine/compiler.h"
 #include "engine/copyengine.h"
 
@@ -12,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char place[] = "/tmp/pkgcache-engine-XXXXXX";
+static char place[PLACE_BYTES];
 static struct copyengine *engine;
 
 static inline enum copyengine_backend backend(void)
@@ -35,7 +37,7 @@ static inline void start_engine(struct copyengine_options options)
 
 static inline void set_up(void)
 {
-    cr_assert_not_null(mkdtemp(place));
+    cr_assert_not_null(place_make_for_copies(place));
     cr_assert_eq(chdir(place), 0);
     start_engine((struct copyengine_options){0});
 }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "tests/unit/place.h"
+
 #include "cache/lock/lock.h"
 #include "cache/lock/rezlock.h"
 #include "engine/clock.h"
@@ -22,7 +24,7 @@
 #define POSITIVE_HASH "6000000000000000001" /* its zeros leave one way to split */
 
 struct test_cache {
-    char path[64];
+    char path[PLACE_BYTES];
     int sys_fd;
 };
 
@@ -33,9 +35,9 @@ static inline void sleep_ms(unsigned ms)
 
 static inline struct test_cache make_cache(void)
 {
-    struct test_cache cache = {.path = "/tmp/pkgcache-lock-XXXXXX"};
+    struct test_cache cache;
     char sys_path[80];
-    cr_assert(mkdtemp(cache.path));
+    cr_assert(place_make(cache.path));
     snprintf(sys_path, sizeof(sys_path), "%s/.sys", cache.path);
     cr_assert(mkdir(sys_path, 0755) == 0);
     cache.sys_fd = open(sys_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -2,6 +2,7 @@
 #include "cache/rez/definition.h"
 #include "cache/rez/definition_text.h"
 #include "cache/rez/rezpython.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 #include <dirent.h>
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static char directory[] = "/tmp/pkgcache-test-definition-XXXXXX";
+static char directory[PLACE_BYTES];
 
 static void without_rez(void)
 {
@@ -18,8 +19,8 @@ static void without_rez(void)
 
 static void with_fake_rez(void)
 {
-    static char log[64];
-    cr_assert(mkdtemp(directory));
+    static char log[PLACE_BYTES + 16];
+    cr_assert(place_make(directory));
     snprintf(log, sizeof(log), "%s/log", directory);
     setenv("PKGCACHE_REZ_PYTHON", "python3", 1);
     setenv("PYTHONPATH", FAKE_REZ, 1);
@@ -102,7 +103,7 @@ Test(definition, vectors, .init = without_rez)
 }
 
 Test(definition, vectors_that_take_rez, .init = with_fake_rez, .fini = remove_directory,
-     .timeout = 300)
+     .timeout = PATIENCE_S)
 {
     check_vectors(true);
 }
@@ -225,7 +226,7 @@ static size_t count_starts(void)
 }
 
 Test(definition, rez_is_asked_once_for_all, .init = with_fake_rez, .fini = remove_directory,
-     .timeout = 300)
+     .timeout = PATIENCE_S)
 {
     static const char *const names[] = {"literal", "late",  "early", "raises",     "prints",
                                         "wrong",   "exits", "gone",  "unversioned"};
@@ -308,7 +309,7 @@ static size_t count_descriptors(void)
     return count;
 }
 
-Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .timeout = 300)
+Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .timeout = PATIENCE_S)
 {
     size_t before = count_descriptors();
     expect_run("import sys; print(sys.stdin.read())", 0, "");
@@ -324,7 +325,7 @@ Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .t
 }
 
 Test(definition, rez_python_that_reads_nothing, .init = with_fake_rez, .fini = remove_directory,
-     .timeout = 300)
+     .timeout = PATIENCE_S)
 {
     struct pkgcache_error error = {0};
     char *input = malloc(4 << 20);
@@ -338,7 +339,7 @@ Test(definition, rez_python_that_reads_nothing, .init = with_fake_rez, .fini = r
 
 /* Also when a child of its holds the streams, or it closes them and stays. */
 Test(definition, rez_python_that_hangs, .init = with_fake_rez, .fini = remove_directory,
-     .timeout = 300)
+     .timeout = PATIENCE_S)
 {
     static const char *const scripts[] = {
         "import time; time.sleep(1000)",

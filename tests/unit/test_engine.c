@@ -4,7 +4,7 @@
  */
 #include "tests/unit/engine_support.h"
 
-TestSuite(engine, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(engine, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 Test(engine, keeps_modes_and_times)
 {

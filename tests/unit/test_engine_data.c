@@ -42,7 +42,7 @@ static void make_source(mode_t mode)
     make_file("source/file", text, mode);
 }
 
-TestSuite(engine_data, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(engine_data, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 static atomic_uint pieces;
 
@@ -125,7 +125,7 @@ Test(engine_data, keeps_xattrs_that_come_while_it_copies)
     char value;
     make_source(0644);
     if (setxattr("source/file", "user.probe", "x", 1, 0) < 0)
-        cr_skip_test("no xattrs in /tmp: %s", strerror(errno));
+        cr_skip_test("no xattrs here: %s", strerror(errno));
     cr_assert_eq(removexattr("source/file", "user.probe"), 0);
     hook_engine(changes_the_source, (struct copyengine_options){0});
     cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
@@ -157,7 +157,7 @@ Test(engine_data, keeps_the_xattrs_that_the_destination_can_have)
     make_file("source/other", "text", 0644);
     for (int i = 0; i < 2; i++)
         if (setxattr(i ? "source/other" : "source/file", "user.kept", "x", 1, 0) < 0)
-            cr_skip_test("no xattrs in /tmp: %s", strerror(errno));
+            cr_skip_test("no xattrs here: %s", strerror(errno));
     cr_assert_eq(setxattr("source/file", "user.lost", "x", 1, 0), 0);
     cr_assert_eq(setxattr("source/other", "user.lost", "x", 1, 0), 0);
     hook_engine(has_no_xattr_lost, (struct copyengine_options){0});

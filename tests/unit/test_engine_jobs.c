@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-TestSuite(engine_jobs, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(engine_jobs, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 static atomic_int done_count;
 

@@ -3,6 +3,7 @@
  * nothing is left behind, or there is a correct copy. Runs with each backend, by PKGCACHE_BACKEND.
  */
 #include "tests/unit/io_fault.h"
+#include "tests/unit/place.h"
 
 #include "engine/compiler.h"
 #include "engine/engine.h"
@@ -16,7 +17,7 @@
 
 enum { OPERATIONS_MAX = 2000 }; /* of one copy: more, and a sweep would not end */
 
-static char place[] = "/tmp/pkgcache-faults-XXXXXX";
+static char place[PLACE_BYTES];
 static struct copyengine *engine;
 
 static void write_file(const char *path, size_t bytes, off_t offset)
@@ -32,7 +33,7 @@ static void write_file(const char *path, size_t bytes, off_t offset)
 static void set_up(void)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 981173106, .tv_nsec = 7}};
-    cr_assert_not_null(mkdtemp(place));
+    cr_assert_not_null(place_make_for_copies(place));
     cr_assert_eq(chdir(place), 0);
     cr_assert_eq(mkdir("source", 0755), 0);
     cr_assert_eq(mkdir("source/locked", 0755), 0);
@@ -59,7 +60,7 @@ static void tear_down(void)
     copyengine_free(engine);
 }
 
-TestSuite(faults, .init = set_up, .fini = tear_down, .timeout = 300);
+TestSuite(faults, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 static const struct io_backend *inner(void)
 {

@@ -1,4 +1,6 @@
 /* What texts of /proc say about slots. That all of them are read is the program tests' business. */
+#include "tests/unit/place.h"
+
 #include "cache/clean/cleaning.h"
 #include "cache/util/text.h"
 
@@ -160,12 +162,12 @@ Test(inuse, this_process)
 Test(inuse, looked_up_meanwhile)
 {
     static const char slot[] = "foo/1.0/00ff/abc";
-    char directory[] = "/tmp/pkgcache-test-XXXXXX";
+    char directory[PLACE_BYTES];
     char line[128];
     struct pkgcache_clean options = {.size = sizeof(options)};
     struct cleaning cleaning = {.options = &options};
     uint64_t key = text_key(slot, strlen(slot));
-    cr_assert(mkdtemp(directory));
+    cr_assert(place_make(directory));
     cr_assert(!inuse_has(cleaning_find_inuse(&cleaning), key));
     snprintf(line, sizeof(line), "mkdir -p %s/%s", directory, slot);
     cr_assert(system(line) == 0);

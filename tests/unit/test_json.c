@@ -1,5 +1,6 @@
 /* Reading and writing JSON: what Python accepts and writes, and what nobody should have sent. */
 #include "cache/json/json.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 #include <locale.h>
@@ -291,8 +292,8 @@ static void write_file(int dirfd, const char *name, const char *bytes)
 
 Test(json, reads_regular_files_only)
 {
-    char directory[] = "/tmp/pkgcache-json-XXXXXX";
-    cr_assert(mkdtemp(directory));
+    char directory[PLACE_BYTES];
+    cr_assert(place_make(directory));
     CLEANUP_CLOSE int dirfd = open(directory, O_RDONLY | O_DIRECTORY);
     write_file(dirfd, "file", "[1]");
     write_file(dirfd, "bad", "[1");

@@ -1,4 +1,6 @@
 /* Leases through the library: made, released, and gone with their process. */
+#include "tests/unit/place.h"
+
 #include "cache/pkgcache.h"
 
 #include "engine/compiler.h"
@@ -11,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static char directory[] = "/tmp/pkgcache-test-lease-XXXXXX";
+static char directory[PLACE_BYTES];
 static struct pkgcache *cache;
 static struct pkgcache_handle *handle;
 static char *root;
@@ -25,7 +27,7 @@ static char *path_of(const char *name)
 
 static void set_up(void)
 {
-    cr_assert(mkdtemp(directory));
+    cr_assert(place_make(directory));
     CLEANUP_FREE char *source = path_of("source");
     CLEANUP_FREE char *cache_path = path_of("cache");
     struct pkgcache_result result;

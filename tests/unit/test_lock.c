@@ -85,7 +85,7 @@ Test(lock, names_our_own_holder)
     lock_release(lock);
 }
 
-Test(lock, names_a_live_rez, .timeout = 60)
+Test(lock, names_a_live_rez, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
@@ -121,7 +121,7 @@ Test(lock, names_the_rez_that_another_of_us_waits_for)
     kill_child(rez);
 }
 
-Test(lock, is_taken_from_a_dead_rez, .timeout = 60)
+Test(lock, is_taken_from_a_dead_rez, .timeout = PATIENCE_S)
 {
     static const char *const hashes[] = {NEGATIVE_HASH, POSITIVE_HASH, "-17"};
     struct test_cache caches[ARRAY_LENGTH(hashes)];
@@ -146,7 +146,7 @@ Test(lock, is_taken_from_a_dead_rez, .timeout = 60)
     }
 }
 
-Test(lock, is_taken_when_no_split_of_the_name_lives, .timeout = 60)
+Test(lock, is_taken_when_no_split_of_the_name_lives, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct rezlock_name parsed;
@@ -164,7 +164,7 @@ Test(lock, is_taken_when_no_split_of_the_name_lives, .timeout = 60)
     cr_expect(!exists(&cache, name));
 }
 
-Test(lock, is_not_taken_when_one_split_of_the_name_lives, .timeout = 60)
+Test(lock, is_not_taken_when_one_split_of_the_name_lives, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
@@ -185,7 +185,7 @@ static pid_t fork_with_pid(pid_t pid)
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
 }
 
-Test(lock, is_taken_when_the_pid_is_used_again, .timeout = 60)
+Test(lock, is_taken_when_the_pid_is_used_again, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     char name[128];
@@ -204,7 +204,7 @@ Test(lock, is_taken_when_the_pid_is_used_again, .timeout = 60)
     kill_child(later);
 }
 
-Test(lock, is_never_taken_from_another_host, .timeout = 60)
+Test(lock, is_never_taken_from_another_host, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
@@ -219,7 +219,7 @@ Test(lock, is_never_taken_from_another_host, .timeout = 60)
     cr_expect(exists(&cache, ".lock.lock") && exists(&cache, name));
 }
 
-Test(lock, waits_for_a_release_in_progress, .timeout = 60)
+Test(lock, waits_for_a_release_in_progress, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
@@ -231,7 +231,7 @@ Test(lock, waits_for_a_release_in_progress, .timeout = 60)
     cr_expect(exists(&cache, ".lock.lock"));
 }
 
-Test(lock, leaves_strange_things_alone, .timeout = 60)
+Test(lock, leaves_strange_things_alone, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct pkgcache_error error = {0};
@@ -286,7 +286,7 @@ Test(lock, that_was_taken_away_is_noticed)
     rez_release(&cache, name);
 }
 
-Test(lock, survives_the_loss_of_its_file, .timeout = 60)
+Test(lock, survives_the_loss_of_its_file, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct lock *lock = NULL;
@@ -483,7 +483,7 @@ static void *lock_often(void *argument)
     return NULL;
 }
 
-Test(lock, keeps_threads_apart, .timeout = 60)
+Test(lock, keeps_threads_apart, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct thread_work works[4];

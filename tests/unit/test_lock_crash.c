@@ -84,7 +84,7 @@ static bool expect_at_once(const struct test_cache *cache, unsigned limit_ms, in
     return adopted;
 }
 
-Test(lock_crash, at_every_step_of_acquire_and_release, .timeout = 60)
+Test(lock_crash, at_every_step_of_acquire_and_release, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     int step = 1, adoptions = 0;
@@ -95,7 +95,7 @@ Test(lock_crash, at_every_step_of_acquire_and_release, .timeout = 60)
 }
 
 /* All the locks are made first, since they must be 2 s old before they can be broken. */
-Test(lock_crash, at_every_step_of_breaking_a_dead_rez_s_lock, .timeout = 60)
+Test(lock_crash, at_every_step_of_breaking_a_dead_rez_s_lock, .timeout = PATIENCE_S)
 {
     static struct test_cache caches[BREAKING_STEPS_MAX];
     char name[128];
@@ -211,7 +211,7 @@ static uint64_t check_log(const struct test_cache *cache, uint64_t *ret_last)
     return lines;
 }
 
-Test(lock_crash, no_update_is_lost, .timeout = 120)
+Test(lock_crash, no_update_is_lost, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     pid_t pids[WORKERS + REZ_WORKERS];
@@ -224,7 +224,7 @@ Test(lock_crash, no_update_is_lost, .timeout = 120)
     cr_expect(last == expected);
 }
 
-Test(lock_crash, no_update_is_lost_to_random_kills, .timeout = 120)
+Test(lock_crash, no_update_is_lost_to_random_kills, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     pid_t pids[WORKERS];
@@ -264,7 +264,7 @@ static pid_t start_hog(const struct test_cache *cache)
     return pid;
 }
 
-Test(lock_crash, rez_gets_its_turn, .timeout = 60)
+Test(lock_crash, rez_gets_its_turn, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     pid_t hogs[3];
@@ -282,7 +282,7 @@ Test(lock_crash, rez_gets_its_turn, .timeout = 60)
 }
 
 /* Being fair costs time, but never the lock. */
-Test(lock_crash, fairness_does_not_fail_anyone, .timeout = 60)
+Test(lock_crash, fairness_does_not_fail_anyone, .timeout = PATIENCE_S)
 {
     CLEANUP_CACHE struct test_cache cache = make_cache();
     struct lock *lock = NULL;

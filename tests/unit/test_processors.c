@@ -1,6 +1,8 @@
 /*
  * Which processors the threads of an engine use. Runs with each backend, by PKGCACHE_BACKEND.
  */
+#include "tests/unit/place.h"
+
 #include "engine/copyengine.h"
 #include "engine/processors.h"
 
@@ -11,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char place[] = "/tmp/pkgcache-processors-XXXXXX";
+static char place[PLACE_BYTES];
 static struct copyengine *engine;
 
 static void set_up(void)
@@ -21,7 +23,7 @@ static void set_up(void)
         .size = sizeof(options),
         .backend = name && strcmp(name, "threads") == 0 ? COPYENGINE_THREADS : COPYENGINE_RING,
     };
-    cr_assert(mkdtemp(place) && chdir(place) == 0);
+    cr_assert(place_make(place) && chdir(place) == 0);
     cr_assert(mkdir("source", 0777) == 0 && mkdir("source/directory", 0777) == 0);
     int fd = open("source/directory/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     cr_assert(fd >= 0 && write(fd, "contents", 8) == 8 && close(fd) == 0);
@@ -34,7 +36,7 @@ static void tear_down(void)
     cr_assert_eq(copyengine_remove_tree(NULL, AT_FDCWD, place, NULL), 0);
 }
 
-TestSuite(processors, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(processors, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 static void note_processors(void *context)
 {

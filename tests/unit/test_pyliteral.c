@@ -1,6 +1,7 @@
 /* The literal part of Python modules: what is read, what is not known, what is refused. */
 #include "cache/json/repr.h"
 #include "cache/rez/pyliteral.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 static void expect_bytes(const char *module_text, size_t length, const char *name,
@@ -301,7 +302,7 @@ Test(pyliteral, deep)
 }
 
 /* Linear in time: each of these takes seconds where it is not. */
-Test(pyliteral, large, .timeout = 120)
+Test(pyliteral, large, .timeout = PATIENCE_S)
 {
     enum { MANY = 200000 };
     CLEANUP_TEXT struct text names = {0};

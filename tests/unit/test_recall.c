@@ -2,6 +2,8 @@
  * Look-ups of one process while others change what it found before: as it looks by itself, and as
  * the daemon does, which is told.
  */
+#include "tests/unit/place.h"
+
 #include "cache/store/recall.h"
 
 #include "cache/store/handle.h"
@@ -28,7 +30,7 @@
 
 /* A cache with one variant in slot `a`, that was found once. */
 struct fixture {
-    char directory[32];
+    char directory[PLACE_BYTES];
     char hash_directory[PATH_MAX];
     struct pkgcache *cache;
     struct pkgcache_handle *handle;
@@ -71,8 +73,7 @@ static void expect(const struct fixture *fixture, int status, const char *slot)
 
 static void open_fixture(struct fixture *ret, bool told)
 {
-    strcpy(ret->directory, "/tmp/pkgcache-test-XXXXXX");
-    cr_assert(mkdtemp(ret->directory));
+    cr_assert(place_make(ret->directory));
     cr_assert(pkgcache_open(ret->directory, NULL, true, &ret->cache, NULL) == 0);
     if (told)
         recall_watch(ret->cache);
@@ -373,15 +374,15 @@ BOTH_WAYS(more_changes_than_are_told)
 /* Looked up in before it was a cache, and filled then: both are counted. */
 Test(recall, counts_from_before_there_was_a_cache)
 {
-    char directory[] = "/tmp/pkgcache-test-XXXXXX";
-    char source[64];
+    char directory[PLACE_BYTES];
+    char source[PLACE_BYTES + 16];
     char root[PATH_MAX];
     struct pkgcache *cache;
     struct pkgcache_error error;
     struct pkgcache_result result;
     struct pkgcache_stats stats = {.size = sizeof(stats)};
     CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
-    cr_assert(mkdtemp(directory));
+    cr_assert(place_make(directory));
     run(directory, "mkdir $D/cache $D/source");
     snprintf(source, sizeof(source), "%s/source", directory);
     snprintf(root, sizeof(root), "%s/cache", directory);

@@ -3,6 +3,7 @@
  * lie where the tests do.
  */
 #include "cache/rez/repository.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 #include <limits.h>
@@ -223,11 +224,11 @@ Test(repository, handles_of_paths_alone)
 
 Test(repository, spelled_through_links)
 {
-    char directory[] = "/tmp/pkgcache-test-repository-XXXXXX";
+    char directory[PLACE_BYTES];
     CLEANUP_FREE char *link = NULL;
     CLEANUP_FREE char *repository = NULL;
     CLEANUP_FREE char *uri = NULL;
-    cr_assert(mkdtemp(directory));
+    cr_assert(place_make(directory));
     cr_assert(asprintf(&repository, "%s/repo", packages) > 0);
     cr_assert(asprintf(&link, "%s/link", directory) > 0);
     cr_assert(asprintf(&uri, "%s//link/./hashed//0.5/package.py[1]", directory) > 0);

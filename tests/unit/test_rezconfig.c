@@ -2,6 +2,7 @@
 #include "cache/json/repr.h"
 #include "cache/rez/rezconfig.h"
 #include "cache/rez/rezconfig_types.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 #include <math.h>
@@ -125,9 +126,9 @@ Test(rezconfig, more_vectors)
 
 struct fixture {
     struct rezconfig *config;
-    char directory[32];
-    char path[64]; /* of a settings file */
-    char other[64];
+    char directory[PLACE_BYTES];
+    char path[PLACE_BYTES + 16]; /* of a settings file */
+    char other[PLACE_BYTES + 16];
 };
 
 static void write_file(const char *path, const char *text)
@@ -140,8 +141,7 @@ static void write_file(const char *path, const char *text)
 static void begin(struct fixture *fixture, const char *text)
 {
     clean_environment();
-    strcpy(fixture->directory, "/tmp/pkgcache-test-XXXXXX");
-    cr_assert(mkdtemp(fixture->directory));
+    cr_assert(place_make(fixture->directory));
     snprintf(fixture->path, sizeof(fixture->path), "%s/rezconfig.py", fixture->directory);
     snprintf(fixture->other, sizeof(fixture->other), "%s/other.py", fixture->directory);
     if (text) {

@@ -3,6 +3,7 @@
  * later, or half-way: slower, and right.
  */
 #include "tests/unit/io_fault.h"
+#include "tests/unit/place.h"
 #include "tests/unit/refuse.h"
 
 #include "engine/copyengine.h"
@@ -14,22 +15,25 @@
 #include <string.h>
 #include <sys/mount.h>
 
-enum { FILES = 2000 };
+enum { FILES = 2000, LINES_MAX = 50, LINE_BYTES = 40 };
 
-static char place[] = "/tmp/pkgcache-ring-XXXXXX";
+static char place[PLACE_BYTES];
 static struct copyengine *engine;
 
 static void set_up(void)
 {
-    cr_assert_not_null(mkdtemp(place));
+    cr_assert_not_null(place_make(place));
     cr_assert_eq(chdir(place), 0);
     cr_assert_eq(mkdir("source", 0755), 0);
     for (int i = 0; i < FILES; i++) {
         char name[32];
+        char text[LINES_MAX * LINE_BYTES];
+        int length = 0;
         snprintf(name, sizeof(name), "source/%d", i);
+        for (int line = 0; line < i % LINES_MAX; line++)
+            length += snprintf(text + length, LINE_BYTES, "line %d of file %d\n", line, i);
         CLEANUP_CLOSE int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-        for (int line = 0; line < i % 50; line++)
-            cr_assert(dprintf(fd, "line %d of file %d\n", line, i) > 0);
+        cr_assert(write(fd, text, (size_t)length) == length);
     }
 }
 
@@ -41,7 +45,7 @@ static void tear_down(void)
     copyengine_free(engine);
 }
 
-TestSuite(ring, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(ring, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
 static const struct copyengine_copy the_copy = {
     .size = sizeof(struct copyengine_copy),

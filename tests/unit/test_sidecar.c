@@ -1,5 +1,6 @@
 /* Sidecars: rez's, ours, and what is left of them after a crash. */
 #include "cache/store/sidecar.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 #include <fcntl.h>
@@ -68,8 +69,8 @@ Test(sidecar, writes_what_rez_writes_and_one_member_more)
 /* Whether a sidecar with this text is taken for the handle's. */
 static bool holds(const char *text, const struct pkgcache_handle *handle)
 {
-    char directory[] = "/tmp/pkgcache-test-XXXXXX";
-    cr_assert(mkdtemp(directory));
+    char directory[PLACE_BYTES];
+    cr_assert(place_make(directory));
     CLEANUP_CLOSE int dirfd = open(directory, O_RDONLY | O_DIRECTORY);
     CLEANUP_CLOSE int fd = openat(dirfd, "a.json", O_WRONLY | O_CREAT, 0600);
     CLEANUP_CLOSE int sidecar_fd = -1;
@@ -160,8 +161,8 @@ static void expect_read(int dirfd, const char *name, int code, const char *messa
 
 Test(sidecar, reads_files_with_suspicion)
 {
-    char directory[] = "/tmp/pkgcache-sidecar-XXXXXX";
-    cr_assert(mkdtemp(directory));
+    char directory[PLACE_BYTES];
+    cr_assert(place_make(directory));
     CLEANUP_CLOSE int dirfd = open(directory, O_RDONLY | O_DIRECTORY);
     CLEANUP_TEXT struct text giant = {0};
     text_append_string(&giant, "{\"handle\": " HANDLE "}");

@@ -1,4 +1,6 @@
 /* Structures with a size: what programs meet whose header is older or newer than the library. */
+#include "tests/unit/place.h"
+
 #include "cache/pkgcache.h"
 
 #include "engine/compiler.h"
@@ -11,7 +13,7 @@
 
 enum { UNTOUCHED = 0x55 };
 
-static char directory[] = "/tmp/pkgcache-test-structs-XXXXXX";
+static char directory[PLACE_BYTES];
 static struct pkgcache *cache;
 static struct pkgcache_error error;
 
@@ -27,7 +29,7 @@ struct newer_summary {
 
 static void set_up(void)
 {
-    cr_assert(mkdtemp(directory));
+    cr_assert(place_make(directory));
     CLEANUP_FREE char *path = NULL;
     CLEANUP_FREE char *source = NULL;
     cr_assert(asprintf(&path, "%s/cache", directory) > 0);

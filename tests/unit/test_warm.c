@@ -1,5 +1,7 @@
 /* What only callers of the library can ask of a warm: priorities, temporary repositories; and runs
  * that are fed and cancelled while they are driven, as the daemon does. */
+#include "tests/unit/place.h"
+
 #include "cache/warm/run.h"
 #include "engine/compiler.h"
 
@@ -12,7 +14,7 @@ enum { COUNT_MAX = 64, PIECE_BYTES = 64 << 10 };
 
 /* A cache, and variants with their payloads, in a directory of their own. */
 struct world {
-    char directory[256];
+    char directory[PLACE_BYTES];
     struct pkgcache *cache;
     struct pkgcache_variant variants[COUNT_MAX];
     struct pkgcache_result results[COUNT_MAX];
@@ -30,11 +32,8 @@ static char *path_in(const struct world *world, const char *name)
 
 static void open_world(struct world *world, struct pkgcache_options *options)
 {
-    const char *parent = getenv("TMPDIR");
     struct pkgcache_error error;
-    snprintf(world->directory, sizeof(world->directory), "%s/pkgcache-unit-XXXXXX",
-             parent ? parent : "/tmp");
-    cr_assert_not_null(mkdtemp(world->directory));
+    cr_assert_not_null(place_make(world->directory));
     CLEANUP_FREE char *cache = path_in(world, "cache");
     options->size = sizeof(*options);
     options->durability = PKGCACHE_DURABILITY_NONE;

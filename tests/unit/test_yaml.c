@@ -1,6 +1,7 @@
 /* YAML: how scalars resolve, merges, aliases, and what is refused. */
 #include "cache/json/repr.h"
 #include "cache/rez/yaml.h"
+#include "tests/unit/place.h"
 #include "tests/unit/vectors.h"
 
 static int parse(const char *text, size_t length, struct text *repr, struct pkgcache_error *error)
@@ -104,7 +105,7 @@ static void repeat(struct text *text, const char *piece, size_t count)
 }
 
 /* Also as large as a file may be: each costs no more than what is read of it. */
-Test(yaml, bounds, .timeout = 120)
+Test(yaml, bounds, .timeout = PATIENCE_S)
 {
     CLEANUP_TEXT struct text deep = {0};
     repeat(&deep, "[", 100000);
