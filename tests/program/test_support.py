@@ -247,6 +247,45 @@ class Mounts(support.ProgramTest):
         self.addCleanup(support.kill_process, reader)
 
 
+class Cleanup(support.ProgramTest):
+    """What takes away what tests left (tests/cleanup)."""
+
+    def clean_up(self, *arguments):
+        """Runs it where this test may leave things; returns what it printed, a list of lines."""
+        command = [os.path.join(support.TOP, 'tests', 'cleanup'), *arguments]
+        return subprocess.run(command, env={**os.environ, 'TMPDIR': self.directory}, check=True,
+                              capture_output=True, text=True).stdout.splitlines()
+
+    def dead_process(self):
+        """The number of a process that is no more."""
+        process = subprocess.Popen(['true'])
+        process.wait()
+        return str(process.pid)
+
+    def test_what_a_run_left(self):
+        """Is named, and goes; what others have stays."""
+        run = self.dead_process()
+        for name in (f'pkgcache-test-{run}-a/b', f'pkgcache-test-{os.getpid()}-a', 'other'):
+            os.makedirs(self.path(name))
+        os.symlink('nothing', self.path(f'pkgcache-test-{run}-link'))
+        left = [self.path(f'pkgcache-test-{run}-{name}') for name in ('a', 'link')]
+        self.assertEqual(self.clean_up('--list', run), left)
+        self.assertEqual(self.clean_up(run), [])
+        self.assertEqual(self.clean_up('--list', run), [])
+        self.assertEqual(sorted(os.listdir(self.directory)),
+                         ['other', f'pkgcache-test-{os.getpid()}-a'])
+
+    def test_what_is_mounted(self):
+        """Is named, and goes."""
+        run = self.dead_process()
+        point = self.path(f'pkgcache-test-{run}-mount')
+        os.mkdir(point)
+        mounts.run_or_skip(['mount', '-t', 'tmpfs', 'none', point])
+        self.assertEqual(self.clean_up('--list', run), [f'mounted: {point}', point])
+        self.clean_up(run)
+        self.assertFalse(mounts.is_mounted(point) or os.path.exists(point))
+
+
 class Runner(support.ProgramTest):
     """What run.py makes of a file."""
 
