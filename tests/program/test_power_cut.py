@@ -32,7 +32,7 @@ FSYNC_OTHER = 3  # of a file that has nothing to do with it
 FSYNC_NAMES = 4  # of each hash directory
 
 NO_WRITE_BACK = {'ext4': ['commit=300'], 'btrfs': ['commit=300'], 'xfs': []}
-TRIES = 5
+TRIES = 100
 STRIDE = 75  # of a sweep that is not full
 NO_STEP = 0
 SLOW_ROOT_MS = 1200
@@ -199,7 +199,7 @@ class Cut:
     def test_warm_without_durability(self):
         """Nothing is flushed: then something is found that is not whole, or this test sees nothing."""
         command = steps.COMMANDS['warm']
-        for _ in range(TRIES):  # somebody else may flush everything just then
+        for _ in range(TRIES):  # somebody else may flush everything just then, again and again
             image, _, ended = self.run_and_cut(command, NO_STEP, COMMIT, 'none')
             self.assertTrue(ended)
             if self.is_partial(image):
