@@ -41,6 +41,12 @@ def scaled(count, least=1):
     return max(least, int(count * min(1, SCALE)))
 
 
+def once(case):
+    """Marks a case that starts no engine: it runs with the first backend only (see run.py)."""
+    case.once = True
+    return case
+
+
 # --- temporary things ----------------------------------------------------------------------------
 
 def temporary_name(directory):

@@ -10,7 +10,7 @@ import mounts
 import rezprogram
 import support
 from daemons import DaemonError, entry
-from support import wait_until
+from support import once, wait_until
 
 BAD_PARAMS, FORBIDDEN, FAILED = -32602, -32002, -32004
 
@@ -119,6 +119,7 @@ class Named(SourcesTest):
         self.assertEqual([(state['job'], state['status']) for state in states],
                          [(answer['job'], 'created')] * 2)
 
+    @once
     def test_nothing(self):
         self.assertEqual(self.connect().warm(sources=[])['results'], [])
         self.assertEqual(self.connect().warm(sources=[self.write_context('a', [])])['variants'], 0)
@@ -222,6 +223,7 @@ class Refused(SourcesTest):
         super().setUp()
         self.start_daemon()
 
+    @once
     def test_parameters(self):
         foo, = self.make_package()
         context = self.write_context('a.rxt', [foo])
@@ -232,6 +234,7 @@ class Refused(SourcesTest):
                        {'sources': None}):
             self.assert_failed(BAD_PARAMS, '', **params)
 
+    @once
     def test_files(self):
         """The whole warm fails, and the reason names the file."""
         foo, = self.make_package()
@@ -253,6 +256,7 @@ class Refused(SourcesTest):
             self.assertTrue(error.errno)
         self.assertIsNone(self.connect().get(foo.handle))
 
+    @once
     def test_more_than_can_be_answered(self):
         """Each file may be fine, and all of them too much."""
         paths = [support.write_manifest(self.path(f'manifest{half}'), [
@@ -298,6 +302,7 @@ class Slow(SourcesTest):
         self.assertLess(time.monotonic() - since, 5 / min(1, support.SCALE))
         self.assert_sound([self.bar, self.baz])
 
+    @once
     def test_those_that_wait_are_told_of_the_end(self):
         """Also when all that read sources hang; and not too many wait."""
         for hanging in self.hanging:
@@ -316,6 +321,7 @@ class Slow(SourcesTest):
 class Vanished(SourcesTest):
     """Clients that do not wait for the answer."""
 
+    @once
     def test_nothing_is_begun(self):
         foo, = self.make_package()
         os.mkdir(self.path('contexts'))

@@ -9,7 +9,7 @@ import unittest
 import cachecheck
 import rezlike
 import support
-from support import DONE, LOCKED, write_manifest
+from support import DONE, LOCKED, once, write_manifest
 
 OLD_ENOUGH_S = 2.5  # a lock younger than 2 s is not broken
 
@@ -150,6 +150,7 @@ class Living(LockTest):
         self.assert_code(result, DONE)
         self.assertIn('CREATED', result.out)
 
+    @once
     def test_get_and_list_take_no_lock(self):
         """They answer while it is held, and leave nothing of their own but a count."""
         self.start_holder()

@@ -7,7 +7,7 @@ import time
 import unittest
 
 import support
-from support import DONE, FAILED, INTERRUPTED, USAGE
+from support import DONE, FAILED, INTERRUPTED, USAGE, once
 
 LINE = re.compile(r'rez-pkg-cache (\d{4}-\d\d-\d\d) \d\d:\d\d:\d\d,\d{3} PID-(\d+) '
                   r'(INFO|WARNING|ERROR) (.*)')
@@ -72,6 +72,7 @@ class WhatIsWritten(LogsTest):
         self.assert_code(self.run_program('--cache', self.cache, 'clean'), DONE)
         self.assertRegex(self.lines()[2][1], f'^Deleted {self.cache}/.sys/to_delete/foo-1.0-[0-9a-f]+$')
 
+    @once
     def test_what_fails(self):
         """With the reason."""
         missing = support.Variant(support.make_handle(name='gone'), self.path('gone'))
@@ -116,6 +117,7 @@ class WhatIsWritten(LogsTest):
 class WhatIsPrinted(LogsTest):
     """Over the files of all days."""
 
+    @once
     def test_last_lines(self):
         """Of all files that rez's names have, in order."""
         self.write('2026-01-02.log', *[f'two {number}' for number in range(5)])
@@ -131,6 +133,7 @@ class WhatIsPrinted(LogsTest):
         result = self.run_program('--cache', self.cache, '--json', 'logs', '--lines=6')
         self.assertEqual(result.json(), expected[4:])
 
+    @once
     def test_large_files(self):
         """They are read from their end; lines may be longer than a block."""
         lines = [f'{number} ' + 'x' * (number * 997 % 3000) for number in range(200)] + ['y' * 150000]
@@ -138,6 +141,7 @@ class WhatIsPrinted(LogsTest):
         for count in (1, 2, 150):
             self.assertEqual(self.logs('-n', str(count)), lines[-count:])
 
+    @once
     def test_what_is_not_fit_for_a_terminal(self):
         """Control characters, bytes that are not UTF-8, and a line that is being written."""
         self.write('2026-01-01.log')
@@ -146,6 +150,7 @@ class WhatIsPrinted(LogsTest):
         result = self.run_program('--cache', self.cache, 'logs')
         self.assertEqual(result.out, 'one?[2J\udcff\ntwo\n')
 
+    @once
     def test_no_log(self):
         """A cache that nobody used has none; there must be a cache."""
         self.assertEqual(self.logs(), [])
@@ -176,6 +181,7 @@ class WhatIsFollowed(LogsTest):
         process.send_signal(signal.SIGINT)
         self.assert_code(support.finish(process), INTERRUPTED)
 
+    @once
     def test_with_inotify(self):
         """Ten lines, then what comes."""
         self.write('2026-01-01.log', *map(str, range(12)))
@@ -184,6 +190,7 @@ class WhatIsFollowed(LogsTest):
             self.assertEqual(process.stdout.readline().decode(), f'{number}\n')
         self.check(process)
 
+    @once
     def test_without_inotify(self):
         """By looking once a second."""
         wrapper = ['unshare', '--user', '--map-root-user', 'sh', '-c',
@@ -196,6 +203,7 @@ class WhatIsFollowed(LogsTest):
         self.assertEqual(process.stdout.readline(), b'first\n')
         self.check(process)
 
+    @once
     def test_a_log_that_is_yet_to_be(self):
         """Its directory, too."""
         process = self.follow()
@@ -203,6 +211,7 @@ class WhatIsFollowed(LogsTest):
         self.assertEqual(process.stdout.readline(), b'first\n')
         self.check(process)
 
+    @once
     def test_nobody_reads(self):
         """The end of a pipe ends it."""
         self.write('2026-01-01.log', 'first')

@@ -7,7 +7,7 @@ import unittest
 import rezlike
 import support
 import trees
-from support import DONE, FAILED, MISSING, PARTLY, USAGE, Variant, make_handle
+from support import DONE, FAILED, MISSING, PARTLY, USAGE, Variant, make_handle, once
 
 
 class RepositoryTest(support.ProgramTest):
@@ -131,6 +131,7 @@ class Uris(RepositoryTest):
         self.assert_code(self.run_cached('get', self.uri(variant)), DONE)
         self.assert_code(self.run_cached('warm', self.uri(variant)), DONE)
 
+    @once
     def test_refused(self):
         """Each with its reason, and nothing is cached."""
         self.make_package(subpaths={'bar-1': 'bar-1'})
@@ -246,6 +247,7 @@ class Contexts(RepositoryTest):
         self.assert_code(self.run_cached('warm', self.path('a.rxt')), DONE)
         self.assert_at_home(foo)
 
+    @once
     def test_refused_as_a_whole(self):
         """A resolve that failed, and what is no context."""
         foo, = self.make_package()
@@ -308,6 +310,7 @@ class Directories(RepositoryTest):
         for variant in (self.new, self.old, self.bare, *self.bars):
             self.assert_at_home(variant)
 
+    @once
     def test_refused(self):
         """Without --all; what has no packages; what is not there."""
         self.assert_refused(self.run_cached('warm', self.location), FAILED, about=['--all'])

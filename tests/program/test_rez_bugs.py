@@ -19,7 +19,7 @@ import mounts
 import rezlike
 import support
 import trees
-from support import DONE, FAILED, PARTLY, Variant, write_manifest
+from support import DONE, FAILED, PARTLY, Variant, once, write_manifest
 from test_publish import GRACE_S, STALLED_S, PublishTest
 
 REZ_LEAST_S = 0.2  # what rez takes for a variant, however small
@@ -142,6 +142,7 @@ class Slots(RezBug):
                 except ValueError as error:
                     ret_bad.append(repr(error))
 
+    @once
     def test_05_one_unreadable_pending_file_kills_the_daemon(self):
         """It ends at the first one, every time. All others must be seen, and it must stay: who wrote
         it may be writing still."""
@@ -162,6 +163,7 @@ class Slots(RezBug):
         self.assert_code(self.warm([self.variant]), DONE)
         self.assert_cached(self.variant)
 
+    @once
     def test_07_copying_without_a_payload_can_never_be_cleared(self):
         """rez's remove fails to rename what is not there, and clean calls remove. Ours must clear it."""
         for command in (['clean'], ['remove', self.variant.argument]):
@@ -174,6 +176,7 @@ class Slots(RezBug):
                 self.assertEqual(self.slots(), [])
                 self.assertFalse(os.path.exists(self.slot('a', '.copying-')))
 
+    @once
     def test_08_remove_decides_before_it_has_the_lock(self):
         """rez sees a stalled copy, waits for the lock, and takes away what was published in the
         meantime. Ours must look again."""
@@ -277,6 +280,7 @@ class Copies(RezBug):
         return self.warm(variants, REZ_PACKAGE_CACHE_SPACE_BUFFER='0',
                          REZ_PACKAGE_CACHE_USED_THRESHOLD='100', **environment)
 
+    @once
     def test_14_nothing_is_flushed(self):
         """After a power cut a payload that rez found holds empty files. Until the flush is over, nobody
         must find it."""
@@ -361,6 +365,7 @@ class Others(RezBug):
         self.assert_code(support.finish(rez), DONE)
         self.assert_sound([theirs])
 
+    @once
     def test_17_an_empty_hash_directory_stays_for_a_minute(self):
         """Whoever made it may be about to use it."""
         os.makedirs(self.slot(''))

@@ -16,7 +16,7 @@ import support
 import trees
 from rezprogram import RezProgramTest
 from steps import STEPS
-from support import DONE, FAILED
+from support import DONE, FAILED, once
 
 
 class DaemonTest(RezProgramTest):
@@ -84,6 +84,7 @@ class Queue(DaemonTest):
         cached = [text for _, text in self.log() if text.startswith('Cached variant to ')]
         self.assertEqual(len(cached), len(variants))
 
+    @once
     def test_returns_at_once(self):
         """It detaches: a session of its own, the root directory, nothing inherited."""
         variant, = self.make_package()
@@ -119,6 +120,7 @@ class Queue(DaemonTest):
         self.wait_idle()
         self.assert_cached(variant)
 
+    @once
     def test_nothing_to_do(self):
         """Then nothing is begun, and nothing changes."""
         self.note_cleaned()
@@ -127,6 +129,7 @@ class Queue(DaemonTest):
                 self.daemon(REZ_CONFIG_FILE='/nonexistent/broken.py', REZ_TMPDIR='$BROKEN')
                 self.assertEqual(self.daemons(), [])
 
+    @once
     def test_no_cache_yet(self):
         """A directory that is no cache is left alone."""
         with self.untouched(self.cache):
@@ -203,6 +206,7 @@ class Queue(DaemonTest):
             said = ' '.join(text for level, text in self.log() if level != 'INFO')
             self.assertRegex(said, "big-1.0: .*( MB left| No space left )")
 
+    @once
     def test_settings_cannot_be_read(self):
         """The queue stays, and the log says so."""
         variant, = self.make_package()
@@ -296,6 +300,7 @@ class Poison(DaemonTest):
         self.assertEqual(self.set_aside(), {})
         self.assert_cached(good)
 
+    @once
     def test_hidden(self):
         """What begins with a dot is on its way, and nobody's business."""
         self.note_cleaned()
@@ -305,6 +310,7 @@ class Poison(DaemonTest):
             self.assertEqual(self.daemons(), [])
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    @once
     def test_of_another_user(self):
         """What a user may not read is left to those who may."""
         os.makedirs(self.pending)
@@ -327,6 +333,7 @@ class Poison(DaemonTest):
 class OneServes(DaemonTest):
     """One process for a cache, and no variant is forgotten."""
 
+    @once
     def test_others_leave(self):
         """Who finds the cache served leaves; what it has queued is served."""
         first, = self.make_package('first')
@@ -530,6 +537,7 @@ class Faults(DaemonTest):
     """Caches that cannot be served."""
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    @once
     def test_another_users_cache(self):
         """One that may not be written to: exit 1, a message, and the queue stays."""
         names = self.queue(*self.make_package())
@@ -564,6 +572,7 @@ class Faults(DaemonTest):
             self.assertIn('other-1.0', result.out)
             self.assertEqual(self.queued(), names)
 
+    @once
     def test_gone_meanwhile(self):
         """A cache that is taken away ends the daemon."""
         self.queue(*self.make_package())

@@ -11,7 +11,7 @@ import unittest
 import rezprogram
 import support
 from rezprogram import RezProgramTest
-from support import DONE, FAILED, USAGE
+from support import DONE, FAILED, USAGE, once
 
 VECTORS = os.path.join(support.TOP, 'tests', 'vectors')
 USAGE_LINES = 5
@@ -20,6 +20,7 @@ USAGE_LINES = 5
 class CommandLine(RezProgramTest):
     """Options by the rules of argparse."""
 
+    @once
     def test_what_argparse_says(self):
         """Some of those that the unit test has, to the end of the program."""
         with open(os.path.join(VECTORS, 'rez_arguments.json'), encoding='utf-8') as file:
@@ -34,6 +35,7 @@ class CommandLine(RezProgramTest):
                     last = result.err.splitlines()[-1]
                     self.assertTrue(last.endswith(vector['says']), last)
 
+    @once
     def test_help(self):
         """Help goes to standard output; usage, before an error, to standard error."""
         result = self.run_rez('-h')
@@ -46,6 +48,7 @@ class CommandLine(RezProgramTest):
         refused = self.run_rez('--clean', '--logs')
         self.assertEqual(refused.err.splitlines()[:USAGE_LINES], result.out.splitlines()[:USAGE_LINES])
 
+    @once
     def test_directory(self):
         """An argument, else the setting; neither is exit 2, none that exists exit 1."""
         self.assert_code(self.run_rez(), USAGE)
@@ -57,6 +60,7 @@ class CommandLine(RezProgramTest):
             self.assertEqual(self.messages(result),
                              [('ERROR', 'PackageCacheError: Not a directory: /nonexistent')])
 
+    @once
     def test_bad_setting(self):
         """It is named, and nothing is done."""
         variant, = self.make_package()
@@ -95,6 +99,7 @@ class Variants(RezProgramTest):
         self.assertEqual(self.add('-r', uris[0]),
                          [removing, ('ERROR', 'No such variant found in cache')])
 
+    @once
     def test_unknown(self):
         """The first that is unknown is the last: exit 1."""
         variant, = self.make_package()
@@ -127,6 +132,7 @@ class Variants(RezProgramTest):
         self.assertIn('Successfully', self.add('-f', '-a', self.uri(plain),
                                                REZ_PACKAGE_CACHE_SAME_DEVICE='0')[1][1])
 
+    @once
     def test_rez_defaults(self):
         """Where nobody says otherwise, what is on the cache's device is not cached."""
         variant, = self.make_package()
@@ -293,6 +299,7 @@ class CleanAndLogs(RezProgramTest):
         result = self.run_rez(self.cache, '--clean', REZ_PACKAGE_CACHE_MAX_VARIANT_DAYS='2')
         self.assertIn(f'Removed unused variant {self.uri(variant)} from cache', result.err)
 
+    @once
     def test_logs(self):
         """All files, by the time of their last change; lines without a level, too."""
         self.assertEqual(self.run_rez(self.cache, '--logs').err, 'No logs.\n')
@@ -305,6 +312,7 @@ class CleanAndLogs(RezProgramTest):
             time.sleep(0.02)
         self.assertEqual(self.run_rez(self.cache, '--logs').out, 'one\ntwo\nthree\n')
 
+    @once
     def test_read_only(self):
         """Nothing is made in a cache by those who look."""
         with self.untouched(self.cache):

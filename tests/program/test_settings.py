@@ -4,7 +4,7 @@ import re
 import sys
 
 import support
-from support import DONE, FAILED, USAGE, ProgramTest
+from support import DONE, FAILED, USAGE, ProgramTest, once
 
 # What stands in for rez where a file computes a setting: the two modules that are imported.
 REZ_STAND_IN = {
@@ -77,6 +77,7 @@ class SettingsTest(ProgramTest):
 class Precedence(SettingsTest):
     """The command line, our variables, rez's, rez's files, what is built in."""
 
+    @once
     def test_order(self):
         """Each one before the next."""
         first = self.write('first.yaml', 'package_cache_log_days: 11\n')
@@ -99,6 +100,7 @@ class Precedence(SettingsTest):
         self.assertEqual(self.settings('--log-days=17', **how)['log-days'],
                          ('17', 'the command line'))
 
+    @once
     def test_all_of_rez(self):
         """Each setting that rez has, from a file."""
         path = self.write('rezconfig.yaml', f'''
@@ -119,6 +121,7 @@ unknown: 1
         for name, value in expected.items():
             self.assertEqual(settings[name], (value, path), name)
 
+    @once
     def test_what_rez_has_built_in_does_not_count(self):
         """Ours is what rez's users would have to set."""
         settings = self.settings(PKGCACHE_SPACE_BUFFER='')
@@ -127,6 +130,7 @@ unknown: 1
                             ('local-path', f'{self.directory}/packages')):
             self.assertEqual(settings[name], (value, 'built in'))
 
+    @once
     def test_no_cache_of_rez(self):
         """null, and the empty path, are none."""
         path = self.write('rezconfig.yaml', 'cache_packages_path:\n')
@@ -145,6 +149,7 @@ unknown: 1
         self.assert_code(result, DONE)
         self.assertTrue(result.out.startswith(self.path('of-rez') + '/'), result)
 
+    @once
     def test_local(self):
         """What is local is known from a file, too."""
         path = self.write('rezconfig.yaml', f'local_packages_path: {self.path("repository")}\n'
@@ -152,6 +157,7 @@ unknown: 1
         result = self.warm([self.make_variant()], **self.files(path))
         self.assert_refused(result, FAILED, about=['the package is local'])
 
+    @once
     def test_bytes_that_are_no_text(self):
         """Paths are what the file system has."""
         cache = os.fsencode(self.path('c')) + b'\xff'
@@ -192,6 +198,7 @@ class NotRead(SettingsTest):
 class Files(SettingsTest):
     """Which files are read, and how."""
 
+    @once
     def test_passed_over(self):
         """What is missing, or no file."""
         os.mkdir(self.path('directory.yaml'))
@@ -201,6 +208,7 @@ class Files(SettingsTest):
                          self.path('fifo'), good, self.path('good.yaml/x'))
         self.assertEqual(self.settings(**how)['log-days'], ('5', good))
 
+    @once
     def test_python_first(self):
         """Whatever the extension that is named."""
         path = self.write('both.py', '# \npackage_cache_log_days = 6\n')
@@ -209,6 +217,7 @@ class Files(SettingsTest):
             self.assertEqual(self.settings(**self.files(self.path(name)))['log-days'],
                              ('6', f'{path}, line 2'))
 
+    @once
     def test_python_at_home(self):
         """.rezconfig.py before .rezconfig."""
         self.write('.rezconfig', '{')
@@ -216,18 +225,21 @@ class Files(SettingsTest):
         self.assertEqual(self.settings(REZ_DISABLE_HOME_CONFIG='no')['log-days'],
                          ('6', f'{path}, line 1'))
 
+    @once
     def test_a_link(self):
         """Is followed."""
         self.write('real.yaml', 'package_cache_log_days: 5\n')
         os.symlink('real.yaml', self.path('link.yaml'))
         self.assertEqual(self.settings(**self.files(self.path('link.yaml')))['log-days'][0], '5')
 
+    @once
     def test_empty(self):
         """Says nothing."""
         for number, text in enumerate(('', '# nothing\n', '---\n', '[]\n', 'null\n', '0\n')):
             path = self.write(f'{number}.yaml', text)
             self.assertEqual(self.settings(**self.files(path))['log-days'], ('7', 'built in'))
 
+    @once
     def test_broken(self):
         """Each by its name, and the line where there is one."""
         for number, (name, text, *about) in enumerate((
@@ -240,6 +252,7 @@ class Files(SettingsTest):
             with self.subTest(name=name, text=text[:20]):
                 self.refuse(self.write(f'{number}.{name}', text), *about)
 
+    @once
     def test_unreadable(self):
         """The reason is the system's."""
         path = self.write('secret.yaml', 'a: 1\n')
@@ -250,6 +263,7 @@ class Files(SettingsTest):
         result = self.run_program('--help-settings', **options)
         self.assert_refused(result, USAGE, about=[path, 'Permission denied'])
 
+    @once
     def test_wrong_types(self):
         """Each type of setting; what rez says of it."""
         for number, (line, about) in enumerate((
@@ -268,6 +282,7 @@ class Files(SettingsTest):
         self.refuse(self.write('types.py', 'x = 1\npackage_cache_local = (\n  "a",)\n'),
                     "('a',) should be instance", 'types.py, line 2')
 
+    @once
     def test_wrong_variables(self):
         """They are named."""
         for name, value in (('REZ_PACKAGE_CACHE_LOCAL', '2'), ('REZ_PACKAGE_CACHE_LOCAL', ''),
@@ -306,6 +321,7 @@ class Computed(SettingsTest):
         self.assert_refused(result, USAGE, about=[f'{path}, line 3', 'package_cache_local'])
         self.assert_code(self.warm([self.make_variant()], '--local=yes', **how), DONE)
 
+    @once
     def test_with_rez(self):
         """One question for a whole file."""
         path = self.write('rezconfig.py', 'import os\nprint("says something")\n'
@@ -318,6 +334,7 @@ class Computed(SettingsTest):
         self.assertEqual(settings['log-days'], ('5', f'{path}, line 5'))
         self.assertEqual(self.asked(), 1)
 
+    @once
     def test_not_asked(self):
         """Where a later file, or a variable, says it without."""
         path = self.write('rezconfig.py', 'package_cache_log_days = 2 + 3\n')
@@ -327,12 +344,14 @@ class Computed(SettingsTest):
         self.settings(**self.files(path), **self.rez, REZ_PACKAGE_CACHE_LOG_DAYS='3')
         self.assertEqual(self.asked(), 0)
 
+    @once
     def test_loaded_from_elsewhere(self):
         """rez's DelayLoad."""
         days = self.write('days.json', '9')
         path = self.write('rezconfig.py', f'package_cache_log_days = DelayLoad("{days}")\n')
         self.assertEqual(self.settings(**self.files(path), **self.rez)['log-days'][0], '9')
 
+    @once
     def test_it_fails(self):
         """What Python said is passed on."""
         for text, about in (('package_cache_log_days = 1 // 0\n', 'ZeroDivisionError'),
@@ -341,6 +360,7 @@ class Computed(SettingsTest):
             result = self.run_program('--help-settings', **self.files(path), **self.rez)
             self.assert_refused(result, USAGE, about=[f'{path}, line 1', about])
 
+    @once
     def test_fields_of_the_system(self):
         """Some only rez knows."""
         text = 'local_packages_path: "/a/{system.os}/{system.platform}"\n'

@@ -289,14 +289,22 @@ class Cleanup(support.ProgramTest):
 class Runner(support.ProgramTest):
     """What run.py makes of a file."""
 
-    def run_file(self, body):
+    def run_file(self, body, **environment):
         """Runs a test file of one class with this body."""
         path = self.path('test_body.py')
         with open(path, 'w', encoding='utf-8') as file:
             file.write(f'import unittest\nclass Case(unittest.TestCase):\n{body}\n')
         runner = os.path.join(support.HERE, 'run.py')
         return subprocess.run([sys.executable, runner, path], capture_output=True, text=True,
-                              check=False)
+                              check=False, env={**os.environ, **environment})
+
+    def test_once(self):
+        """What is marked is left out when the file runs again with another backend."""
+        body = ' def test_a(self): pass\n def test_b(self): pass\n test_b.once = True\n'
+        for again, line in (('', '2 passed, 0 failed, 0 skipped'),
+                            ('yes', '1 passed, 0 failed, 0 skipped')):
+            result = self.run_file(body, PKGCACHE_TEST_AGAIN=again)
+            self.assertTrue(result.stdout.endswith(line + '\n'), result.stdout)
 
     def test_exit_status(self):
         """0, 1 and 77, with a line that counts."""
