@@ -4,6 +4,7 @@
 #include "cache/rez/repository.h"
 #include "cache/rez/source_variants.h"
 #include "engine/copyengine.h"
+#include "tests/unit/place.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -23,8 +24,8 @@ static struct pkgcache_error error;
 
 static inline void set_up(void)
 {
-    char made[] = "/tmp/pkgcache-test-sources-XXXXXX";
-    cr_assert(mkdtemp(made) && realpath(made, directory));
+    char made[PLACE_BYTES];
+    cr_assert(place_make(made) && realpath(made, directory));
     setenv("REZ_DISABLE_HOME_CONFIG", "1", true);
     setenv("PKGCACHE_REZ_PYTHON", "", true);
     unsetenv("REZ_CONFIG_FILE");
