@@ -32,7 +32,7 @@ static int take_handle(struct source_variant *variant, const struct source_name 
     return variant->text ? 0 : -ENOMEM;
 }
 
-/* Adds a variant of a handle or a URI. `query` is the URI's. */
+/* Adds a variant of a handle or a URI. `query` is the URI's; NULL: a handle. */
 static int take_name(struct source_variants *variants, struct source_name *name,
                      struct layout_query *query)
 {
@@ -44,7 +44,7 @@ static int take_name(struct source_variants *variants, struct source_name *name,
     variant->root = STEAL(name->root);
     variant->requires_json = STEAL(name->requires_json);
     variant->has_definition = name->has_definition;
-    if (name->kind == SOURCE_HANDLE)
+    if (!query)
         result = take_handle(variant, name);
     else if (query->result < 0)
         source_variant_give_reason(variant, -query->result, query->error.message);
