@@ -5,8 +5,6 @@
 
 #include "engine/clock.h"
 
-#include <assert.h>
-
 const struct inuse *cleaning_find_inuse(struct cleaning *cleaning)
 {
     if (!cleaning->inuse_found)

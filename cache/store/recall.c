@@ -73,7 +73,7 @@ static struct place **watched_place(struct recall *recall, int directory)
 
 /* Has a place told of changes in its directory, and no longer another one whose directory's number
  * has the same rest. */
-static void be_told(struct recall *recall, struct place *place)
+static void place_set_watched(struct recall *recall, struct place *place)
 {
     struct place **told = watched_place(recall, place->directory);
     if (*told && *told != place)
@@ -95,7 +95,7 @@ static void put(struct pkgcache *cache, const struct pkgcache_handle *handle,
         *ours = *place;
         ours->unchanged = place->unchanged && changes == cache->recall->changes;
         if (ours->unchanged)
-            be_told(cache->recall, ours);
+            place_set_watched(cache->recall, ours);
     }
     pthread_mutex_unlock(&cache->look_up_lock);
 }

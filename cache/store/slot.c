@@ -25,6 +25,7 @@
 
 #include "cache/util/file.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
@@ -126,6 +127,7 @@ static bool says(int fd, const char *text)
 static bool is_reserved(const struct slot *slot)
 {
     char copying[SLOT_FILE_MAX];
+    assert(slot->hash_fd >= 0 && slot->copying_fd >= 0 && slot->payload_fd >= 0); /* reserved */
     slot_copying_name(slot->name, copying);
     return is_file_of(slot->hash_fd, copying, slot->copying_fd, true) &&
            says(slot->copying_fd, slot->record) &&

@@ -99,6 +99,7 @@ int slot_name_choose(int hash_fd, char ret[static SLOT_NAME_MAX])
         result = random_letters(ret + leading);
         slot_copying_name(ret, copying);
         slot_sidecar_name(ret, sidecar);
+        assert(result < 0 || slot_name_is_valid(ret));
         if (!file_exists(hash_fd, ret) && !file_exists(hash_fd, copying) &&
             !file_exists(hash_fd, sidecar))
             return result;
