@@ -4,18 +4,24 @@
  * A payload is published whole or not at all. Any number of processes, ours and rez's, may use one
  * cache at once. docs/library.md shows how programs use this; here is what each call promises.
  *
- * Results. A call returns 0 or what it documents, or -errno. Then `ret_error`, which may be NULL
- * everywhere, says why; after success it is as it was. Nothing is printed, nothing exits.
+ * Results. A call returns 0 or what it documents, or -errno. On failure it fills in `ret_error`,
+ * which may be NULL everywhere; on success it leaves it alone. The library prints nothing, and
+ * never exits.
  *
- * Structures that begin with `size` may grow. Set it to their sizeof and the rest to zero, and what
- * you do not name is the default, in this version and in later ones.
+ * Structures that begin with `size` may grow at their end. Set `size` to their sizeof and the rest
+ * to zero: a member that you do not set has its default, in this version and in later ones. The
+ * elements of arrays (struct pkgcache_variant, struct pkgcache_result) may grow, too: the caller
+ * says how large his are beside the array. Structures that a callback receives are made by the
+ * library and may grow at their end: read them, and do not copy or allocate them. All others stay
+ * as they are until the soname changes.
  *
- * Threads. Looking (pkgcache_get, pkgcache_get_into, pkgcache_get_many, pkgcache_list,
- * pkgcache_stats, pkgcache_path) is for any number of threads at once with one `struct pkgcache`,
- * also while another thread changes the cache. Changing (everything else that takes one, also
- * pkgcache_lease, pkgcache_release and pkgcache_backend_description) is for one thread at a time;
- * who wants more opens the cache again, which costs a few system calls. Handles never change, and
- * belong to whoever holds them. A child of fork(2) opens its own.
+ * Threads. Any number of threads may look up with one `struct pkgcache` at the same time
+ * (pkgcache_get, pkgcache_get_into, pkgcache_get_many, pkgcache_list, pkgcache_stats,
+ * pkgcache_path), also while another thread changes the cache. Only one thread at a time may change
+ * it, with any other call that takes a `struct pkgcache`, pkgcache_lease, pkgcache_release and
+ * pkgcache_backend_description included. A thread that wants to change it at the same time opens
+ * the cache again, which costs a few system calls. Handles never change: any number of threads may
+ * use one. A child of fork(2) opens a cache of its own.
  */
 #pragma once
 
@@ -24,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -32,6 +39,9 @@ extern "C" {
 #endif
 
 #define PKGCACHE_PUBLIC __attribute__((visibility("default")))
+/* Not NULL: these parameters, counted from 1. All others that are pointers may be. */
+#define PKGCACHE_NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
+#define PKGCACHE_CHECKED      __attribute__((warn_unused_result))
 
 /* Both libraries are of one project, and have one version. To compare: 1.2.3 is 10203. */
 #define PKGCACHE_VERSION        COPYENGINE_VERSION
@@ -46,13 +56,13 @@ struct pkgcache_handle;
 /** @return PKGCACHE_VERSION of the library that runs */
 PKGCACHE_PUBLIC int pkgcache_version(void);
 
-/** Why a call failed, for people: what, why, and what to do where there is something to do. */
+/** Why a call failed, for people: what failed, why, and what to do about it. Never grows. */
 struct pkgcache_error {
     int code; /* an errno value, positive; 0 when nothing failed */
     char message[1024];
 };
 
-/** Where a variant stands, or what became of it. Up to 7 as rez has them; there may be more. */
+/** Where a variant stands, or what became of it. 0 to 7 are rez's numbers; more may be added. */
 enum pkgcache_status {
     PKGCACHE_NOT_FOUND = 0,
     PKGCACHE_FOUND = 1,
@@ -69,10 +79,9 @@ enum pkgcache_status {
  * What people call a status: "missing", "cached", "created", "copying", "stalled", "pending",
  * "removed", "skipped" or "failed".
  *
- * @param status as a call returned it; anything negative is "failed"
- * @return       one word, static; "unknown" for a status of a newer library
+ * @return one word, static; "unknown" for a status of a newer library
  */
-PKGCACHE_PUBLIC const char *pkgcache_status_name(int status);
+PKGCACHE_PUBLIC const char *pkgcache_status_name(enum pkgcache_status status);
 
 /** What survives a power cut. */
 enum pkgcache_durability {
@@ -89,17 +98,18 @@ struct pkgcache_options {
     unsigned in_flight;
     uint64_t bytes_per_s;
     bool idle_priority;
-    bool report_stalled;     /* leave stalled copies alone, as rez does, instead of taking over */
-    unsigned stall_grace_s;  /* without a heartbeat, a copier that may live is taken for gone;
-                                default: 60 */
-    unsigned lock_timeout_s; /* default: 10 */
+    bool report_stalled;     /* leave stalled copies alone, as rez does, and take none over */
+    unsigned stall_grace_s;  /* a copy whose process may live is stalled after this long without a
+                                heartbeat; default: 60 */
+    unsigned lock_timeout_s; /* how long to wait for the cache's lock; default: 10 */
     bool refuse_same_device; /* do not cache what lies on the cache's own file system */
     bool no_digests;         /* take none while copying, and write no manifests */
-    /* Nothing is begun while less is free on the cache's file system. When more of it is used than
-       the threshold, copies are stopped, too, before they leave less. 0: it may be filled. */
+    /* No copy is begun while less than the buffer is free on the cache's file system. When more of
+       the file system is used than the threshold, a copy is also stopped before it leaves less.
+       0: copies may fill it. */
     uint64_t space_buffer_bytes;
     unsigned used_threshold_percent;
-    /* Where packages are not cached from; NULL: no such place. pkgcache_open copies the strings. */
+    /* Packages below these are not cached; NULL: there is none. The strings are copied. */
     const char *local_packages_path; /* the repository of local packages */
     const char *temporary_path;      /* what has temporary repositories below it */
 };
@@ -115,142 +125,169 @@ struct pkgcache_options {
  */
 PKGCACHE_PUBLIC int pkgcache_open(const char *path, const struct pkgcache_options *options,
                                   bool create, struct pkgcache **ret,
-                                  struct pkgcache_error *ret_error);
+                                  struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 4) PKGCACHE_CHECKED;
 
-/** Ends the use of a cache, once no thread uses it any more. NULL is allowed. */
+/** Closes a cache that no thread uses any more. NULL is allowed. */
 PKGCACHE_PUBLIC void pkgcache_close(struct pkgcache *cache);
 
 /** @return the cache's directory, absolute; belongs to the cache */
-PKGCACHE_PUBLIC const char *pkgcache_path(const struct pkgcache *cache);
+PKGCACHE_PUBLIC const char *pkgcache_path(const struct pkgcache *cache) PKGCACHE_NONNULL(1);
+
+/** @return which backend copies and why, for people; the cache's; NULL before the first copy */
+PKGCACHE_PUBLIC const char *pkgcache_backend_description(const struct pkgcache *cache)
+    PKGCACHE_NONNULL(1);
 
 /**
- * @return which backend copies and why, for people; belongs to the cache; NULL before the first
- *         copy
- */
-PKGCACHE_PUBLIC const char *pkgcache_backend_description(const struct pkgcache *cache);
-
-/**
- * Finds a variant. Takes no lock, and answers found only when the payload is there whole.
+ * Finds a variant. Takes no lock. A variant is found only when its payload is there whole.
  *
- * @param touch    record that it was used now
- * @param ret_root the payload's path, for free(3); NULL when it is not found
- * @return         the status: NOT_FOUND, FOUND, COPYING or COPY_STALLED; or -errno
+ * @param touch      record that the variant was used now
+ * @param ret_root   the payload's path, which the caller frees with free(3); NULL when the variant
+ *                   is not found
+ * @param ret_status may be NULL; FOUND, NOT_FOUND, COPYING or COPY_STALLED
+ * @return           1: it is found; 0: it is not, or not yet; -errno
  */
 PKGCACHE_PUBLIC int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                                 bool touch, char **ret_root, struct pkgcache_error *ret_error);
+                                 bool touch, char **ret_root, enum pkgcache_status *ret_status,
+                                 struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2, 4) PKGCACHE_CHECKED;
 
 /**
- * The same for those who ask often: nothing is allocated.
+ * Finds a variant as pkgcache_get does, and allocates nothing.
  *
- * @param buffer receives the payload's path; "" when it is not found
+ * @param buffer receives the payload's path; "" when the variant is not found
  * @param size   of the buffer in bytes; PATH_MAX is always enough
  * @return       as pkgcache_get; -ENAMETOOLONG: the path does not fit
  */
 PKGCACHE_PUBLIC int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle,
                                       bool touch, char *buffer, size_t size,
-                                      struct pkgcache_error *ret_error);
+                                      enum pkgcache_status *ret_status,
+                                      struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2, 4) PKGCACHE_CHECKED;
 
 /**
- * Finds a variant as pkgcache_get does, and keeps it from pkgcache_clean until a process ends. The
- * process is known by its id and start time, so nothing has to be given back; one lease of a
- * variant is enough for a process. Takes the lock, unless the variant is not found. pkgcache_remove
- * is not kept from anything: who names a variant means it.
+ * Finds a variant as pkgcache_get does, and leases it: pkgcache_clean keeps it until a process
+ * ends. The lease names the process by its id and start time, and ends with it, so nothing has to
+ * be given back. A process needs one lease of a variant only. pkgcache_remove removes a variant
+ * although it is leased. Takes the cache's lock, unless the variant is not found.
  *
- * @param pid      the process, as this one counts them: 1 to INT_MAX
- * @param ret_root as for pkgcache_get
- * @return         as for pkgcache_get; -ESRCH: no such process; -EACCES: it cannot be identified,
- * or leases cannot be written here; -ETIMEDOUT: the lock
+ * @param pid        the process, as this process counts them: 1 to INT_MAX
+ * @param ret_root   as for pkgcache_get
+ * @param ret_status as for pkgcache_get
+ * @return           as for pkgcache_get; -ESRCH: there is no such process; -EACCES: it cannot be
+ *                   identified, or leases cannot be written here; -ETIMEDOUT: the lock
  */
 PKGCACHE_PUBLIC int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                                   pid_t pid, char **ret_root, struct pkgcache_error *ret_error);
+                                   pid_t pid, char **ret_root, enum pkgcache_status *ret_status,
+                                   struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2, 4) PKGCACHE_CHECKED;
 
 /**
- * Ends a lease before its process does. Takes no lock.
+ * Ends the lease of a variant before its process ends. Takes no lock.
  *
  * @return 0, also when there was none; or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_release(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                                     pid_t pid, struct pkgcache_error *ret_error);
+                                     pid_t pid, struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2);
 
 /**
- * Makes a handle, what identifies a variant, of its parts.
+ * Makes a handle of its parts. A handle identifies a variant.
  *
  * @param location the repository's directory: an absolute path, as rez has it (links resolved)
  * @param name     of the package, UTF-8
  * @param version  UTF-8; NULL: the package has none
  * @param index    of the variant, from 0; -1: the package has no variants
  * @param ret      the handle; the caller frees it with pkgcache_handle_free
- * @return         0; -EINVAL: none that rez can read back; -ENOMEM; -ENOTSUP: this machine's
+ * @return         0; -EINVAL: rez could not read it back; -ENOMEM; -ENOTSUP: this machine's
  *                 OpenSSL has no SHA-1
  */
 PKGCACHE_PUBLIC int pkgcache_handle_new(const char *location, const char *name, const char *version,
                                         int32_t index, struct pkgcache_handle **ret,
-                                        struct pkgcache_error *ret_error);
+                                        struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2, 5) PKGCACHE_CHECKED;
 
 /**
  * Makes a handle of JSON as rez writes it: {"key": "filesystem.variant", "variables": {"location",
  * "name", "version", "index", "repository_type"}}.
  *
  * @param length of `text` in bytes; no NUL is needed
- * @param ret the handle; the caller frees it with pkgcache_handle_free
- * @return    0; -EBADMSG: no JSON; -EINVAL: none that rez can read back; -ENOMEM, -ENOTSUP
+ * @param ret    the handle; the caller frees it with pkgcache_handle_free
+ * @return       0; -EBADMSG: it is not JSON; -EINVAL: rez could not read it back; -ENOMEM, -ENOTSUP
  */
 PKGCACHE_PUBLIC int pkgcache_handle_parse(const char *text, size_t length,
                                           struct pkgcache_handle **ret,
-                                          struct pkgcache_error *ret_error);
+                                          struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 3) PKGCACHE_CHECKED;
 
-/** NULL is allowed. */
+/** Frees a handle. NULL is allowed. */
 PKGCACHE_PUBLIC void pkgcache_handle_free(struct pkgcache_handle *handle);
 
 /** @return NAME-VERSION, or NAME; belongs to the handle */
-PKGCACHE_PUBLIC const char *pkgcache_handle_name(const struct pkgcache_handle *handle);
+PKGCACHE_PUBLIC const char *pkgcache_handle_name(const struct pkgcache_handle *handle)
+    PKGCACHE_NONNULL(1);
 
-/** @return the handle as JSON, for free(3), which pkgcache_handle_parse reads; NULL: no memory */
-PKGCACHE_PUBLIC char *pkgcache_handle_json(const struct pkgcache_handle *handle);
+/**
+ * @return the handle as JSON, which pkgcache_handle_parse reads; the caller frees it with free(3);
+ *         NULL: out of memory
+ */
+PKGCACHE_PUBLIC char *pkgcache_handle_json(const struct pkgcache_handle *handle)
+    PKGCACHE_NONNULL(1) PKGCACHE_CHECKED;
 
-/** Whether both are the same variant. */
+/** Whether both identify the same variant. */
 PKGCACHE_PUBLIC bool pkgcache_handle_equal(const struct pkgcache_handle *a,
-                                           const struct pkgcache_handle *b);
+                                           const struct pkgcache_handle *b) PKGCACHE_NONNULL(1, 2);
 
-/** A variant to be cached. */
+/** A variant to be cached: an element of an array whose variant_size says how large it is. */
 struct pkgcache_variant {
     const struct pkgcache_handle *handle;
     const char *root; /* the payload at its source, absolute */
-    bool force;       /* also where the cache's options refuse it; room is needed all the same */
-    enum copyengine_priority priority; /* those with a higher one are begun first, and copied
-                                          faster; none waits for ever */
-    const char *requires_json; /* rez's list of its requirements, as JSON: kept in the sidecar for
-                                  people; NULL: none */
+    bool force;       /* cache it although the options say not to; it needs free space all the
+                         same */
+    enum copyengine_priority priority; /* variants with a higher priority are copied first, and
+                                          faster; each is copied in the end */
+    const char *requires_json;         /* rez's list of its requirements, as JSON, which the sidecar
+                                          keeps for people; NULL: none */
 };
 
-/** What became of one variant. The strings are freed with pkgcache_results_free. */
+/**
+ * What became of one variant: an element of an array whose result_size says how large it is. The
+ * caller frees the strings with pkgcache_results_free.
+ */
 struct pkgcache_result {
     enum pkgcache_status status;
     char *root;     /* of the cached payload; NULL when there is none */
-    char *reason;   /* why not, for people; NULL when there is nothing to say */
+    char *reason;   /* why there is none, for people; NULL when there is nothing to say */
     uint64_t files; /* copied for it */
     uint64_t bytes;
 };
 
-/** Frees what results own, not the array. */
-PKGCACHE_PUBLIC void pkgcache_results_free(struct pkgcache_result *results, size_t count);
+/**
+ * Frees the strings of results, and sets the results to zero. The array stays the caller's.
+ *
+ * @param result_size sizeof(struct pkgcache_result)
+ */
+PKGCACHE_PUBLIC void pkgcache_results_free(struct pkgcache_result *results, size_t result_size,
+                                           size_t count);
 
 /**
- * Finds many variants: pkgcache_get for each, and no faster than that. Where one cannot be looked
- * up the others still are.
+ * Finds many variants: calls pkgcache_get for each, and is no faster than that. A look-up that
+ * fails does not stop the others.
  *
- * @param handles in any order, also several times the same
- * @param touch   record of those that are found that they were used now
- * @param results one for each handle, in the same order, filled in whatever happens: NOT_FOUND,
- *                FOUND, COPYING, COPY_STALLED or FAILED
- * @return        0, or -errno of the first that FAILED
+ * @param handles     in any order; one may be named several times
+ * @param touch       record that the variants that are found were used now
+ * @param results     one for each handle, in the same order; filled in whatever happens but
+ *                    -EINVAL: NOT_FOUND, FOUND, COPYING, COPY_STALLED or FAILED
+ * @param result_size sizeof(struct pkgcache_result)
+ * @return            0; -EINVAL (result_size); or -errno of the first that FAILED
  */
 PKGCACHE_PUBLIC int pkgcache_get_many(struct pkgcache *cache,
                                       const struct pkgcache_handle *const *handles, size_t count,
                                       bool touch, struct pkgcache_result *results,
-                                      struct pkgcache_error *ret_error);
+                                      size_t result_size, struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1) PKGCACHE_CHECKED;
 
-/** How far a warm is. */
+/** How far a warm, or a verify, has got. */
 struct pkgcache_progress {
     size_t variants;
     size_t variants_done;
@@ -261,43 +298,56 @@ struct pkgcache_progress {
 struct pkgcache_warm {
     size_t size; /* sizeof(struct pkgcache_warm) */
     const struct pkgcache_variant *variants;
-    size_t count;
-    bool no_wait;  /* do not wait for variants that another process copies: COPYING */
-    int cancel_fd; /* readable: stop, roll back what is unfinished; 0 or -1: none */
-    /* From the calling thread, when something completed, at most every 100 ms or so. */
-    void (*on_progress)(void *context, const struct pkgcache_progress *progress);
-    /* From the calling thread, when a variant is done; `result` is as it stays. */
+    size_t variant_size; /* sizeof(struct pkgcache_variant) */
+    size_t count;        /* of the variants, and of the results */
+    size_t result_size;  /* sizeof(struct pkgcache_result) */
+    bool no_wait;  /* do not wait for variants that another process copies: they are COPYING */
+    int cancel_fd; /* when it is readable, the warm stops and rolls back what is unfinished;
+                      0 or -1: none */
+    /* The calling thread calls this when something completed, every 100 ms at most. When it returns
+       anything but 0, the warm stops as with cancel_fd. */
+    int (*on_progress)(void *context, const struct pkgcache_progress *progress);
+    /* The calling thread calls this when a variant is done; its result changes no more. */
     void (*on_result)(void *context, size_t index, const struct pkgcache_result *result);
-    /* From a thread of the engine: something was left out of a copy. */
+    /* A thread of the engine calls this when it leaves something out of a copy. */
     void (*on_warning)(void *context, const char *path, const char *text);
     void *context;
 };
 
 /**
- * Brings variants into the cache: several at once, small ones before large ones.
+ * Copies variants into the cache, unless they are there: several at once, small ones first.
  *
  * @param results one for each variant, in the same order: FOUND, CREATED, COPYING, COPY_STALLED,
  *                SKIPPED or FAILED; filled in whatever happens but -EINVAL
- * @return        0 when each has a result of its own; -ETIMEDOUT when the lock could not be had,
- *                -ECANCELED when cancel_fd became readable, or -errno when the cache cannot be
- *                used: then those that were not done are FAILED with that reason; -EINVAL: `warm`
- *                is none of this library
+ * @return        0: each variant has a result of its own; -ETIMEDOUT: the lock could not be taken;
+ *                -ECANCELED: the caller stopped it; or another -errno: the cache cannot be used.
+ *                Then the variants that were not done are FAILED for that reason. -EINVAL: a size
+ *                is missing, or only a newer library can do what `warm` asks for
  */
 PKGCACHE_PUBLIC int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
-                                  struct pkgcache_result *results,
-                                  struct pkgcache_error *ret_error);
+                                  struct pkgcache_result *results, struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2) PKGCACHE_CHECKED;
 
 /**
- * Brings one variant into the cache, and waits for that: pkgcache_warm without callbacks.
+ * Copies one variant into the cache, unless it is there: pkgcache_warm without callbacks.
  *
- * @param ret_result as of pkgcache_warm; freed with pkgcache_results_free
+ * @param ret_result as of pkgcache_warm; the caller frees it with pkgcache_results_free
  * @return           as pkgcache_warm
  */
-PKGCACHE_PUBLIC int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
-                                 struct pkgcache_result *ret_result,
-                                 struct pkgcache_error *ret_error);
+static inline int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
+                               struct pkgcache_result *ret_result, struct pkgcache_error *ret_error)
+{
+    struct pkgcache_warm warm;
+    memset(&warm, 0, sizeof(warm));
+    warm.size = sizeof(warm);
+    warm.variants = variant;
+    warm.variant_size = sizeof(*variant);
+    warm.count = 1;
+    warm.result_size = sizeof(*ret_result);
+    return pkgcache_warm(cache, &warm, ret_result, ret_error);
+}
 
-#define PKGCACHE_NOT_COUNTED UINT64_MAX /* a number that nobody has found out */
+#define PKGCACHE_NOT_COUNTED UINT64_MAX /* a number that is not known */
 
 /** One line of a listing. */
 struct pkgcache_entry {
@@ -306,30 +356,36 @@ struct pkgcache_entry {
     const char *cached_root;     /* NULL: pending */
     const char *source_root;     /* NULL: not known (rez does not say) */
     struct timespec last_used;   /* 0: pending */
-    uint64_t
-        bytes; /* of contents; PKGCACHE_NOT_COUNTED: not found, or not counted yet (clean does) */
-    uint64_t files; /* the same for regular files */
+    uint64_t bytes; /* of contents; PKGCACHE_NOT_COUNTED: not found, or not counted yet, which
+                       pkgcache_clean does */
+    uint64_t files; /* regular ones; PKGCACHE_NOT_COUNTED likewise */
 };
 
 /**
- * Lists variants, in no order. Those that come or go meanwhile may or may not be in it; damaged
- * ones are not.
+ * Lists variants, in no order, without those that are damaged. A variant that is added or removed
+ * meanwhile may or may not be listed.
  *
- * @param visit called for each, one call at a time, but not always by the same thread; what it is
- *              given lives until it returns; non-zero ends the listing
+ * @param visit called for each variant, by one thread at a time, but not always by the same one.
+ *              The entry is valid until it returns. When it returns anything but 0, the listing
+ *              ends
  * @return      0, what `visit` returned, or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_list(struct pkgcache *cache,
                                   int (*visit)(void *context, const struct pkgcache_entry *entry),
-                                  void *context, struct pkgcache_error *ret_error);
+                                  void *context, struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2) PKGCACHE_CHECKED;
 
 /**
- * Takes a variant out of the cache. Its bytes go at the next clean.
+ * Removes a variant from the cache: no look-up finds it any more. The next pkgcache_clean deletes
+ * its files.
  *
- * @return the status: REMOVED, NOT_FOUND or COPYING; or -errno (-ETIMEDOUT: the lock)
+ * @param ret_status may be NULL; REMOVED, NOT_FOUND, or COPYING: another process copies it
+ * @return           1: it is removed; 0: it is not, see ret_status; or -errno (-ETIMEDOUT: the
+ *                   lock)
  */
 PKGCACHE_PUBLIC int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                                    struct pkgcache_error *ret_error);
+                                    enum pkgcache_status *ret_status,
+                                    struct pkgcache_error *ret_error) PKGCACHE_NONNULL(1, 2);
 
 /** How a payload differs from its manifest. */
 enum pkgcache_difference {
@@ -350,31 +406,34 @@ PKGCACHE_PUBLIC const char *pkgcache_difference_text(enum pkgcache_difference di
 /** What became of a payload that was to be verified. */
 enum pkgcache_verdict {
     PKGCACHE_VERDICT_SOUND,
-    PKGCACHE_VERDICT_DIGESTED, /* there was nothing to compare with; from now on there is */
+    PKGCACHE_VERDICT_DIGESTED, /* it had no manifest to compare with; now it has one */
     PKGCACHE_VERDICT_DAMAGED,
-    PKGCACHE_VERDICT_REPAIRED, /* it was damaged, and is replaced */
-    PKGCACHE_VERDICT_GONE,     /* it is not, or no longer, in the cache; that is no damage */
+    PKGCACHE_VERDICT_REPAIRED, /* it was damaged, and a new copy replaces it */
+    PKGCACHE_VERDICT_GONE,     /* it is not in the cache, or no longer; that is no damage */
     PKGCACHE_VERDICT_UNKNOWN,  /* it could not be verified */
 };
 
+/** What pkgcache_verify found out about one payload. */
 struct pkgcache_verified {
     const struct pkgcache_handle *handle;
     enum pkgcache_verdict verdict;
     const char *root;     /* of the cached payload; NULL: there is none */
-    const char *reason;   /* why not, or why it was not repaired, for people; NULL */
-    uint64_t differences; /* that were found */
+    const char *reason;   /* why there is none, why it could not be verified, or why it was not
+                             repaired, for people; NULL: nothing to say */
+    uint64_t differences; /* how many were found */
 };
 
 struct pkgcache_verify {
     size_t size;                                  /* sizeof(struct pkgcache_verify) */
-    const struct pkgcache_handle *const *handles; /* which variants; NULL: all that there are */
+    const struct pkgcache_handle *const *handles; /* which variants; NULL: all in the cache */
     size_t count;
-    double sample; /* the share of files whose contents are read, above 0; 0 or 1: all */
-    bool repair;   /* copy what is damaged again from its source */
-    int cancel_fd; /* readable: stop; 0 or -1: none */
-    /* All are called from the calling thread; what they are given lives until they return. */
-    void (*on_progress)(void *context, const struct pkgcache_progress *progress);
-    /* `root` is the payload's, and `path` relative to it. */
+    double sample; /* the fraction of files whose contents are read, above 0; 0 or 1: all */
+    bool repair;   /* copy damaged payloads again from their sources */
+    int cancel_fd; /* when it is readable, the verify stops; 0 or -1: none */
+    /* The calling thread calls these; what they receive is valid until they return. When
+       on_progress returns anything but 0, the verify stops as with cancel_fd. */
+    int (*on_progress)(void *context, const struct pkgcache_progress *progress);
+    /* `root` is the payload's, and `path` is relative to it. */
     void (*on_difference)(void *context, const char *root, const char *path,
                           enum pkgcache_difference difference);
     void (*on_result)(void *context, const struct pkgcache_verified *result);
@@ -391,122 +450,129 @@ struct pkgcache_verify_summary {
     size_t repaired;
     size_t gone;
     size_t unknown;
-    uint64_t files; /* looked at */
-    uint64_t bytes; /* read */
+    uint64_t files; /* that were compared */
+    uint64_t bytes; /* that were read */
 };
 
 /**
  * Reads payloads again and compares them with their manifests: names, types, sizes, contents,
- * targets of links, modes, modification times. Contents come from the disk where the file system
- * lets them be read past the page cache (O_DIRECT), so what memory holds stays as it is, and is not
- * verified. What Python adds below __pycache__ is no difference. A payload without a manifest,
- * rez's and those that were copied without digests, is digested now: that shows nothing of its
- * past, but what happens to it from now on.
+ * targets of links, modes, modification times. It reads contents from the disk, past the page cache
+ * (O_DIRECT), where the file system allows that: it neither verifies what memory holds nor changes
+ * it. Files that Python adds below __pycache__ are no difference. A payload that has no manifest
+ * (rez copied it, or it was copied without digests) gets one now: damage from before stays unseen,
+ * later damage is found.
  *
- * A payload that is repaired is found all the time: the new one is published beside it, and then it
- * is removed. If that fails it is left where it is, and DAMAGED.
+ * Look-ups find a payload all the time while it is repaired: the new copy is published beside it,
+ * then the damaged one is removed. If the repair fails, the damaged payload stays, and is DAMAGED.
  *
- * @param ret_summary its size is set by the caller; filled in whatever happens but -EINVAL
- * @return            0 when each has a verdict of its own; -ETIMEDOUT (the lock, for repairs),
- *                    -ECANCELED, or -errno when the cache cannot be used; -EINVAL: `verify` or
- *                    `ret_summary` is none of this library
+ * @param ret_summary the caller sets its size; filled in whatever happens but -EINVAL
+ * @return            0: each payload has a verdict of its own; -ETIMEDOUT: the lock, which repairs
+ *                    take; -ECANCELED: the caller stopped it; or another -errno: the cache cannot
+ *                    be used; -EINVAL: a size is missing, or only a newer library can do what
+ *                    `verify` asks for
  */
 PKGCACHE_PUBLIC int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify,
                                     struct pkgcache_verify_summary *ret_summary,
-                                    struct pkgcache_error *ret_error);
+                                    struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2, 3) PKGCACHE_CHECKED;
 
-/** Something that clean deleted, or would delete, or left although it had a reason to delete it. */
+/** Something that pkgcache_clean deleted, would delete, or kept although it is old or damaged. */
 struct pkgcache_cleaned {
     const char *path;
     const char *why; /* a few words */
-    uint64_t bytes;  /* of contents; PKGCACHE_NOT_COUNTED: nobody has counted them */
+    uint64_t bytes;  /* of contents; PKGCACHE_NOT_COUNTED: not known */
 };
 
 struct pkgcache_clean {
-    size_t size;         /* sizeof(struct pkgcache_clean) */
-    double time_limit_s; /* looked at after each step; the next clean goes on there. 0: none */
-    bool dry_run;        /* only say what would go */
-    int cancel_fd;       /* readable: stop; 0 or -1: none */
+    size_t size; /* sizeof(struct pkgcache_clean) */
+    double
+        time_limit_s; /* it is checked after each step; the next clean continues there. 0: none */
+    bool dry_run;     /* delete nothing, only report */
+    int cancel_fd;    /* when it is readable, the clean stops; 0 or -1: none */
     void (*on_removed)(void *context, const struct pkgcache_cleaned *cleaned);
-    void (*on_kept)(void *context, const struct pkgcache_cleaned *cleaned); /* in use, or may be */
+    void (*on_kept)(void *context, const struct pkgcache_cleaned *cleaned); /* it may be in use */
     void (*on_failed)(void *context, const char *path, const char *why);
     void *context;
-    unsigned max_unused_days;  /* variants that were not looked up for longer go; 0: none */
-    unsigned max_log_days;     /* logs that were not written to for longer go; 0: none */
-    uint64_t max_bytes;        /* of all variants: what was not looked up for longest goes until no
-                                  more is left. 0: as many as there are */
-    unsigned max_disk_percent; /* the same, of the cache's file system; 0: no such limit */
+    unsigned max_unused_days;  /* delete variants that were last looked up longer ago; 0: none */
+    unsigned max_log_days;     /* delete logs that were last written longer ago; 0: none */
+    uint64_t max_bytes;        /* delete the least recently used variants until all together have
+                                  no more; 0: no limit */
+    unsigned max_disk_percent; /* the same until no more of the cache's file system is used; 0: no
+                                  limit */
 };
 
 /**
- * Deletes what is no use any more: removed payloads, what dead processes left in staging, their
- * leases, stalled and damaged slots, directories that have been empty for a minute, old logs; then
- * variants that nobody has used for long, or that are too many. Never a variant that is in use, as
- * far as leases (pkgcache_lease) and /proc tell.
+ * Deletes what is not needed any more: removed payloads, the leases of dead processes and what they
+ * left in staging, stalled and damaged slots, directories that have been empty for a minute, old
+ * logs; then variants that were not used for long, or that exceed the limits. It keeps each variant
+ * that a process uses, as far as leases (pkgcache_lease) and /proc tell.
  *
- * @return 0, also when the time was over; -ETIMEDOUT (the lock), -ECANCELED, -EINVAL (`clean`), or
- *         -errno
+ * @return 0, also when the time limit ended it; -ETIMEDOUT (the lock), -ECANCELED, -EINVAL
+ *         (`clean`), or another -errno
  */
 PKGCACHE_PUBLIC int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
-                                   struct pkgcache_error *ret_error);
+                                   struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2) PKGCACHE_CHECKED;
 
-/** What a cache has done for all who used it, and what is in it now. */
+/** What all users of a cache have done with it, and what is in it now. */
 struct pkgcache_stats {
-    size_t size;          /* sizeof(struct pkgcache_stats); set by the caller */
-    time_t since;         /* when counting began; 0: nothing was counted yet */
-    uint64_t hits;        /* look-ups that found the variant; warm looks up each of its variants */
-    uint64_t misses;      /* look-ups that did not */
-    uint64_t waits;       /* variants that were waited for while another process copied them */
-    uint64_t copies;      /* variants that were copied into the cache */
-    uint64_t files;       /* of those */
-    uint64_t bytes;       /* of those */
-    double copy_seconds;  /* how long that took; what one warm copied side by side counts once */
-    double seconds_saved; /* an estimate: hits, each as long as a copy took on average */
+    size_t size;         /* sizeof(struct pkgcache_stats); set by the caller */
+    time_t since;        /* when counting began; 0: nothing was counted yet */
+    uint64_t hits;       /* look-ups that found the variant; a warm looks up each of its variants */
+    uint64_t misses;     /* look-ups that did not */
+    uint64_t waits;      /* variants that a warm waited for while another process copied them */
+    uint64_t copies;     /* variants that were copied into the cache */
+    uint64_t files;      /* of these copies */
+    uint64_t bytes;      /* of these copies */
+    double copy_seconds; /* how long they took; copies that one warm makes at once count once */
+    double seconds_saved; /* an estimate: hits, times the average copy_seconds of a copy */
     uint64_t failures;    /* variants that could not be copied */
     uint64_t skipped;     /* variants that were refused */
-    uint64_t removals;    /* variants that somebody took out */
-    uint64_t evictions;   /* variants that clean took out for their age, or for room */
-    uint64_t cleans;      /* runs of clean */
+    uint64_t removals;    /* variants that somebody removed */
+    uint64_t evictions;   /* variants that pkgcache_clean deleted for their age, or for space */
+    uint64_t cleans;      /* calls of pkgcache_clean */
 
     uint64_t variants; /* that are cached now */
     uint64_t stored_files;
     uint64_t stored_bytes;
-    uint64_t room_bytes; /* that are free on the file system */
+    uint64_t room_bytes; /* free on the cache's file system */
     uint64_t largest_bytes;
-    struct timespec oldest_used; /* when that which was not used for longest was */
-    char largest[512];           /* its NAME-VERSION; "" when nothing is cached */
-    char oldest[512];
+    struct timespec oldest_used; /* when the least recently used variant was used */
+    char largest[512];           /* NAME-VERSION of the largest; "" when nothing is cached */
+    char oldest[512];            /* NAME-VERSION of the least recently used */
 };
 
 /**
- * Tells what the counters say, and what is in the cache. All payloads are walked for their sizes:
- * with large ones, that takes a while. Processes write down at least every second what they count,
- * and when they close the cache.
+ * Gives the counters, and what is in the cache. Walks all payloads for their sizes, which takes
+ * long where they are large. A process writes what it counted every second, and when it closes the
+ * cache.
  *
- * @param ret its size is set by the caller; no more than that is filled in, with zeros on failure
+ * @param ret the caller sets its size, and no more than that is filled in; zeros on failure
  * @return    0; -EINVAL: `ret` has no size; or -errno
  */
 PKGCACHE_PUBLIC int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
-                                   struct pkgcache_error *ret_error);
+                                   struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1, 2) PKGCACHE_CHECKED;
 
-/** Begins to count anew, for all who use the cache. @return 0; -EACCES, -EROFS, … */
-PKGCACHE_PUBLIC int pkgcache_stats_zero(struct pkgcache *cache, struct pkgcache_error *ret_error);
+/** Sets the counters to zero, for all users of the cache. @return 0; -EACCES, -EROFS, … */
+PKGCACHE_PUBLIC int pkgcache_stats_reset(struct pkgcache *cache, struct pkgcache_error *ret_error)
+    PKGCACHE_NONNULL(1);
 
 /** How much a finding of pkgcache_doctor matters. */
 enum pkgcache_severity {
-    PKGCACHE_WELL,    /* as it should be */
-    PKGCACHE_NOTE,    /* good to know; nothing needs to be done */
-    PKGCACHE_WARNING, /* it works, and something should be done */
-    PKGCACHE_PROBLEM, /* something does not work until somebody does something */
+    PKGCACHE_SEVERITY_OK,      /* it is as it should be */
+    PKGCACHE_SEVERITY_NOTE,    /* good to know; there is nothing to do */
+    PKGCACHE_SEVERITY_WARNING, /* it works, but there is something to do */
+    PKGCACHE_SEVERITY_PROBLEM, /* it does not work until something is done */
 };
 
 /** One thing that pkgcache_doctor found. */
 struct pkgcache_finding {
     enum pkgcache_severity severity;
     const char *subject; /* a word, for programs: "io_uring", "lock", "stalled", "foreign", … */
-    const char *path;    /* what it is about; NULL: the machine */
-    const char *text;
-    const char *advice; /* what to do, in whole sentences; NULL: nothing */
+    const char *path;    /* the file or directory that it concerns; NULL: the machine */
+    const char *text;    /* what was found, for people */
+    const char *advice;  /* what to do, in whole sentences; NULL: nothing */
 };
 
 struct pkgcache_doctor {
@@ -518,91 +584,16 @@ struct pkgcache_doctor {
 };
 
 /**
- * Examines what this machine can do for a cache, and the cache itself: its file system, lock,
- * stalled copies, damage, and what is none of its own. Changes nothing, and takes no lock.
+ * Examines what this machine offers a cache, and the cache itself: its file system, its lock,
+ * stalled copies, damage, and files that are not the cache's. Changes nothing, and takes no lock.
  *
- * @param path    the cache; that there is none is a finding, too
- * @param options those that it is used with; NULL: the defaults
- * @return        0; -EINVAL (options); or -errno when not everything could be looked at
+ * @param path    the cache; when there is none, that is a finding
+ * @param options which the cache is used with; NULL: the defaults
+ * @return        0; -EINVAL (options); or another -errno: not everything could be examined
  */
 PKGCACHE_PUBLIC int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
                                     const struct pkgcache_doctor *doctor,
-                                    struct pkgcache_error *ret_error);
-
-/*
- * Clients of the daemon of a cache (`pkgcache daemon`): the same work, done by a process that has
- * the cache open already, and copies once what many ask for. A connection is for one thread at a
- * time. After an error other than those that the daemon answers with, it can only be closed.
- */
-struct pkgcache_client;
-
-/**
- * Connects to the daemon of a cache. Only one that runs as this user, as root, or as the user whom
- * the cache belongs to is believed.
- *
- * @param path        the cache's directory
- * @param socket_path NULL: in the cache
- * @param ret         the connection; the caller ends it with pkgcache_client_close
- * @return            0; -ENOENT, -ECONNREFUSED: there is no daemon; -EPERM: it is somebody else's;
- *                    or another -errno
- */
-PKGCACHE_PUBLIC int pkgcache_client_open(const char *path, const char *socket_path,
-                                         struct pkgcache_client **ret,
-                                         struct pkgcache_error *ret_error);
-
-/** Ends a connection, and the leases that were taken with it. NULL is allowed. */
-PKGCACHE_PUBLIC void pkgcache_client_close(struct pkgcache_client *client);
-
-/**
- * Asks for anything, as docs/daemon.md has it.
- *
- * @param params     a JSON object; NULL: none
- * @param ret_result the result as JSON, for free(3); may be NULL
- * @return           0; -EAGAIN: the daemon is busy; -EPERM: not for this user; -ETIMEDOUT: no
- *                   answer for 30 s; -ECONNRESET: it has gone; -EBADMSG; or what it answered
- */
-PKGCACHE_PUBLIC int pkgcache_client_call(struct pkgcache_client *client, const char *method,
-                                         const char *params, char **ret_result,
-                                         struct pkgcache_error *ret_error);
-
-/** As pkgcache_get. */
-PKGCACHE_PUBLIC int pkgcache_client_get(struct pkgcache_client *client,
-                                        const struct pkgcache_handle *handle, bool touch,
-                                        char **ret_root, struct pkgcache_error *ret_error);
-
-/** As pkgcache_get_many, in few messages. */
-PKGCACHE_PUBLIC int pkgcache_client_get_many(struct pkgcache_client *client,
-                                             const struct pkgcache_handle *const *handles,
-                                             size_t count, bool touch,
-                                             struct pkgcache_result *results,
-                                             struct pkgcache_error *ret_error);
-
-/** As pkgcache_list, all in this thread. @return also -EMSGSIZE: more than an answer takes */
-PKGCACHE_PUBLIC int pkgcache_client_list(struct pkgcache_client *client,
-                                         int (*visit)(void *context,
-                                                      const struct pkgcache_entry *entry),
-                                         void *context, struct pkgcache_error *ret_error);
-
-/**
- * As pkgcache_warm, but that on_warning is not called, and `no_wait` means not to wait at all: then
- * variants that are not known yet to be there are COPYING.
- *
- * @return as pkgcache_client_call, or -ECANCELED: what nobody else wants is rolled back
- */
-PKGCACHE_PUBLIC int pkgcache_client_warm(struct pkgcache_client *client,
-                                         const struct pkgcache_warm *warm,
-                                         struct pkgcache_result *results,
-                                         struct pkgcache_error *ret_error);
-
-/** As pkgcache_lease for this process, until pkgcache_client_release or pkgcache_client_close. */
-PKGCACHE_PUBLIC int pkgcache_client_lease(struct pkgcache_client *client,
-                                          const struct pkgcache_handle *handle, char **ret_root,
-                                          struct pkgcache_error *ret_error);
-
-/** Ends a lease of this connection. @return 0, also when there was none */
-PKGCACHE_PUBLIC int pkgcache_client_release(struct pkgcache_client *client,
-                                            const struct pkgcache_handle *handle,
-                                            struct pkgcache_error *ret_error);
+                                    struct pkgcache_error *ret_error) PKGCACHE_NONNULL(1, 3);
 
 #ifdef __cplusplus
 }

@@ -100,7 +100,7 @@ static int finish(struct options *options, struct copyengine_job *job, double se
     if (flushed < 0)
         return output_error(options, EXIT_FAILED, -flushed, "flush %s: %s", options->arguments[1],
                             strerror(-flushed));
-    return print_summary(options, &result->progress, seconds);
+    return print_summary(options, result->progress, seconds);
 }
 
 /* Copies, and says how it went. The manifest is written to `manifest_fd`, unless that is -1. */
@@ -127,7 +127,7 @@ static int copy(struct options *options, struct copyengine *engine, int manifest
     };
     progress_start(options);
     uint64_t start_ns = clock_monotonic_ns();
-    int result = copying.event_fd < 0 ? -errno : copyengine_submit(engine, &what, &job);
+    int result = copying.event_fd < 0 ? -errno : copyengine_submit_copy(engine, &what, &job);
     if (result < 0)
         return output_error(options, EXIT_FAILED, -result, "copy \"%s\" to \"%s\": %s", what.source,
                             what.destination, strerror(-result));

@@ -11,10 +11,10 @@ struct visit {
 };
 
 static const char *const severities[] = {
-    [PKGCACHE_WELL] = "well",
-    [PKGCACHE_NOTE] = "note",
-    [PKGCACHE_WARNING] = "warning",
-    [PKGCACHE_PROBLEM] = "problem",
+    [PKGCACHE_SEVERITY_OK] = "well",
+    [PKGCACHE_SEVERITY_NOTE] = "note",
+    [PKGCACHE_SEVERITY_WARNING] = "warning",
+    [PKGCACHE_SEVERITY_PROBLEM] = "problem",
 };
 
 static cJSON *build_finding(const struct pkgcache_finding *finding)
@@ -31,11 +31,11 @@ static cJSON *build_finding(const struct pkgcache_finding *finding)
 static void on_finding(void *context, const struct pkgcache_finding *finding)
 {
     struct visit *visit = context;
-    if (finding->severity >= PKGCACHE_WARNING)
+    if (finding->severity >= PKGCACHE_SEVERITY_WARNING)
         visit->to_do++;
     if (visit->options->json)
         json_stream_add(&visit->document, build_finding(finding));
-    else if (visit->options->verbosity >= 0 || finding->severity >= PKGCACHE_WARNING)
+    else if (visit->options->verbosity >= 0 || finding->severity >= PKGCACHE_SEVERITY_WARNING)
         printf("%-8s%s %s%s%s\n", severities[finding->severity],
                finding->path ? finding->path : finding->subject, finding->text,
                finding->advice ? ". " : "", finding->advice ? finding->advice : "");

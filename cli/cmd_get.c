@@ -33,13 +33,13 @@ static int ask_daemon(const struct options *options, const struct each *each,
     for (size_t i = 0; *ret_found && i < count; i++)
         handles[i] = each->sources.variants.items[i].handle;
     int result = *ret_found ? pkgcache_client_get_many(client, handles, count, options->touch,
-                                                       results, &error)
+                                                       results, sizeof(*results), &error)
                             : 0;
     pkgcache_client_close(client);
     if (result == 0)
         return code;
     *ret_found = false;
-    pkgcache_results_free(results, count);
+    pkgcache_results_free(results, sizeof(*results), count);
     return daemon_is_passed_over(options, result)
                ? -1
                : output_error(options, EXIT_FAILED, error.code, "%s", error.message);
@@ -51,8 +51,9 @@ static int get_one(const struct options *options, const struct each *each, size_
     assert(each->sources.variants.items); /* at least one is named */
     const struct pkgcache_handle *handle = each->sources.variants.items[i].handle;
     if (options->lease_pid)
-        return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, error);
-    return pkgcache_get(each->cache, handle, options->touch, &ret->root, error);
+        return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, &ret->status,
+                              error);
+    return pkgcache_get(each->cache, handle, options->touch, &ret->root, &ret->status, error);
 }
 
 /* Looks up all, one by one. Returns an exit code, or -1: go on. */
@@ -61,11 +62,9 @@ static int look_up(struct options *options, struct each *each, struct pkgcache_r
     struct pkgcache_error error;
     int code = open_cache(options, &each->cache);
     for (size_t i = 0; i < each->sources.variants.count && code < 0; i++) {
-        int status = get_one(options, each, i, &results[i], &error);
-        if (status < 0)
-            code = output_error(options, output_exit_code(status), error.code, "%s", error.message);
-        else
-            results[i].status = (enum pkgcache_status)status;
+        int result = get_one(options, each, i, &results[i], &error);
+        if (result < 0)
+            code = output_error(options, output_exit_code(result), error.code, "%s", error.message);
     }
     return code;
 }
@@ -114,7 +113,7 @@ int cmd_get(struct options *options)
         code = look_up(options, &each, results);
     if (code < 0)
         code = print_all(options, results, count);
-    pkgcache_results_free(results, count);
+    pkgcache_results_free(results, sizeof(*results), count);
     each_close(&each);
     return code;
 }

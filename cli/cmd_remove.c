@@ -5,11 +5,11 @@
 #include "cli/exit.h"
 #include "cli/output.h"
 
-static cJSON *build_result(const char *variant, int status)
+static cJSON *build_result(const char *variant, enum pkgcache_status status)
 {
     cJSON *object = cJSON_CreateObject();
     json_add_string(object, "variant", variant);
-    json_add_string(object, "status", output_status(status));
+    json_add_string(object, "status", pkgcache_status_name(status));
     return object;
 }
 
@@ -32,18 +32,20 @@ int cmd_remove(struct options *options)
         json_stream_open(&document, NULL, '[');
     for (size_t i = 0; i < each.sources.variants.count && code < 0 && !locked; i++) {
         const char *name = each.sources.variants.items[i].text;
-        int status = pkgcache_remove(each.cache, each.sources.variants.items[i].handle, &error);
-        if (status < 0)
+        const struct pkgcache_handle *handle = each.sources.variants.items[i].handle;
+        enum pkgcache_status status;
+        int result = pkgcache_remove(each.cache, handle, &status, &error);
+        if (result < 0)
             output_error(options, 0, error.code, "%s", error.message);
         else if (status == PKGCACHE_COPYING)
             output_error(options, 0, EBUSY, "%s: another process copies it", name);
-        removed += status == PKGCACHE_REMOVED;
-        refused += status < 0 || status == PKGCACHE_COPYING;
-        locked = status == -ETIMEDOUT;
+        removed += result > 0;
+        refused += result < 0 || status == PKGCACHE_COPYING;
+        locked = result == -ETIMEDOUT;
         if (options->json)
             json_stream_add(&document, build_result(options->arguments[i], status));
-        else if (options->verbosity >= 0 && status >= 0)
-            printf("%s: %s\n", name, output_status(status));
+        else if (options->verbosity >= 0 && result >= 0)
+            printf("%s: %s\n", name, pkgcache_status_name(status));
     }
     each_close(&each);
     if (code >= 0)

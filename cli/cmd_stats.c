@@ -143,7 +143,7 @@ static int count(struct options *options)
     struct pkgcache_stats stats = {.size = sizeof(stats)};
     int code = open_cache(options, &cache);
     if (code < 0 && (pkgcache_stats(cache, &stats, &error) < 0 ||
-                     (options->zero && pkgcache_stats_zero(cache, &error) < 0)))
+                     (options->zero && pkgcache_stats_reset(cache, &error) < 0)))
         code = output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     if (code < 0)
         code = print(options, pkgcache_path(cache), &stats);

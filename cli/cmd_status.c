@@ -5,6 +5,7 @@
 #include "cli/signals.h"
 
 #include "cache/json/json.h"
+#include "cache/pkgcache_client.h"
 
 #include <inttypes.h>
 #include <poll.h>

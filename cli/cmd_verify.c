@@ -44,10 +44,11 @@ static size_t count_of(const struct pkgcache_verify_summary *summary, enum pkgca
     return counts[verdict];
 }
 
-static void on_progress(void *context, const struct pkgcache_progress *progress)
+static int on_progress(void *context, const struct pkgcache_progress *progress)
 {
     (void)context;
     progress_show(progress);
+    return 0;
 }
 
 static cJSON *build_difference(const char *root, const char *path,

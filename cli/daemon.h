@@ -1,7 +1,7 @@
 /* How commands use the daemon: --daemon=auto, never or require. */
 #pragma once
 
-#include "cache/pkgcache.h"
+#include "cache/pkgcache_client.h"
 #include "cli/options.h"
 
 /**

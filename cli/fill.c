@@ -38,10 +38,11 @@ static const char *result_word(enum pkgcache_status status)
     return status == PKGCACHE_FOUND ? "found" : output_status(status);
 }
 
-static void on_progress(void *context, const struct pkgcache_progress *progress)
+static int on_progress(void *context, const struct pkgcache_progress *progress)
 {
     (void)context;
     progress_show(progress);
+    return 0;
 }
 
 static void on_result(void *context, size_t index, const struct pkgcache_result *result)
@@ -233,7 +234,7 @@ static bool ask_daemon(struct filling *filling, const struct pkgcache_warm *warm
         return true;
     }
     output_verbose(filling->options, "the daemon is not used: %s", error->message);
-    pkgcache_results_free(additions->results, additions->count);
+    pkgcache_results_free(additions->results, sizeof(*additions->results), additions->count);
     return false;
 }
 
@@ -257,6 +258,8 @@ static int warm_additions(void *context, struct source_additions *additions,
     struct filling *filling = context;
     const struct pkgcache_warm warm = {
         .size = sizeof(struct pkgcache_warm),
+        .variant_size = sizeof(struct pkgcache_variant),
+        .result_size = sizeof(struct pkgcache_result),
         .variants = additions->variants,
         .count = additions->count,
         .no_wait = filling->options->no_wait,
@@ -316,7 +319,7 @@ int fill_cache(struct options *options, struct sources *sources)
         code = warm_all(&filling);
     pkgcache_close(filling.cache);
     if (filling.results)
-        pkgcache_results_free(filling.results, sources->variants.count);
+        pkgcache_results_free(filling.results, sizeof(*filling.results), sources->variants.count);
     free(filling.results);
     return code;
 }

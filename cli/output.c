@@ -98,7 +98,7 @@ int output_end(const struct options *options, int exit_code)
 
 const char *output_status(int status)
 {
-    return pkgcache_status_name(status);
+    return pkgcache_status_name(status < 0 ? PKGCACHE_FAILED : (enum pkgcache_status)status);
 }
 
 int output_exit_code(int result)

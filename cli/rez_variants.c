@@ -143,6 +143,8 @@ static int warm(void *context, struct source_additions *additions, struct pkgcac
 {
     const struct adding *adding = context;
     const struct pkgcache_warm warm = {.size = sizeof(warm),
+                                       .variant_size = sizeof(struct pkgcache_variant),
+                                       .result_size = sizeof(struct pkgcache_result),
                                        .variants = additions->variants,
                                        .count = additions->count,
                                        .no_wait = !adding->wait,
@@ -166,7 +168,7 @@ static int add(struct rez_program *program, const char *uri, bool wait)
                : done < 0         ? rez_fail("%s", error.message)
                                   : say_result(program, &result);
     }
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     return code;
 }
 
@@ -187,9 +189,8 @@ static int remove_one(struct rez_program *program, const char *uri)
     const struct source_variant *variant;
     announce(program, "Removing variant %s from package cache at %s:", uri);
     int code = find(program, uri, &variant);
-    int status =
-        code < 0 ? pkgcache_remove(program->cache, variant->handle, &error) : PKGCACHE_FAILED;
-    if (status < 0)
+    enum pkgcache_status status = PKGCACHE_FAILED;
+    if (code < 0 && pkgcache_remove(program->cache, variant->handle, &status, &error) < 0)
         code = rez_fail("%s", error.message);
     else if (status == PKGCACHE_NOT_FOUND)
         rez_message(REZ_ERROR, "No such variant found in cache");

@@ -63,20 +63,16 @@ static inline int steal_fd(int *fd)
 }
 
 /**
- * Takes a structure of a caller's that begins with its own size, and may be of an older or a newer
- * header: what the caller does not know becomes zero, and what this library does not know must be.
+ * Takes a structure of a caller's that may be of an older or a newer header: what the caller does
+ * not know becomes zero, and what this library does not know must be.
  *
- * @param ret   receives the structure
- * @param size  of `ret` in bytes
- * @param given the caller's; its first member is a size_t
- * @return      0; -EINVAL: no size, or something is asked for that only a newer library can do
+ * @param ret        receives the structure
+ * @param size       of `ret` in bytes
+ * @param given_size of `given` in bytes
+ * @return           0; -EINVAL: something is asked for that only a newer library can do
  */
-static inline int take_struct(void *ret, size_t size, const void *given)
+static inline int take_element(void *ret, size_t size, const void *given, size_t given_size)
 {
-    size_t given_size;
-    memcpy(&given_size, given, sizeof(given_size));
-    if (given_size < sizeof(given_size))
-        return -EINVAL;
     for (size_t i = size; i < given_size; i++)
         /* The caller's is as long as it says. NOLINTNEXTLINE(clang-analyzer-core*) */
         if (((const char *)given)[i] != 0)
@@ -84,6 +80,19 @@ static inline int take_struct(void *ret, size_t size, const void *given)
     memset(ret, 0, size);
     memcpy(ret, given, MIN(size, given_size));
     return 0;
+}
+
+/**
+ * As take_element, for a structure that begins with its own size.
+ *
+ * @param given the caller's; its first member is a size_t
+ * @return      as take_element; -EINVAL: it has no size
+ */
+static inline int take_struct(void *ret, size_t size, const void *given)
+{
+    size_t given_size;
+    memcpy(&given_size, given, sizeof(given_size));
+    return given_size < sizeof(given_size) ? -EINVAL : take_element(ret, size, given, given_size);
 }
 
 /**

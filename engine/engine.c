@@ -250,8 +250,8 @@ const char *copyengine_backend_description(const struct copyengine *engine)
     return engine->backend_description;
 }
 
-int copyengine_submit(struct copyengine *engine, const struct copyengine_copy *copy,
-                      struct copyengine_job **ret)
+int copyengine_submit_copy(struct copyengine *engine, const struct copyengine_copy *copy,
+                           struct copyengine_job **ret)
 {
     return copy_submit(&engine->common, copy, ret);
 }
@@ -308,7 +308,7 @@ int copyengine_copy_tree(struct copyengine *engine, const struct copyengine_copy
                          struct copyengine_error *ret_error)
 {
     struct copyengine_job *job;
-    int result = copyengine_submit(engine, copy, &job);
+    int result = copyengine_submit_copy(engine, copy, &job);
     return result < 0 ? refuse_job(result, "copy", NULL, ret_error) : end_job(job, ret_error);
 }
 

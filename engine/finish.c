@@ -23,7 +23,7 @@ bool finish_settle(struct copyengine_job *job)
     pthread_mutex_lock(&job->lock);
     bool first = !job->ended;
     if (first)
-        job->result.progress = copyengine_job_progress(job);
+        copyengine_job_progress(job, &job->last_progress);
     job->ended = true;
     pthread_mutex_unlock(&job->lock);
     return first;

@@ -51,6 +51,8 @@ int job_new(struct engine_common *common, const struct job_kind *kind,
     if (job->copy.progress_interval_ms == 0)
         job->copy.progress_interval_ms = PROGRESS_INTERVAL_MS;
     job->references = 1;
+    job->last_progress.size = sizeof(job->last_progress);
+    job->result.progress = &job->last_progress;
     pthread_mutex_init(&job->lock, NULL);
     pthread_mutex_init(&job->report_lock, NULL);
     pthread_cond_init(&job->done_cond, NULL);
@@ -152,9 +154,10 @@ static uint64_t counter_value(const atomic_ullong *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-struct copyengine_progress copyengine_job_progress(struct copyengine_job *job)
+static struct copyengine_progress find_progress(const struct copyengine_job *job)
 {
     return (struct copyengine_progress){
+        .size = sizeof(struct copyengine_progress),
         .files = counter_value(&job->files_done),
         .directories = counter_value(&job->directories_done),
         .symlinks = counter_value(&job->symlinks_done),
@@ -176,6 +179,12 @@ unsigned long long job_weigh_service(const struct copyengine_job *job)
     }
 }
 
+void copyengine_job_progress(const struct copyengine_job *job, struct copyengine_progress *ret)
+{
+    struct copyengine_progress progress = find_progress(job);
+    give_struct(ret, sizeof(progress), &progress);
+}
+
 static void report_if_due(struct copyengine_job *job)
 {
     if (!job->copy.on_progress)
@@ -188,7 +197,7 @@ static void report_if_due(struct copyengine_job *job)
         return;
     if (pthread_mutex_trylock(&job->report_lock) != 0)
         return; /* the last call still runs */
-    struct copyengine_progress progress = copyengine_job_progress(job);
+    struct copyengine_progress progress = find_progress(job);
     bool cancelled = !job->silent && job->copy.on_progress(job->copy.context, &progress) != 0;
     job->silent |= cancelled;
     pthread_mutex_unlock(&job->report_lock);

@@ -100,6 +100,7 @@ struct copyengine_job {
     bool done;           /* on_done has returned */
     bool silent;         /* nothing is reported any more; under report_lock */
     struct copyengine_result result;
+    struct copyengine_progress last_progress; /* of the result */
 
     /* Under the canceller's lock: see cancel.c. */
     struct copyengine_job *next_cancelled;

@@ -22,7 +22,7 @@ static struct copyengine_job *begin(const char *source, const char *destination)
         .destination_dirfd = AT_FDCWD,
         .destination = destination,
     };
-    if (copyengine_submit(engine, &copy, &job) < 0)
+    if (copyengine_submit_copy(engine, &copy, &job) < 0)
         exit(2);
     return job;
 }

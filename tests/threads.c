@@ -46,15 +46,15 @@ static void look_up_each(struct shared *shared)
 {
     for (size_t i = 0; i < VARIANTS; i++) {
         CLEANUP_FREE char *root = NULL;
-        int status = pkgcache_get(shared->cache, shared->handles[i], true, &root, NULL);
-        check(status >= 0, "get failed");
+        int result = pkgcache_get(shared->cache, shared->handles[i], true, &root, NULL, NULL);
+        check(result >= 0, "get failed");
         if (root)
             check_root(root);
         char buffer[4096];
-        status = pkgcache_get_into(shared->cache, shared->handles[i], true, buffer, sizeof(buffer),
-                                   NULL);
-        check(status >= 0, "get_into failed");
-        if (status == PKGCACHE_FOUND)
+        result = pkgcache_get_into(shared->cache, shared->handles[i], true, buffer, sizeof(buffer),
+                                   NULL, NULL);
+        check(result >= 0, "get_into failed");
+        if (result > 0)
             check_root(buffer);
     }
 }
@@ -64,9 +64,9 @@ static void look_up_many(struct shared *shared)
     struct pkgcache_result results[VARIANTS];
     int result =
         pkgcache_get_many(shared->cache, (const struct pkgcache_handle *const *)shared->handles,
-                          VARIANTS, true, results, NULL);
+                          VARIANTS, true, results, sizeof(*results), NULL);
     check(result == 0, "get_many failed");
-    pkgcache_results_free(results, VARIANTS);
+    pkgcache_results_free(results, sizeof(*results), VARIANTS);
 }
 
 static int count(void *context, const struct pkgcache_entry *entry)
@@ -111,7 +111,7 @@ static void add(struct shared *shared, size_t number)
     int code = pkgcache_add(shared->cache, &variant, &result, &error);
     check(code == 0, "add failed");
     check(result.status == PKGCACHE_CREATED, result.reason ? result.reason : "was not created");
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
 }
 
 static void change(struct shared *shared)
@@ -120,7 +120,7 @@ static void change(struct shared *shared)
         for (size_t i = 0; i < VARIANTS; i++)
             add(shared, i);
         for (size_t i = 0; i < VARIANTS; i++)
-            check(pkgcache_remove(shared->cache, shared->handles[i], NULL) == PKGCACHE_REMOVED,
+            check(pkgcache_remove(shared->cache, shared->handles[i], NULL, NULL) == 1,
                   "was not removed");
         struct pkgcache_clean clean = {.size = sizeof(clean)};
         check(pkgcache_clean(shared->cache, &clean, NULL) == 0, "clean failed");

@@ -24,13 +24,15 @@ int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
     int result = pkgcache_open(path, options, false, &examination.cache, &error);
     doctor_examine_machine(&examination, &asked);
     if (result == -ENOENT) {
-        doctor_report(&examination, PKGCACHE_NOTE, "cache", NULL, NULL, "%s", error.message);
+        doctor_report(&examination, PKGCACHE_SEVERITY_NOTE, "cache", NULL, NULL, "%s",
+                      error.message);
         return 0;
     }
     if (result == 0)
         result = cache_open_directories(examination.cache, &error);
     if (result < 0)
-        doctor_report(&examination, PKGCACHE_PROBLEM, "cache", NULL, NULL, "%s", error.message);
+        doctor_report(&examination, PKGCACHE_SEVERITY_PROBLEM, "cache", NULL, NULL, "%s",
+                      error.message);
     if (!examination.cache)
         return 0;
     doctor_examine_disk(&examination);

@@ -71,18 +71,18 @@ static void examine_mount(const struct examination *examination)
         const char *text;
         const char *advice;
     } options[] = {
-        {"ro", PKGCACHE_PROBLEM,
+        {"ro", PKGCACHE_SEVERITY_PROBLEM,
          "is mounted read-only: cached variants can be used, but none can be added or removed",
          NULL},
-        {"noexec", PKGCACHE_WARNING,
+        {"noexec", PKGCACHE_SEVERITY_WARNING,
          "is mounted noexec: programs and libraries in the cache cannot be run",
          "Mount it with the option exec"},
-        {"sync", PKGCACHE_WARNING, "is mounted sync: every write waits for the disk",
+        {"sync", PKGCACHE_SEVERITY_WARNING, "is mounted sync: every write waits for the disk",
          "Mount it with the option async: pkgcache flushes what must be on disk"},
-        {"nobarrier", PKGCACHE_WARNING,
+        {"nobarrier", PKGCACHE_SEVERITY_WARNING,
          "is mounted nobarrier: a power cut may destroy data that was flushed",
          "Mount it with barriers"},
-        {"barrier=0", PKGCACHE_WARNING,
+        {"barrier=0", PKGCACHE_SEVERITY_WARNING,
          "is mounted without barriers: a power cut may destroy data that was flushed",
          "Mount it with barriers"},
     };
@@ -93,13 +93,14 @@ static void examine_mount(const struct examination *examination)
     bool memory = strcmp(mount.type, "tmpfs") == 0 || strcmp(mount.type, "ramfs") == 0;
     if (copyengine_is_remote(examination->cache->fd))
         doctor_report(
-            examination, PKGCACHE_WARNING, "file-system", path, "Put the cache on a local disk",
+            examination, PKGCACHE_SEVERITY_WARNING, "file-system", path,
+            "Put the cache on a local disk",
             "is on %s, a file system that another machine or process serves: look-ups have "
             "to wait for it",
             mount.type);
     else
-        doctor_report(examination, memory ? PKGCACHE_NOTE : PKGCACHE_WELL, "file-system", path,
-                      NULL, "is on %s%s", mount.type,
+        doctor_report(examination, memory ? PKGCACHE_SEVERITY_NOTE : PKGCACHE_SEVERITY_OK,
+                      "file-system", path, NULL, "is on %s%s", mount.type,
                       memory ? ": it is in memory, and lost at a reboot" : "");
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
         if (has_option(&mount, options[i].option))
@@ -115,13 +116,13 @@ static void examine_room(const struct examination *examination)
         return;
     double free_percent = 100.0 * (double)room.f_bavail / (double)room.f_blocks;
     bool little = free_percent < LITTLE_ROOM_PERCENT;
-    doctor_report(examination, little ? PKGCACHE_WARNING : PKGCACHE_WELL, "room", path,
-                  little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
+    doctor_report(examination, little ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_OK, "room",
+                  path, little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
                   "%.1f GB are free, %.0f %% of its file system",
                   (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
     if (room.f_files > 0 &&
         100.0 * (double)room.f_favail < LITTLE_ROOM_PERCENT * (double)room.f_files)
-        doctor_report(examination, PKGCACHE_WARNING, "room", path,
+        doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "room", path,
                       "Run pkgcache clean: it deletes what is no longer used",
                       "its file system has room for only %llu more files (df -i)",
                       (unsigned long long)room.f_favail);
@@ -156,7 +157,7 @@ static void examine_reflink(const struct examination *examination)
     if (fd >= 0 && write(fd, "x", 1) == 1)
         way = way_into_cache(cache, fd);
     if (way)
-        doctor_report(examination, PKGCACHE_WELL, "reflink", cache->path, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "reflink", cache->path, NULL,
                       "files from its own file system %s", way);
 }
 
@@ -181,15 +182,15 @@ static void examine_source(const struct examination *examination, const char *so
     CLEANUP_FREE char *path = realpath(source, NULL);
     CLEANUP_CLOSE int root_fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     if (root_fd < 0) {
-        doctor_report(examination, PKGCACHE_PROBLEM, "source", source, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_PROBLEM, "source", source, NULL,
                       "is not a readable directory: %s", strerror(errno));
         return;
     }
     find_mount(path, &mount);
     CLEANUP_CLOSE int fd = open_some_file(path);
     const char *way = fd < 0 ? NULL : way_into_cache(examination->cache, fd);
-    doctor_report(examination, PKGCACHE_WELL, "source", path, NULL, "is on %s%s; %s%s", mount.type,
-                  copyengine_is_remote(root_fd) ? " (a remote file system)" : "",
+    doctor_report(examination, PKGCACHE_SEVERITY_OK, "source", path, NULL, "is on %s%s; %s%s",
+                  mount.type, copyengine_is_remote(root_fd) ? " (a remote file system)" : "",
                   way ? "its files " : "",
                   way ? way : "there was no file to test how files are copied into the cache");
 }

@@ -26,7 +26,7 @@ static void describe_ours(const struct examination *examination, int private_fd)
     struct lock_record record;
     if (!is_locked(private_fd)) {
         doctor_report(
-            examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
+            examination, PKGCACHE_SEVERITY_WARNING, "lock", PUBLIC_PATH,
             "The next pkgcache that needs the lock takes it over; until then rez cannot "
             "take it. Run pkgcache clean",
             "was left behind by a pkgcache process that was killed while it held the lock");
@@ -37,7 +37,8 @@ static void describe_ours(const struct examination *examination, int private_fd)
     bool known = record.holder.pid && record.held_since_ns && record.held_since_ns <= now_ns;
     double age_s = known ? (double)(now_ns - record.held_since_ns) / (double)NS_PER_S : 0;
     bool long_held = age_s > 2;
-    doctor_report(examination, long_held ? PKGCACHE_WARNING : PKGCACHE_NOTE, "lock", PUBLIC_PATH,
+    doctor_report(examination, long_held ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_NOTE,
+                  "lock", PUBLIC_PATH,
                   long_held
                       ? "The lock is normally held for milliseconds. If that process is stopped "
                         "or hangs, end it: that frees the lock at once"
@@ -62,14 +63,15 @@ static void describe_rez(const struct examination *examination, const struct rez
     enum rezlock_verdict verdict = rezlock_judge(cache->sys_fd, found, &clock);
     rezlock_describe(found, verdict, &clock, &holder, &advice);
     if (verdict == REZLOCK_DEAD)
-        doctor_report(examination, PKGCACHE_WARNING, "lock", PUBLIC_PATH,
+        doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "lock", PUBLIC_PATH,
                       "rez cannot take the lock until a pkgcache process needs it and removes this "
                       "file. Run pkgcache clean",
                       "%s", holder_text);
     else
         doctor_report(examination,
-                      verdict == REZLOCK_ALIVE || verdict == REZLOCK_YOUNG ? PKGCACHE_NOTE
-                                                                           : PKGCACHE_WARNING,
+                      verdict == REZLOCK_ALIVE || verdict == REZLOCK_YOUNG
+                          ? PKGCACHE_SEVERITY_NOTE
+                          : PKGCACHE_SEVERITY_WARNING,
                       "lock", PUBLIC_PATH, advice_text, "%s", holder_text);
 }
 
@@ -89,7 +91,7 @@ static void describe_waiters(const struct examination *examination)
             continue;
         snprintf(path, sizeof(path), ".sys/%s", name);
         bool waits = llabs((long long)(now_s - status.st_mtime)) <= WAITS_AT_MOST_S;
-        doctor_report(examination, PKGCACHE_NOTE, "lock", path,
+        doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "lock", path,
                       waits ? NULL : "It does no harm; pkgcache clean deletes it",
                       waits ? "a rez process on host %s waits for the lock"
                             : "a rez process on host %s was killed while it waited for the lock",
@@ -110,15 +112,15 @@ void doctor_examine_lock(const struct examination *examination)
         lock_record_read(fd, &record);
     if (status.st_ino ? !S_ISREG(status.st_mode) : errno != ENOENT)
         doctor_report(
-            examination, PKGCACHE_PROBLEM, "lock", ".sys/" LOCK_PRIVATE_NAME,
+            examination, PKGCACHE_SEVERITY_PROBLEM, "lock", ".sys/" LOCK_PRIVATE_NAME,
             "Nothing can be added or removed until you move it away, or set its mode (0660 "
             "for a group's cache)",
             "is not a regular file, or cannot be opened");
     int result = rezlock_look(sys_fd, &found);
     if (result == -ENOENT)
-        doctor_report(examination, PKGCACHE_WELL, "lock", PUBLIC_PATH, NULL, "is free");
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "lock", PUBLIC_PATH, NULL, "is free");
     else if (result < 0)
-        doctor_report(examination, PKGCACHE_PROBLEM, "lock", PUBLIC_PATH, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_PROBLEM, "lock", PUBLIC_PATH, NULL,
                       "cannot be examined: %s", strerror(-result));
     else if (found.status.st_ino == status.st_ino)
         describe_ours(examination, fd);

@@ -50,13 +50,13 @@ static void examine_ring(const struct examination *examination, enum copyengine_
     struct copyengine *engine;
     int result = copyengine_new(&options, &engine, &error);
     if (result == 0) {
-        doctor_report(examination, PKGCACHE_WELL, "io_uring", NULL, NULL, "available");
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "io_uring", NULL, NULL, "available");
         copyengine_free(engine);
         return;
     }
     bool demanded = wanted == COPYENGINE_RING;
-    doctor_report(examination, demanded ? PKGCACHE_PROBLEM : PKGCACHE_NOTE, "io_uring", NULL,
-                  ring_advice(result), "not available: %s (%s); %s",
+    doctor_report(examination, demanded ? PKGCACHE_SEVERITY_PROBLEM : PKGCACHE_SEVERITY_NOTE,
+                  "io_uring", NULL, ring_advice(result), "not available: %s (%s); %s",
                   error.explanation ? error.explanation : "it cannot be started", strerror(-result),
                   demanded ? "--backend is ring, so nothing can be copied"
                            : "threads copy instead: as fast for files in the page cache, slower "
@@ -68,16 +68,17 @@ static void examine_limits(const struct examination *examination)
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     bool few = files.rlim_max < DESCRIPTORS_PLENTY;
-    doctor_report(examination, few ? PKGCACHE_WARNING : PKGCACHE_WELL, "descriptors", NULL,
+    doctor_report(examination, few ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_OK,
+                  "descriptors", NULL,
                   few ? "This limits how many variants and files are copied at once: raise the "
                         "hard limit (ulimit -Hn, LimitNOFILE=)"
                       : NULL,
                   "this process may open %llu files", (unsigned long long)files.rlim_max);
     CLEANUP_CLOSE int fd = inotify_init1(IN_CLOEXEC);
     if (fd >= 0)
-        doctor_report(examination, PKGCACHE_WELL, "inotify", NULL, NULL, "available");
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "inotify", NULL, NULL, "available");
     else
-        doctor_report(examination, PKGCACHE_NOTE, "inotify", NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "inotify", NULL,
                       errno == EMFILE ? "Raise sysctl fs.inotify.max_user_instances" : NULL,
                       "not available (%s; fs.inotify.max_user_instances is %ld): pkgcache polls "
                       "for copies by other processes instead",
@@ -89,24 +90,24 @@ static void examine_settings(const struct examination *examination,
 {
     if (options->durability == PKGCACHE_DURABILITY_NONE)
         doctor_report(
-            examination, PKGCACHE_WARNING, "settings", NULL,
+            examination, PKGCACHE_SEVERITY_WARNING, "settings", NULL,
             "The default, batch, needs only one flush for all variants that are copied together",
             "--durability is none: after a power cut, cached payloads may be incomplete");
     if (options->stall_grace_s && options->stall_grace_s < STALL_GRACE_SHORT_S)
-        doctor_report(examination, PKGCACHE_WARNING, "settings", NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "settings", NULL,
                       "The default, 60 s, is long enough for the restart of a server, or for a "
                       "laptop that is closed for a moment",
                       "--stall-grace is %u s: a process that is paused for that long while it "
                       "copies loses its slot to another process",
                       options->stall_grace_s);
     if (options->lock_timeout_s && options->lock_timeout_s < LOCK_TIMEOUT_SHORT_S)
-        doctor_report(examination, PKGCACHE_WARNING, "settings", NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "settings", NULL,
                       "The default, 10 s, is how long rez waits, too",
                       "--lock-timeout is %u s, but it takes more than one second to let a waiting "
                       "rez process go first",
                       options->lock_timeout_s);
     if (options->report_stalled)
-        doctor_report(examination, PKGCACHE_NOTE, "settings", NULL, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "settings", NULL, NULL,
                       "--stalled is report: a variant whose copier was killed is not cached until "
                       "somebody runs clean");
 }

@@ -52,12 +52,12 @@ static void say_foreign(const struct tour *tour, const char *path, bool harms_re
 {
     if (harms_rez)
         doctor_report(
-            tour->examination, PKGCACHE_WARNING, "foreign", path,
+            tour->examination, PKGCACHE_SEVERITY_WARNING, "foreign", path,
             "rez takes every file there that ends in .json for a sidecar, and may fail for "
             "all variants of that package: move it away",
             "was not made by rez or pkgcache");
     else
-        doctor_report(tour->examination, PKGCACHE_NOTE, "foreign", path, NULL,
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_NOTE, "foreign", path, NULL,
                       "was not made by rez or pkgcache, and is never deleted");
 }
 
@@ -86,17 +86,17 @@ static void say_copy(struct tour *tour, const char *path, const struct diagnosis
     describe_copier(&diagnosis->owner, copier, sizeof(copier));
     if (diagnosis->damage == DAMAGE_STALLED)
         doctor_report(
-            tour->examination, PKGCACHE_WARNING, "stalled", path,
+            tour->examination, PKGCACHE_SEVERITY_WARNING, "stalled", path,
             "The process that copied it has ended or hangs. pkgcache warm copies it again; "
             "pkgcache clean deletes it",
             "its copy stalled: begun %s, last heartbeat %.0f s ago", copier, age_s);
     else if (age_s < -1)
-        doctor_report(tour->examination, PKGCACHE_WARNING, "copying", path,
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, "copying", path,
                       "Until then rez takes the copier for alive. Check the clock",
                       "is being copied %s; its heartbeat is dated %.0f s in the future", copier,
                       -age_s);
     else
-        doctor_report(tour->examination, PKGCACHE_NOTE, "copying", path, NULL,
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_NOTE, "copying", path, NULL,
                       "is being copied %s, last heartbeat %.0f s ago", copier, age_s);
 }
 
@@ -129,7 +129,7 @@ static void say_damage(struct tour *tour, int hash_fd, const char *name, const c
     else if (damage == DAMAGE_ELSEWHERE)
         advice = "Look-ups do not find it there, except those of another version of rez. If "
                  "somebody moved it, move it back";
-    doctor_report(tour->examination, PKGCACHE_WARNING, kind->name, path, advice, "%s%s%s",
+    doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, kind->name, path, advice, "%s%s%s",
                   kind->why, about_sidecar ? ": " : "", error.message);
 }
 
@@ -142,7 +142,7 @@ static void say_if_empty(struct tour *tour, int hash_fd, const char *name, const
     bool empty = names_open(&names, fd) == 0 && !names_next(&names) && names.error == 0;
     names_close(&names);
     if (empty)
-        doctor_report(tour->examination, PKGCACHE_NOTE, "payload-empty", path,
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_NOTE, "payload-empty", path,
                       "If its source is not empty, remove the variant: pkgcache remove",
                       "its payload is an empty directory");
 }
@@ -216,7 +216,7 @@ static int examine_level(struct tour *tour, int fd, const char *path, int level)
                        (level + 1 < LEVEL_HASH || is_hash_name(name)) &&
                        length < (int)sizeof(below);
         if (below_fd < 0 && errno == EACCES && belongs)
-            doctor_report(tour->examination, PKGCACHE_WARNING, "modes", below,
+            doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, "modes", below,
                           "This user cannot look up the variants in it",
                           "is not readable for this user");
         else if (below_fd < 0 && errno == ENOENT)
@@ -259,14 +259,14 @@ static void examine_staging(const struct tour *tour)
         int written = snprintf(owner_name, sizeof(owner_name), "%s" STAGING_OWNER_SUFFIX, name);
         if (written > NAME_MAX || owner_file_find(cache->staging_fd, owner_name, &cache->self,
                                                   cache->options.stall_grace_s, &file) < 0) {
-            doctor_report(tour->examination, PKGCACHE_WARNING, "staging", path,
+            doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, "staging", path,
                           "Run pkgcache clean to delete it", "has no owner record");
             continue;
         }
         bool gone = file.state == OWNER_GONE || (file.state == OWNER_UNKNOWN && file.overdue);
         describe_copier(&file.owner, who, sizeof(who));
-        doctor_report(tour->examination, gone ? PKGCACHE_WARNING : PKGCACHE_NOTE, "staging", path,
-                      gone ? "Run pkgcache clean to delete it" : NULL,
+        doctor_report(tour->examination, gone ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_NOTE,
+                      "staging", path, gone ? "Run pkgcache clean to delete it" : NULL,
                       gone ? "was left behind %s, which has ended" : "is in use %s", who);
     }
     names_close(&names);
@@ -288,7 +288,7 @@ static void examine_pending(const struct tour *tour)
         int read = json_read_file(fd, name, SIDECAR_MAX_BYTES, &document, &error);
         snprintf(path, sizeof(path), ".sys/pending/%s", name);
         if (read < 0 && read != -ENOENT)
-            doctor_report(tour->examination, PKGCACHE_WARNING, "pending", path,
+            doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, "pending", path,
                           "rez's daemon ends at this file each time it runs: delete it",
                           "cannot be read: %s", error.message);
     }
@@ -323,7 +323,7 @@ static void examine_private(struct tour *tour)
     names_close(&names);
     size_t waiting = cache->trash_fd >= 0 ? count_names(cache->trash_fd) : 0;
     if (waiting > 0)
-        doctor_report(tour->examination, PKGCACHE_NOTE, "to-delete", ".sys/to_delete",
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_NOTE, "to-delete", ".sys/to_delete",
                       "Run pkgcache clean to delete them", "%zu payloads wait to be deleted",
                       waiting);
     if (cache->staging_fd >= 0)
@@ -336,16 +336,16 @@ static void examine_sharing(struct tour *tour, const struct stat *root)
     const struct examination *examination = tour->examination;
     if (root->st_mode & S_IWOTH && !(root->st_mode & S_ISVTX))
         doctor_report(
-            examination, PKGCACHE_WARNING, "modes", examination->cache->path,
+            examination, PKGCACHE_SEVERITY_WARNING, "modes", examination->cache->path,
             "Any user can put programs there that others will run. For a cache of a group, "
             "use mode 2770 or 2775",
             "is writable for everybody");
     else if (root->st_mode & S_IWGRP && !(root->st_mode & S_ISGID))
-        doctor_report(examination, PKGCACHE_WARNING, "modes", examination->cache->path,
+        doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "modes", examination->cache->path,
                       "Use chmod g+s: then new files belong to the group",
                       "is shared by a group, but new files in it do not belong to the group");
     if (faccessat(examination->cache->fd, ".", W_OK, AT_EACCESS) < 0)
-        doctor_report(examination, PKGCACHE_NOTE, "modes", examination->cache->path, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "modes", examination->cache->path, NULL,
                       "this user can read it, but not change it (%s)", strerror(errno));
 }
 
@@ -363,12 +363,12 @@ int doctor_examine_tree(const struct examination *examination)
     int result = examine_level(&tour, cache->fd, "", 0);
     if (tour.closed > 0)
         doctor_report(
-            examination, PKGCACHE_WARNING, "modes", tour.closed_path,
+            examination, PKGCACHE_SEVERITY_WARNING, "modes", tour.closed_path,
             "Their owners can change that with chmod g+w. A umask of 002 prevents it",
             "other users of this shared cache may not write to this directory and %zu more",
             tour.closed - 1);
     if (result == 0)
-        doctor_report(examination, PKGCACHE_WELL, "slots", cache->path, NULL,
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "slots", cache->path, NULL,
                       "%zu variants, of which %zu are being copied or have stalled", tour.slots,
                       tour.copies);
     return result;

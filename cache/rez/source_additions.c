@@ -66,7 +66,7 @@ void source_additions_join(struct source_additions *additions,
     size_t taken = 0;
     for (size_t i = 0; i < places->count; i++) {
         size_t place = places->places[i];
-        pkgcache_results_free(&results[place], 1);
+        pkgcache_results_free(&results[place], sizeof(results[place]), 1);
         if (variants->items[place].reason)
             results[place] = source_variant_result(&variants->items[place]);
         else
@@ -78,7 +78,7 @@ void source_additions_join(struct source_additions *additions,
 void source_additions_free(struct source_additions *additions)
 {
     if (additions->results)
-        pkgcache_results_free(additions->results, additions->count);
+        pkgcache_results_free(additions->results, sizeof(*additions->results), additions->count);
     free(additions->variants);
     free(additions->results);
     free(additions->places);

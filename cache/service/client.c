@@ -213,8 +213,9 @@ static int read_message(const struct json *message, const struct client_wait *wa
     const struct json *failure = json_member(message, "error");
     if (method && method->type == JSON_STRING) {
         const struct json *params = json_member(message, "params");
-        if (wait->on_notification && params)
-            wait->on_notification(wait->context, method->text, params);
+        if (wait->on_notification && params &&
+            wait->on_notification(wait->context, method->text, params) != 0)
+            return error_set(error, ECANCELED, "interrupted");
         return 1;
     }
     if (id)

@@ -1,8 +1,8 @@
-/* The client's end of a connection to the daemon; pkgcache.h has what programs call. */
+/* The client's end of a connection to the daemon; pkgcache_client.h has what programs call. */
 #pragma once
 
 #include "cache/json/json.h"
-#include "cache/pkgcache.h"
+#include "cache/pkgcache_client.h"
 
 /** An answer: the result, in the document that it is part of. Freed with json_document_free. */
 struct client_answer {
@@ -14,7 +14,8 @@ struct client_answer {
 struct client_wait {
     int timeout_ms; /* -1: as long as it takes */
     int cancel_fd;  /* readable: give up; -1: none */
-    void (*on_notification)(void *context, const char *method, const struct json *params);
+    /* Returns 0, or anything else: give up, as with cancel_fd. */
+    int (*on_notification)(void *context, const char *method, const struct json *params);
     void *context;
 };
 

@@ -1,7 +1,9 @@
-/* What programs ask the daemon for: the calls of pkgcache.h. */
+/* What programs ask the daemon for: the calls of pkgcache_client.h. */
 #include "cache/service/client.h"
 #include "cache/service/listing.h"
 #include "cache/service/message.h"
+#include "cache/store/elements.h"
+#include "cache/store/status.h"
 #include "cache/util/error.h"
 
 #include <string.h>
@@ -38,7 +40,7 @@ static int read_status(const struct json *value)
     if (json_is_string(value, "found"))
         return PKGCACHE_FOUND;
     for (int status = PKGCACHE_NOT_FOUND; status <= PKGCACHE_FAILED; status++)
-        if (json_is_string(value, pkgcache_status_name(status)))
+        if (json_is_string(value, pkgcache_status_name((enum pkgcache_status)status)))
             return status;
     return PKGCACHE_FAILED;
 }
@@ -69,6 +71,7 @@ static void read_result(const struct json *value, struct pkgcache_result *ret)
     message_path(json_member(value, "root"), &ret->root);
 }
 
+/* Returns the status, or -errno. */
 static int ask_about(struct pkgcache_client *client, const char *method,
                      const struct pkgcache_handle *handle, bool touch, char **ret_root,
                      struct pkgcache_error *error)
@@ -88,24 +91,29 @@ static int ask_about(struct pkgcache_client *client, const char *method,
         return result;
     read_result(answer.result, &found);
     json_document_free(answer.document);
+    int status = (int)found.status;
     if (ret_root)
         *ret_root = STEAL(found.root);
-    pkgcache_results_free(&found, 1);
-    return (int)found.status;
+    pkgcache_results_free(&found, sizeof(found), 1);
+    return status;
 }
 
 int pkgcache_client_get(struct pkgcache_client *client, const struct pkgcache_handle *handle,
-                        bool touch, char **ret_root, struct pkgcache_error *ret_error)
+                        bool touch, char **ret_root, enum pkgcache_status *ret_status,
+                        struct pkgcache_error *ret_error)
 {
     *ret_root = NULL;
-    return ask_about(client, "get", handle, touch, ret_root, ret_error);
+    int status = ask_about(client, "get", handle, touch, ret_root, ret_error);
+    return status_answer(status, PKGCACHE_FOUND, ret_status);
 }
 
 int pkgcache_client_lease(struct pkgcache_client *client, const struct pkgcache_handle *handle,
-                          char **ret_root, struct pkgcache_error *ret_error)
+                          char **ret_root, enum pkgcache_status *ret_status,
+                          struct pkgcache_error *ret_error)
 {
     *ret_root = NULL;
-    return ask_about(client, "lease", handle, true, ret_root, ret_error);
+    int status = ask_about(client, "lease", handle, true, ret_root, ret_error);
+    return status_answer(status, PKGCACHE_FOUND, ret_status);
 }
 
 int pkgcache_client_release(struct pkgcache_client *client, const struct pkgcache_handle *handle,
@@ -156,9 +164,15 @@ static size_t write_handles(struct text *text, const struct pkgcache_handle *con
 
 int pkgcache_client_get_many(struct pkgcache_client *client,
                              const struct pkgcache_handle *const *handles, size_t count, bool touch,
-                             struct pkgcache_result *results, struct pkgcache_error *ret_error)
+                             struct pkgcache_result *results, size_t result_size,
+                             struct pkgcache_error *ret_error)
 {
-    memset(results, 0, count * sizeof(*results));
+    if (!elements_have_result(result_size))
+        return error_struct_size(ret_error, "get_many", "pkgcache_result");
+    memset(results, 0, count * result_size);
+    CLEANUP_FREE struct pkgcache_result *found = calloc(AT_ONCE, sizeof(*found));
+    if (!found)
+        return error_set(ret_error, ENOMEM, "out of memory");
     for (size_t done = 0, asked; done < count; done += asked) {
         CLEANUP_TEXT struct text params = {0};
         struct client_answer answer;
@@ -168,9 +182,12 @@ int pkgcache_client_get_many(struct pkgcache_client *client,
         int result = client_ask(client, "get_many", params.bytes, &plain_wait, &answer, ret_error);
         if (result < 0)
             return result;
-        result =
-            take_results(json_member(answer.result, "variants"), results + done, asked, ret_error);
+        result = take_results(json_member(answer.result, "variants"), found, asked, ret_error);
         json_document_free(answer.document);
+        for (size_t i = 0; i < asked; i++) {
+            elements_give_result(results, result_size, done + i, &found[i]);
+            found[i] = (struct pkgcache_result){0};
+        }
         if (result < 0)
             return result;
     }
@@ -217,7 +234,7 @@ struct warming {
     size_t seen_count;
 };
 
-static void on_notification(void *context, const char *method, const struct json *params)
+static int on_notification(void *context, const char *method, const struct json *params)
 {
     struct warming *warming = context;
     const struct pkgcache_warm *warm = warming->warm;
@@ -225,11 +242,11 @@ static void on_notification(void *context, const char *method, const struct json
     uint64_t job = read_count(params, "job");
     size_t place = 0;
     if (strcmp(method, "progress") != 0 || !warm->on_progress)
-        return;
+        return 0;
     while (place < warming->seen_count && warming->seen[place].job != job)
         place++;
     if (place == SEEN_JOBS_MAX)
-        return;
+        return 0;
     warming->seen_count = MAX(warming->seen_count, place + 1);
     warming->seen[place].job = job;
     warming->seen[place].progress =
@@ -241,7 +258,7 @@ static void on_notification(void *context, const char *method, const struct json
         sum.files += warming->seen[i].progress.files;
         sum.bytes += warming->seen[i].progress.bytes;
     }
-    warm->on_progress(warm->context, &sum);
+    return warm->on_progress(warm->context, &sum);
 }
 
 static bool are_alike(const struct pkgcache_variant *a, const struct pkgcache_variant *b)
@@ -355,19 +372,22 @@ int pkgcache_client_warm(struct pkgcache_client *client, const struct pkgcache_w
 {
     struct pkgcache_error error = {0};
     struct pkgcache_warm known;
-    struct warming warming = {.warm = &known, .results = results};
+    struct elements elements;
     if (take_struct(&known, sizeof(known), warm) < 0)
         return error_struct_size(ret_error, "warm", "pkgcache_warm");
+    int result = elements_take(&known, results, &elements, ret_error);
+    if (result < 0)
+        return result;
+    struct warming warming = {.warm = &known, .results = elements.results};
     const struct client_wait wait = {
         .timeout_ms = -1,
         .cancel_fd = known.cancel_fd > 0 ? known.cancel_fd : -1,
         .on_notification = on_notification,
         .context = &warming,
     };
-    memset(results, 0, known.count * sizeof(*results));
     warming.pieces = calloc(known.count + 1, sizeof(*warming.pieces));
-    int result = warming.pieces ? send_pieces(client, &warming, &wait, &error)
-                                : error_set(&error, ENOMEM, "out of memory");
+    result = warming.pieces ? send_pieces(client, &warming, &wait, &error)
+                            : error_set(&error, ENOMEM, "out of memory");
     for (size_t i = 0; result == 0 && i < warming.piece_count; i++) {
         struct client_answer answer;
         uint64_t number;
@@ -379,6 +399,7 @@ int pkgcache_client_warm(struct pkgcache_client *client, const struct pkgcache_w
     }
     if (result < 0)
         fail_rest(&warming, &error);
+    elements_give(&elements, &known, results);
     free(warming.pieces);
     if (ret_error && result < 0)
         *ret_error = error;

@@ -41,21 +41,22 @@ static void publish_progress(struct copy *copy)
         [STAGE_FLUSHING] = COPY_FLUSHING, [STAGE_DONE] = COPY_FLUSHING,
     };
     const struct addition *addition = copy->addition;
-    struct copyengine_progress progress = {.files = copy->result.files,
-                                           .bytes = copy->result.bytes};
+    struct copyengine_progress progress = {
+        .size = sizeof(progress), .files = copy->result.files, .bytes = copy->result.bytes};
     if (addition->job)
-        progress = copyengine_job_progress(addition->job);
+        copyengine_job_progress(addition->job, &progress);
     atomic_store_explicit(&copy->state, states[addition->stage], memory_order_relaxed);
     atomic_store_explicit(&copy->files, progress.files, memory_order_relaxed);
     atomic_store_explicit(&copy->bytes, progress.bytes, memory_order_relaxed);
 }
 
-static void on_progress(void *context, const struct pkgcache_progress *progress)
+static int on_progress(void *context, const struct pkgcache_progress *progress)
 {
     const struct copier *copier = context;
     (void)progress;
     for (struct copy *copy = copier->oldest; copy; copy = copy->newer)
         publish_progress(copy);
+    return 0;
 }
 
 static void link_copy(struct copier *copier, struct copy *copy)

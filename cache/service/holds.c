@@ -30,7 +30,8 @@ struct lease_errand {
     struct call *call; /* NULL: nobody asked */
     pid_t pid;
     struct hold *first;
-    int status; /* as of pkgcache_lease, or 0 */
+    int result; /* of pkgcache_lease, or 0 or -errno */
+    enum pkgcache_status status;
     char *root;
     struct pkgcache_error error;
 };
@@ -94,11 +95,11 @@ static void run_release(struct errand *errand, struct pkgcache *cache, struct pk
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     lease->error = *error;
-    lease->status = cache ? 0 : -error->code;
+    lease->result = cache ? 0 : -error->code;
     for (const struct hold *hold = lease->first; cache && hold; hold = hold->next) {
         int result = pkgcache_release(cache, hold->handle, lease->pid, error);
         if (result < 0) {
-            lease->status = result;
+            lease->result = result;
             lease->error = *error;
         }
     }
@@ -114,7 +115,7 @@ static void answer_released(const struct call *call, bool released)
 static void end_release(struct errand *errand)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
-    if (lease->call && lease->status < 0) {
+    if (lease->call && lease->result < 0) {
         call_fail(lease->call, MESSAGE_FAILED, lease->error.code, "%s", lease->error.message);
     } else if (lease->call) {
         answer_released(lease->call, true);
@@ -208,9 +209,9 @@ void holds_give_back(struct holds *holds, const struct call *call, struct pkgcac
 static void run_lease(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
-    lease->status =
-        cache ? pkgcache_lease(cache, lease->first->handle, lease->pid, &lease->root, error)
-              : -error->code;
+    lease->result = cache ? pkgcache_lease(cache, lease->first->handle, lease->pid, &lease->root,
+                                           &lease->status, error)
+                          : -error->code;
     lease->error = *error;
 }
 
@@ -254,12 +255,12 @@ static void end_lease(struct errand *errand)
 {
     struct lease_errand *lease = CONTAINER_OF(errand, struct lease_errand, errand);
     struct holds *holds = lease->all;
-    bool leased = lease->status == PKGCACHE_FOUND;
+    bool leased = lease->result > 0;
     struct hold *hold = leased ? STEAL(lease->first) : NULL;
     if (leased && (!call_is_open(lease->call) || !note_hold(holds, lease->call, lease->pid, hold)))
         start_release(holds, NULL, lease->pid, hold); /* whoever asked is gone */
-    if (lease->status < 0) {
-        call_fail(lease->call, lease->status == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
+    if (lease->result < 0) {
+        call_fail(lease->call, lease->result == -ETIMEDOUT ? MESSAGE_BUSY : MESSAGE_FAILED,
                   lease->error.code, "%s", lease->error.message);
     } else {
         call_answer(lease->call, message_build_found(lease->status, lease->root, NULL));

@@ -9,7 +9,7 @@
  * says it. */
 static const char *result_word(enum pkgcache_status status)
 {
-    return status == PKGCACHE_FOUND ? "found" : pkgcache_status_name((int)status);
+    return status == PKGCACHE_FOUND ? "found" : pkgcache_status_name(status);
 }
 
 static void notify(struct connections *connections, uint64_t job, const char *method, cJSON *params)

@@ -65,7 +65,7 @@ static void free_job(struct jobs *jobs, struct job *job)
         loop_stop_timer(&jobs->progress_timer);
     jobs->wants -= job->count;
     for (size_t i = 0; i < job->count; i++) {
-        pkgcache_results_free(&job->wants[i].result, 1);
+        pkgcache_results_free(&job->wants[i].result, sizeof(job->wants[i].result), 1);
         free(job->wants[i].name);
         free(job->wants[i].handle_json);
     }
@@ -118,7 +118,7 @@ static void free_work(struct jobs *jobs, struct work *work)
     if (work->newer)
         work->newer->older = work->older;
     jobs->work_count--;
-    pkgcache_results_free(&work->copy.result, 1);
+    pkgcache_results_free(&work->copy.result, sizeof(work->copy.result), 1);
     handle_free(work->handle);
     free(work->root);
     free(work->requires_json);
@@ -360,7 +360,7 @@ static void on_root(void *context, struct source_variant *variant)
     struct jobs *jobs = work->jobs;
     struct copy *copy = &work->copy;
     work->is_rooting = false;
-    pkgcache_results_free(&copy->result, 1);
+    pkgcache_results_free(&copy->result, sizeof(copy->result), 1);
     if (!work->wants) { /* cancelled meanwhile */
         free_work(jobs, work);
         return;

@@ -25,7 +25,7 @@ cJSON *listing_build(const struct pkgcache_entry *entry)
 {
     cJSON *object = cJSON_CreateObject();
     handle_add_json(object, "handle", entry->handle);
-    json_add_string_reference(object, "status", pkgcache_status_name((int)entry->status));
+    json_add_string_reference(object, "status", pkgcache_status_name(entry->status));
     json_add_string_reference(object, "orig_path", entry->source_root);
     json_add_string_reference(object, "cache_path", entry->cached_root);
     add_number(object, "size", entry->bytes);
@@ -47,7 +47,7 @@ static int read_status(const struct json *value, enum pkgcache_status *ret)
     static const enum pkgcache_status listed[] = {PKGCACHE_FOUND, PKGCACHE_COPYING,
                                                   PKGCACHE_COPY_STALLED, PKGCACHE_PENDING};
     for (size_t i = 0; i < ARRAY_LENGTH(listed); i++)
-        if (json_is_string(value, pkgcache_status_name((int)listed[i]))) {
+        if (json_is_string(value, pkgcache_status_name(listed[i]))) {
             *ret = listed[i];
             return 0;
         }

@@ -15,13 +15,13 @@ struct many {
 
 /* Looks one up. *path: "" when it is not found. */
 static int look_up(struct server *server, const struct pkgcache_handle *handle, bool touch,
-                   char path[static PATH_MAX], struct pkgcache_error *error)
+                   char path[static PATH_MAX], enum pkgcache_status *ret_status,
+                   struct pkgcache_error *error)
 {
-    *path = '\0';
-    int status = pkgcache_get_into(server->cache, handle, touch, path, PATH_MAX, error);
+    int result = pkgcache_get_into(server->cache, handle, touch, path, PATH_MAX, ret_status, error);
     server->counters.look_ups++;
-    server->counters.hits += status == PKGCACHE_FOUND;
-    return status;
+    server->counters.hits += result > 0;
+    return result;
 }
 
 void look_up_answer_one(struct server *server, const struct call *call,
@@ -29,8 +29,8 @@ void look_up_answer_one(struct server *server, const struct call *call,
 {
     char path[PATH_MAX];
     struct pkgcache_error error;
-    int status = look_up(server, handle, touch, path, &error);
-    if (status < 0) {
+    enum pkgcache_status status;
+    if (look_up(server, handle, touch, path, &status, &error) < 0) {
         call_fail(call, MESSAGE_FAILED, error.code, "%s", error.message);
         return;
     }
@@ -45,11 +45,12 @@ static void append_look_up(struct many *many, const struct json *value)
     char path[PATH_MAX] = "";
     struct pkgcache_error error;
     CLEANUP_HANDLE struct pkgcache_handle *handle = NULL;
-    int status = handle_from_json(value, &handle, &error);
-    if (status == 0)
-        status = look_up(many->server, handle, many->touch, path, &error);
+    enum pkgcache_status status = PKGCACHE_FAILED;
+    int result = handle_from_json(value, &handle, &error);
+    if (result == 0)
+        result = look_up(many->server, handle, many->touch, path, &status, &error);
     json_stream_add(&many->answer, message_build_found(status, *path ? path : NULL,
-                                                       status < 0 ? error.message : NULL));
+                                                       result < 0 ? error.message : NULL));
 }
 
 static void free_many(struct many *many)

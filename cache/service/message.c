@@ -103,7 +103,7 @@ void message_append_notification(struct text *text, const char *method, cJSON *p
     json_print(text, notification);
 }
 
-cJSON *message_build_found(int status, const char *root, const char *reason)
+cJSON *message_build_found(enum pkgcache_status status, const char *root, const char *reason)
 {
     cJSON *found = cJSON_CreateObject();
     json_add_string_reference(found, "status", pkgcache_status_name(status));

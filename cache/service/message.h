@@ -66,11 +66,11 @@ void message_append_notification(struct text *text, const char *method, cJSON *p
 /**
  * What is said of a variant that was looked up.
  *
- * @param status as of pkgcache_get
+ * @param status what pkgcache_get gave as ret_status
  * @param root   NULL: none; outlives the item, as reason does
  * @param reason NULL: none
  */
-cJSON *message_build_found(int status, const char *root, const char *reason);
+cJSON *message_build_found(enum pkgcache_status status, const char *root, const char *reason);
 
 /**
  * Whether an object has no members but these.

@@ -155,6 +155,8 @@ static int warm_additions(void *context, struct source_additions *additions,
     struct batch *batch = context;
     const struct pkgcache_warm warm = {
         .size = sizeof(warm),
+        .variant_size = sizeof(struct pkgcache_variant),
+        .result_size = sizeof(struct pkgcache_result),
         .variants = additions->variants,
         .count = additions->count,
         .no_wait = true,
@@ -224,7 +226,7 @@ static int serve_batch(struct pkgcache *cache, struct pending *pending, struct s
         result = sources_warm(sources, warm_additions, batch, batch->results, error);
     if (result == 0 && remove_refused(batch) < 0)
         result = error_set(error, ENOMEM, "out of memory");
-    pkgcache_results_free(batch->results, ARRAY_LENGTH(batch->results));
+    pkgcache_results_free(batch->results, sizeof(batch->results[0]), ARRAY_LENGTH(batch->results));
     sources_clear(sources);
     free(batch);
     return result;

@@ -3,6 +3,7 @@
 
 #include "cache/store/lookup.h"
 #include "cache/store/slot_name.h"
+#include "cache/store/status.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
 
@@ -10,6 +11,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 enum {
@@ -217,19 +219,20 @@ static int find_lessee(const struct pkgcache *cache, pid_t pid, struct owner *re
     return 0;
 }
 
-int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle, pid_t pid,
-                   char **ret_root, struct pkgcache_error *ret_error)
+/* Returns the status, or -errno. */
+static int lease_variant(struct pkgcache *cache, const struct pkgcache_handle *handle, pid_t pid,
+                         char **ret_root, struct pkgcache_error *ret_error)
 {
     struct owner owner;
     struct lock *lock = NULL;
-    *ret_root = NULL;
+    char path[PATH_MAX];
+    enum pkgcache_status status;
     int result = find_lessee(cache, pid, &owner, ret_error);
     if (result < 0)
         return result;
-    result = pkgcache_get(cache, handle, true, ret_root, ret_error);
-    if (result != PKGCACHE_FOUND)
-        return result; /* the lock would not change that */
-    free(STEAL(*ret_root));
+    result = pkgcache_get_into(cache, handle, true, path, sizeof(path), &status, ret_error);
+    if (result <= 0)
+        return result < 0 ? result : (int)status; /* the lock would not change that */
     result = cache_open_directories(cache, ret_error);
     if (result == 0)
         result = cache_lock(cache, cache_lock_timeout_ms(cache), -1, &lock, ret_error);
@@ -241,6 +244,15 @@ int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle,
         error_set(ret_error, -result, "cannot lease %s in %s: %s", handle->qualified_name,
                   cache->path, strerror(-result));
     return result;
+}
+
+int pkgcache_lease(struct pkgcache *cache, const struct pkgcache_handle *handle, pid_t pid,
+                   char **ret_root, enum pkgcache_status *ret_status,
+                   struct pkgcache_error *ret_error)
+{
+    *ret_root = NULL;
+    int status = lease_variant(cache, handle, pid, ret_root, ret_error);
+    return status_answer(status, PKGCACHE_FOUND, ret_status);
 }
 
 int pkgcache_release(struct pkgcache *cache, const struct pkgcache_handle *handle, pid_t pid,

@@ -1,4 +1,5 @@
 /* Look-ups for those who ask: one variant, or all there are. Takes no lock. */
+#include "cache/store/elements.h"
 #include "cache/store/lookup.h"
 #include "cache/store/pending.h"
 #include "cache/store/recall.h"
@@ -6,6 +7,7 @@
 #include "cache/store/size.h"
 #include "cache/store/slot_name.h"
 #include "cache/store/stats.h"
+#include "cache/store/status.h"
 #include "cache/store/tree.h"
 #include "cache/store/used.h"
 #include "cache/util/names.h"
@@ -42,7 +44,8 @@ static int find(struct pkgcache *cache, const struct pkgcache_handle *handle, bo
 }
 
 int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
-                      char *buffer, size_t size, struct pkgcache_error *ret_error)
+                      char *buffer, size_t size, enum pkgcache_status *ret_status,
+                      struct pkgcache_error *ret_error)
 {
     struct slot_view view = {.status = PKGCACHE_NOT_FOUND};
     if (size > 0)
@@ -53,39 +56,45 @@ int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *hand
         used_record(cache, &view);
     }
     if (result < 0)
-        return error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
-                         cache->path, strerror(-result));
-    stats_add(cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
-    return (int)view.status;
+        error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
+                  cache->path, strerror(-result));
+    else
+        stats_add(cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
+    return status_answer(result < 0 ? result : (int)view.status, PKGCACHE_FOUND, ret_status);
 }
 
 int pkgcache_get(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
-                 char **ret_root, struct pkgcache_error *ret_error)
+                 char **ret_root, enum pkgcache_status *ret_status,
+                 struct pkgcache_error *ret_error)
 {
     char path[PATH_MAX];
     *ret_root = NULL;
-    int result = pkgcache_get_into(cache, handle, touch, path, sizeof(path), ret_error);
-    if (result != PKGCACHE_FOUND)
+    int result = pkgcache_get_into(cache, handle, touch, path, sizeof(path), ret_status, ret_error);
+    if (result <= 0)
         return result;
     *ret_root = strdup(path);
-    return *ret_root ? result : error_set(ret_error, ENOMEM, "out of memory");
+    if (*ret_root)
+        return result;
+    error_set(ret_error, ENOMEM, "out of memory");
+    return status_answer(-ENOMEM, PKGCACHE_FOUND, ret_status);
 }
 
 int pkgcache_get_many(struct pkgcache *cache, const struct pkgcache_handle *const *handles,
-                      size_t count, bool touch, struct pkgcache_result *results,
+                      size_t count, bool touch, struct pkgcache_result *results, size_t result_size,
                       struct pkgcache_error *ret_error)
 {
     int first = 0;
+    if (!elements_have_result(result_size))
+        return error_struct_size(ret_error, "get_many", "pkgcache_result");
     for (size_t i = 0; i < count; i++) {
         struct pkgcache_error error;
-        results[i] = (struct pkgcache_result){0};
-        int status = pkgcache_get(cache, handles[i], touch, &results[i].root, &error);
-        results[i].status = status < 0 ? PKGCACHE_FAILED : (enum pkgcache_status)status;
-        if (status >= 0)
-            continue;
-        results[i].reason = strdup(error.message);
-        if (first == 0)
-            first = error_set(ret_error, error.code, "%s", error.message);
+        struct pkgcache_result found = {0};
+        if (pkgcache_get(cache, handles[i], touch, &found.root, &found.status, &error) < 0) {
+            found.reason = strdup(error.message);
+            if (first == 0)
+                first = error_set(ret_error, error.code, "%s", error.message);
+        }
+        elements_give_result(results, result_size, i, &found);
     }
     return first;
 }

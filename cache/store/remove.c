@@ -3,6 +3,7 @@
 #include "cache/store/slot.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/stats.h"
+#include "cache/store/status.h"
 
 #include <string.h>
 
@@ -36,8 +37,9 @@ static int remove_locked(struct pkgcache *cache, const struct lock *lock, int ha
     }
 }
 
-int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                    struct pkgcache_error *ret_error)
+/* Returns the status: REMOVED, NOT_FOUND or COPYING; or -errno. */
+static int remove_variant(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                          struct pkgcache_error *ret_error)
 {
     struct slot_view view;
     struct owner owner;
@@ -75,4 +77,10 @@ int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle
         return error_set(ret_error, -result, "cannot remove %s from %s: %s", handle->qualified_name,
                          cache->path, strerror(-result));
     return result;
+}
+
+int pkgcache_remove(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                    enum pkgcache_status *ret_status, struct pkgcache_error *ret_error)
+{
+    return status_answer(remove_variant(cache, handle, ret_error), PKGCACHE_REMOVED, ret_status);
 }

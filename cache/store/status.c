@@ -1,9 +1,9 @@
-/* What people call a status. */
-#include "cache/pkgcache.h"
+/* What people call a status, and what programs are answered. */
+#include "cache/store/status.h"
 
 #include "engine/compiler.h"
 
-const char *pkgcache_status_name(int status)
+const char *pkgcache_status_name(enum pkgcache_status status)
 {
     static const char *const names[] = {
         [PKGCACHE_NOT_FOUND] = "missing",    [PKGCACHE_FOUND] = "cached",
@@ -12,7 +12,12 @@ const char *pkgcache_status_name(int status)
         [PKGCACHE_REMOVED] = "removed",      [PKGCACHE_SKIPPED] = "skipped",
         [PKGCACHE_FAILED] = "failed",
     };
-    if (status < 0)
-        return names[PKGCACHE_FAILED];
     return (size_t)status < ARRAY_LENGTH(names) ? names[status] : "unknown";
+}
+
+int status_answer(int status, enum pkgcache_status success, enum pkgcache_status *ret_status)
+{
+    if (ret_status)
+        *ret_status = status < 0 ? PKGCACHE_FAILED : (enum pkgcache_status)status;
+    return status < 0 ? status : status == (int)success;
 }

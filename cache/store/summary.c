@@ -77,7 +77,7 @@ int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
     return give_struct(ret, sizeof(stats), &stats);
 }
 
-int pkgcache_stats_zero(struct pkgcache *cache, struct pkgcache_error *ret_error)
+int pkgcache_stats_reset(struct pkgcache *cache, struct pkgcache_error *ret_error)
 {
     int result = stats_zero(cache);
     return result == 0 ? 0

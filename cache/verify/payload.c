@@ -225,8 +225,8 @@ void payload_judge(struct payload *payload)
     char text[PATH_MAX + 256];
     if (code)
         copyengine_error_text(&result->error, text, sizeof(text));
-    summary->files += result->progress.files;
-    summary->bytes += result->progress.bytes;
+    summary->files += result->progress->files;
+    summary->bytes += result->progress->bytes;
     copyengine_job_free(payload->job);
     payload->job = NULL;
     if (!is_still_there(payload))

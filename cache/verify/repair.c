@@ -92,7 +92,13 @@ static int copy_again(struct pkgcache *cache, struct repair **chosen,
 {
     struct lock *lock = NULL;
     struct pkgcache_warm warm = {
-        .size = sizeof(warm), .variants = variants, .count = count, .cancel_fd = cancel_fd};
+        .size = sizeof(warm),
+        .variants = variants,
+        .variant_size = sizeof(*variants),
+        .count = count,
+        .result_size = sizeof(struct pkgcache_result),
+        .cancel_fd = cancel_fd,
+    };
     const struct warm_extras extras = {.replaced = replaced};
     struct pkgcache_result *results = calloc(count, sizeof(*results));
     if (!results)
@@ -104,7 +110,7 @@ static int copy_again(struct pkgcache *cache, struct repair **chosen,
     for (size_t i = 0; lock && i < count; i++)
         conclude(cache, lock, chosen[i], &results[i]);
     lock_release(lock);
-    pkgcache_results_free(results, count);
+    pkgcache_results_free(results, sizeof(*results), count);
     free(results);
     return copied < 0 ? copied : result;
 }

@@ -183,12 +183,13 @@ static struct payload *pop_scanned(struct verification *verification)
     return payload;
 }
 
-static void report(struct verification *verification)
+/* Returns 0, or -ECANCELED: the caller wants no more. */
+static int report(struct verification *verification)
 {
     const struct pkgcache_verify *verify = verification->verify;
     uint64_t now_ns = clock_monotonic_ns();
     if (!verify->on_progress || now_ns < verification->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS)
-        return;
+        return 0;
     verification->reported_ns = now_ns;
     struct pkgcache_progress progress = {
         .variants = verification->count,
@@ -198,12 +199,14 @@ static void report(struct verification *verification)
     };
     for (size_t i = 0; i < verification->begun; i++)
         if (verification->payloads[i]->job) {
-            struct copyengine_progress scanned =
-                copyengine_job_progress(verification->payloads[i]->job);
+            struct copyengine_progress scanned = {.size = sizeof(scanned)};
+            copyengine_job_progress(verification->payloads[i]->job, &scanned);
             progress.files += scanned.files;
             progress.bytes += scanned.bytes;
         }
-    verify->on_progress(verify->context, &progress);
+    return verify->on_progress(verify->context, &progress) == 0
+               ? 0
+               : error_set(verification->error, ECANCELED, "interrupted");
 }
 
 /* Sleeps until a scan got on. Returns 0, -ECANCELED, or -errno. */
@@ -250,7 +253,8 @@ static int scan_all(struct verification *verification)
             payload_judge(payload);
             conclude(payload);
         }
-        report(verification);
+        if (result == 0)
+            result = report(verification);
     }
     cancel_scans(verification);
     return result;

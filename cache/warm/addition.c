@@ -458,8 +458,8 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
         copyengine_error_text(&copied->error, text, sizeof(text));
     addition->root_mode = copied->root_mode;
     addition->root_mtime = copied->root_mtime;
-    addition->result->files = copied->progress.files;
-    addition->result->bytes = copied->progress.bytes;
+    addition->result->files = copied->progress->files;
+    addition->result->bytes = copied->progress->bytes;
     close_manifest(addition);
     run->copied_files += addition->result->files;
     run->copied_bytes += addition->result->bytes;

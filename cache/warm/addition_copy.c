@@ -83,7 +83,7 @@ int addition_submit(struct addition *addition)
     addition->stage = STAGE_COPYING;
     if (run->copying_since_ns == 0)
         run->copying_since_ns = clock_monotonic_ns();
-    int result = copyengine_submit(run->cache->engine, &copy, &addition->job);
+    int result = copyengine_submit_copy(run->cache->engine, &copy, &addition->job);
     if (result == 0)
         run_add_job(run, addition);
     return result;

@@ -138,11 +138,18 @@ void run_free_job(struct run *run, struct addition *addition)
     addition->job = NULL;
 }
 
+static uint64_t copied_bytes(const struct addition *addition)
+{
+    struct copyengine_progress progress = {.size = sizeof(progress)};
+    copyengine_job_progress(addition->job, &progress);
+    return progress.bytes;
+}
+
 unsigned run_room(const struct run *run)
 {
     unsigned small = 0;
     for (size_t i = 0; i < run->job_count; i++)
-        small += copyengine_job_progress(run->jobs[i]->job).bytes < LARGE_BYTES;
+        small += copied_bytes(run->jobs[i]) < LARGE_BYTES;
     if (run->job_count >= RUN_JOBS_MAX || small >= SMALL_MAX || run->flushing >= run->flushing_max)
         return 0;
     unsigned wanted = MIN(RUN_JOBS_MAX - (unsigned)run->job_count, SMALL_MAX - small);
@@ -174,7 +181,7 @@ static struct addition *largest_job(const struct run *run)
     struct addition *largest = NULL;
     uint64_t most = 0;
     for (size_t i = 0; i < run->job_count; i++) {
-        uint64_t bytes = copyengine_job_progress(run->jobs[i]->job).bytes;
+        uint64_t bytes = copied_bytes(run->jobs[i]);
         if (!largest || bytes > most) {
             largest = run->jobs[i];
             most = bytes;

@@ -3,6 +3,7 @@
  * shares its threads out so that small variants overtake large ones; here it is enough to begin
  * with new ones while those under way are small, or known to be large.
  */
+#include "cache/store/elements.h"
 #include "cache/store/stats.h"
 #include "cache/warm/run.h"
 
@@ -308,11 +309,13 @@ static void report(struct run *run)
         .bytes = run->copied_bytes,
     };
     for (size_t i = 0; i < run->job_count; i++) {
-        struct copyengine_progress copied = copyengine_job_progress(run->jobs[i]->job);
+        struct copyengine_progress copied = {.size = sizeof(copied)};
+        copyengine_job_progress(run->jobs[i]->job, &copied);
         progress.files += copied.files;
         progress.bytes += copied.bytes;
     }
-    warm->on_progress(warm->context, &progress);
+    if (warm->on_progress(warm->context, &progress) != 0)
+        run_fail(run, error_set(&run->error, ECANCELED, "interrupted"));
 }
 
 static void forget_jobs(struct run *run, struct addition *copied)
@@ -557,19 +560,23 @@ int warm_with(struct pkgcache *cache, const struct pkgcache_warm *warm,
 {
     struct pkgcache_error error = {0};
     struct pkgcache_warm known;
+    struct elements elements;
     struct run *run = NULL;
     if (take_struct(&known, sizeof(known), warm) < 0)
         return error_struct_size(ret_error, "warm", "pkgcache_warm");
     known.cancel_fd = cache_cancel_fd(known.cancel_fd);
-    memset(results, 0, known.count * sizeof(*results));
-    int result = run_start(cache, &known, &run, &error);
+    int result = elements_take(&known, results, &elements, ret_error);
+    if (result < 0)
+        return result;
+    result = run_start(cache, &known, &run, &error);
     if (!run) {
-        fail_from(0, &known, results, &error);
+        fail_from(0, &known, elements.results, &error);
     } else {
-        result = run_all(run, extras, results);
+        result = run_all(run, extras, elements.results);
         error = run->error;
         run_end(run);
     }
+    elements_give(&elements, &known, results);
     if (ret_error && result < 0)
         *ret_error = error;
     return result;
@@ -580,21 +587,4 @@ int pkgcache_warm(struct pkgcache *cache, const struct pkgcache_warm *warm,
 {
     const struct warm_extras none = {0};
     return warm_with(cache, warm, &none, results, ret_error);
-}
-
-int pkgcache_add(struct pkgcache *cache, const struct pkgcache_variant *variant,
-                 struct pkgcache_result *ret_result, struct pkgcache_error *ret_error)
-{
-    struct pkgcache_warm warm = {.size = sizeof(warm), .variants = variant, .count = 1};
-    *ret_result = (struct pkgcache_result){0};
-    return pkgcache_warm(cache, &warm, ret_result, ret_error);
-}
-
-void pkgcache_results_free(struct pkgcache_result *results, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(results[i].root);
-        free(results[i].reason);
-        results[i] = (struct pkgcache_result){0};
-    }
 }

@@ -19,18 +19,19 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
 
-    int status = pkgcache_open(argv[1], NULL, false, &cache, &error);
-    if (status == 0)
-        status = pkgcache_handle_parse(argv[2], strlen(argv[2]), &handle, &error);
-    if (status == 0)
-        status = pkgcache_get(cache, handle, true, &root, &error);
+    enum pkgcache_status status;
+    int result = pkgcache_open(argv[1], NULL, false, &cache, &error);
+    if (result == 0)
+        result = pkgcache_handle_parse(argv[2], strlen(argv[2]), &handle, &error);
+    if (result == 0)
+        result = pkgcache_get(cache, handle, true, &root, &status, &error);
 
-    if (status < 0)
+    if (result < 0)
         fprintf(stderr, "look_up: %s\n", error.message);
     else
-        printf("%s\n", root ? root : pkgcache_status_name(status));
+        printf("%s\n", result > 0 ? root : pkgcache_status_name(status));
     free(root);
     pkgcache_handle_free(handle);
     pkgcache_close(cache);
-    return status == PKGCACHE_FOUND ? 0 : 1;
+    return result > 0 ? 0 : 1;
 }

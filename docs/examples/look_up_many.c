@@ -43,14 +43,14 @@ int main(int argc, char **argv)
         result = parse_all(argv + 2, count, handles, &error);
     if (result == 0) {
         result = pkgcache_get_many(cache, (const struct pkgcache_handle *const *)handles, count,
-                                   true, results, &error);
+                                   true, results, sizeof(*results), &error);
         for (size_t i = 0; i < count; i++)
             print(handles[i], &results[i]);
     }
 
     if (result < 0)
         fprintf(stderr, "look_up_many: %s\n", error.message);
-    pkgcache_results_free(results, count);
+    pkgcache_results_free(results, sizeof(*results), count);
     for (size_t i = 0; i < count; i++)
         pkgcache_handle_free(handles[i]);
     free(results);

@@ -14,12 +14,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static void on_progress(void *context, const struct pkgcache_progress *progress)
+static int on_progress(void *context, const struct pkgcache_progress *progress)
 {
     (void)context;
     fprintf(stderr, "%zu of %zu variants, %llu files, %llu bytes\n", progress->variants_done,
             progress->variants, (unsigned long long)progress->files,
             (unsigned long long)progress->bytes);
+    return 0; /* anything else would stop the warm, as Ctrl-C does */
 }
 
 static void on_result(void *context, size_t index, const struct pkgcache_result *result)
@@ -51,7 +52,9 @@ static int warm(const char *path, struct pkgcache_variant *variants,
     struct pkgcache_warm what = {
         .size = sizeof(what),
         .variants = variants,
+        .variant_size = sizeof(*variants),
         .count = count,
+        .result_size = sizeof(*results),
         .cancel_fd = open_cancel_fd(),
         .on_progress = on_progress,
         .on_result = on_result,
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count; i++)
         failed |= !results[i].root;
 
-    pkgcache_results_free(results, count);
+    pkgcache_results_free(results, sizeof(*results), count);
     for (size_t i = 0; i < count; i++)
         pkgcache_handle_free(handles[i]);
     free(results);

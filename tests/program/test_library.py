@@ -32,8 +32,18 @@ FLAGS = ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-g',
 EXAMPLES = os.path.join(TOP, 'docs', 'examples')
 # What `meson install` makes of the two headers, and the version that both have.
 HEADERS = os.path.join('include', 'pkgcache')
-LIBRARIES = {'copyengine': os.path.join(TOP, 'engine', 'copyengine.h'),
-             'pkgcache': os.path.join(TOP, 'cache', 'pkgcache.h')}
+LIBRARIES = {'copyengine': [os.path.join(TOP, 'engine', 'copyengine.h')],
+             'pkgcache': [os.path.join(TOP, 'cache', 'pkgcache.h'),
+                          os.path.join(TOP, 'cache', 'pkgcache_client.h')]}
+
+
+def declared_functions(library):
+    """The names of the functions that a library's headers declare."""
+    names = set()
+    for header in LIBRARIES[library]:
+        with open(header, encoding='utf-8') as file:
+            names.update(re.findall(r'^\w+_PUBLIC [^;(]*?(\w+)\(', file.read(), re.MULTILINE))
+    return names
 
 
 class Installation:
@@ -198,6 +208,9 @@ class Examples(LibraryTest):
             self.assertIn(file.read(), page)
         for name in os.listdir(EXAMPLES):
             self.assertIn(f'[{name}](examples/{name})', page)
+        named = set(re.findall(r'\b(?:pkgcache|copyengine)(?:_[a-z]+)+\b', page))
+        for library in LIBRARIES:
+            self.assertEqual(declared_functions(library) - named, set())
 
 
 class Threads(support.ProgramTest):
@@ -254,7 +267,7 @@ class Installed(LibraryTest):
         headers = self.installation.directory_of('pkgcache.h')
         self.assertTrue(headers.endswith(HEADERS))
         self.assertEqual(set(os.listdir(headers)),
-                         {'pkgcache.h', 'copyengine.h', 'copyengine_version.h'})
+                         {'pkgcache.h', 'pkgcache_client.h', 'copyengine.h', 'copyengine_version.h'})
         self.assertLessEqual({'pkgcache', 'pkgcache.1'}, names)
 
     def test_the_manual_page_names_every_option(self):
@@ -276,9 +289,8 @@ class Installed(LibraryTest):
         """What the header declares, and nothing else, all with a version."""
         if not shutil.which('nm'):
             self.skipTest('nm is not installed')
-        for library, header in LIBRARIES.items():
-            with open(header, encoding='utf-8') as file:
-                declared = set(re.findall(r'^\w+_PUBLIC [^;(]*?(\w+)\(', file.read(), re.MULTILINE))
+        for library in LIBRARIES:
+            declared = declared_functions(library)
             path = os.path.join(self.installation.libraries, f'lib{library}.so')
             lines = subprocess.run(['nm', '-D', '--defined-only', path], check=True,
                                    capture_output=True, text=True).stdout.splitlines()
@@ -315,13 +327,15 @@ class Installed(LibraryTest):
     def test_each_header_alone_in_c_and_cxx(self):
         """With all warnings, in the oldest languages that are supported."""
         compilers = [(CC, 'c', '-std=c11')] + ([(CXX, 'c++', '-std=c++11')] if CXX else [])
-        for library in LIBRARIES:
+        headers = [(library, os.path.basename(header))
+                   for library, paths in LIBRARIES.items() for header in paths]
+        for library, header in headers:
             for compiler, language, standard in compilers:
-                with self.subTest(library, language=language):
+                with self.subTest(header, language=language):
                     source = self.path('source')
                     with open(source, 'w', encoding='ascii') as file:
-                        file.write(f'#include <pkgcache/{library}.h>\n'
-                                   f'#include <pkgcache/{library}.h>\n'
+                        file.write(f'#include <pkgcache/{header}>\n'
+                                   f'#include <pkgcache/{header}>\n'
                                    'int main(void) { return 0; }\n')
                     self.installation.compile(
                         compiler, [], self.path('program'), standard, '-x', language, source,

@@ -66,15 +66,25 @@ static inline struct copyengine_copy copy_of(const char *source, const char *des
     };
 }
 
-/* The path of the result's error is valid until the next call. */
+static inline struct copyengine_progress progress_of(const struct copyengine_job *job)
+{
+    struct copyengine_progress progress = {.size = sizeof(progress)};
+    copyengine_job_progress(job, &progress);
+    return progress;
+}
+
+/* What the result points to is valid until the next call. */
 static inline struct copyengine_result run(struct copyengine_copy copy)
 {
     static char path[PATH_MAX];
+    static struct copyengine_progress progress;
     struct copyengine_job *job;
-    cr_assert_eq(copyengine_submit(engine, &copy, &job), 0);
+    cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
     struct copyengine_result result = *copyengine_wait(job);
     if (result.error.path)
         result.error.path = strcpy(path, result.error.path);
+    progress = *result.progress;
+    result.progress = &progress;
     copyengine_job_free(job);
     return result;
 }

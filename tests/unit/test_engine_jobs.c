@@ -29,12 +29,12 @@ Test(engine_jobs, runs_many_jobs_at_once)
         snprintf(names[i], sizeof(names[i]), "copy%d", i);
         struct copyengine_copy copy = copy_of("source", names[i]);
         copy.on_done = count_done;
-        cr_assert_eq(copyengine_submit(engine, &copy, &jobs[i]), 0);
+        cr_assert_eq(copyengine_submit_copy(engine, &copy, &jobs[i]), 0);
     }
     for (int i = 0; i < JOBS; i++) {
         const struct copyengine_result *result = copyengine_wait(jobs[i]);
         cr_assert_eq(result->error.code, 0);
-        cr_assert_eq(result->progress.files, 200);
+        cr_assert_eq(result->progress->files, 200);
         copyengine_job_free(jobs[i]);
         expect_same("source", names[i]);
     }
@@ -137,8 +137,8 @@ Test(engine_jobs, ends_early_when_cancelled)
     start_engine((struct copyengine_options){.bytes_per_s = 1 << 20}); /* would take 50 s */
     struct copyengine_copy copy = copy_of("source", "copy");
     struct copyengine_job *job;
-    cr_assert_eq(copyengine_submit(engine, &copy, &job), 0);
-    while (copyengine_job_progress(job).bytes == 0)
+    cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
+    while (progress_of(job).bytes == 0)
         usleep(1000);
     copyengine_cancel(job);
     cr_assert_eq(copyengine_wait(job)->error.code, ECANCELED);
@@ -156,14 +156,14 @@ Test(engine_jobs, limits_one_job_and_not_the_others)
     cr_assert_eq(system("for i in $(seq 60); do head -c 1000000 /dev/zero > large/$i; done"), 0);
     struct copyengine_copy limited = copy_of("large", "slow");
     limited.bytes_per_s = 1000000; /* takes a minute */
-    cr_assert_eq(copyengine_submit(engine, &limited, &slow), 0);
-    while (copyengine_job_progress(slow).bytes == 0)
+    cr_assert_eq(copyengine_submit_copy(engine, &limited, &slow), 0);
+    while (progress_of(slow).bytes == 0)
         usleep(1000);
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
         cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "copy", NULL), 0);
     }
-    cr_assert_lt(copyengine_job_progress(slow).files, 60);
+    cr_assert_lt(progress_of(slow).files, 60);
     copyengine_cancel(slow);
     cr_assert_eq(copyengine_wait(slow)->error.code, ECANCELED);
     copyengine_job_free(slow);
@@ -194,8 +194,8 @@ Test(engine_jobs, removes_while_others_copy)
     cr_assert_eq(run(copy_of("source", "second")).error.code, 0);
     const struct copyengine_result *result = copyengine_wait(removal);
     cr_assert_eq(result->error.code, 0);
-    cr_assert_eq(result->progress.files, 500);
-    cr_assert_eq(result->progress.directories, 501);
+    cr_assert_eq(result->progress->files, 500);
+    cr_assert_eq(result->progress->directories, 501);
     copyengine_job_free(removal);
     cr_assert_eq(atomic_load(&done_count), 1);
     cr_assert_eq(access("first", F_OK), -1);

@@ -293,7 +293,7 @@ static bool hang_once(const struct fault_plan *plan)
     struct copyengine_copy copy = the_copy();
     struct copyengine_job *job;
     start(plan);
-    cr_assert_eq(copyengine_submit(engine, &copy, &job), 0);
+    cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
     while (!io_fault_happened() && !engine_is_idle())
         usleep(100);
     bool happened = io_fault_happened();

@@ -40,7 +40,7 @@ static void set_up(void)
     cr_assert(pkgcache_add(cache, &variant, &result, &error) == 0, "%s", error.message);
     cr_assert(result.status == PKGCACHE_CREATED);
     root = strdup(result.root);
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
 }
 
 static void tear_down(void)
@@ -70,7 +70,7 @@ static void end_process(pid_t pid)
 static void lease(pid_t pid)
 {
     CLEANUP_FREE char *leased = NULL;
-    cr_assert(pkgcache_lease(cache, handle, pid, &leased, NULL) == PKGCACHE_FOUND);
+    cr_assert(pkgcache_lease(cache, handle, pid, &leased, NULL, NULL) == 1);
     cr_expect(strcmp(leased, root) == 0);
 }
 
@@ -115,27 +115,30 @@ Test(lease, is_not_for_the_dead)
 {
     struct pkgcache_error error = {0};
     char *leased = (char *)"";
+    enum pkgcache_status status = PKGCACHE_FOUND;
     pid_t pid = start_process();
     kill(pid, SIGKILL);
     while (waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0 && errno == EINTR)
         continue;
-    cr_expect(pkgcache_lease(cache, handle, pid, &leased, &error) == -ESRCH); /* a zombie */
-    cr_expect(!leased && error.code == ESRCH);
+    cr_expect(pkgcache_lease(cache, handle, pid, &leased, &status, &error) ==
+              -ESRCH); /* a zombie */
+    cr_expect(!leased && error.code == ESRCH && status == PKGCACHE_FAILED);
     waitpid(pid, NULL, 0);
-    cr_expect(pkgcache_lease(cache, handle, pid, &leased, NULL) == -ESRCH);
+    cr_expect(pkgcache_lease(cache, handle, pid, &leased, NULL, NULL) == -ESRCH);
     cr_expect(pkgcache_release(cache, handle, pid, NULL) == 0);
-    cr_expect(pkgcache_lease(cache, handle, 0, &leased, NULL) < 0);
-    cr_expect(pkgcache_lease(cache, handle, -1, &leased, NULL) < 0);
+    cr_expect(pkgcache_lease(cache, handle, 0, &leased, NULL, NULL) < 0);
+    cr_expect(pkgcache_lease(cache, handle, -1, &leased, NULL, NULL) < 0);
     cr_expect(!is_kept());
 }
 
 Test(lease, of_what_is_not_there)
 {
     char *leased;
+    enum pkgcache_status status;
     struct pkgcache_handle *other;
     cr_assert(pkgcache_handle_new("/svr", "bar", NULL, 0, &other, NULL) == 0);
-    cr_expect(pkgcache_lease(cache, other, getpid(), &leased, NULL) == PKGCACHE_NOT_FOUND);
-    cr_expect(!leased);
+    cr_expect(pkgcache_lease(cache, other, getpid(), &leased, &status, NULL) == 0);
+    cr_expect(!leased && status == PKGCACHE_NOT_FOUND);
     cr_expect(pkgcache_release(cache, other, getpid(), NULL) == 0);
     pkgcache_handle_free(other);
 }
@@ -148,7 +151,7 @@ Test(lease, that_cannot_be_written)
     CLEANUP_FREE char *leases = path_of("cache/.sys/leases");
     CLEANUP_CLOSE int fd = open(leases, O_WRONLY | O_CREAT | O_EXCL, 0644);
     cr_assert(fd >= 0);
-    cr_expect(pkgcache_lease(cache, handle, getpid(), &leased, &error) == -ENOTDIR);
+    cr_expect(pkgcache_lease(cache, handle, getpid(), &leased, NULL, &error) == -ENOTDIR);
     cr_expect(!leased && strstr(error.message, "lease"));
     cr_expect(is_kept()); /* and what cannot be read may be anything */
 }

@@ -56,7 +56,7 @@ static cpu_set_t processors_of_a_copy(const char *destination)
         .on_done = note_processors,
         .context = &set,
     };
-    cr_assert_eq(copyengine_submit(engine, &copy, &job), 0);
+    cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
     cr_assert_eq(copyengine_wait(job)->error.code, 0);
     copyengine_job_free(job);
     return set;

@@ -57,8 +57,10 @@ static void make_slot(const struct fixture *fixture, const struct pkgcache_handl
     cr_assert(write(fd, text.bytes, text.length) == (ssize_t)text.length);
 }
 
-static void expect(const struct fixture *fixture, int status, const char *slot)
+static void expect(const struct fixture *fixture, enum pkgcache_status expected_status,
+                   const char *slot)
 {
+    enum pkgcache_status status;
     char path[PATH_MAX];
     char expected[PATH_MAX + 16] = "";
     if (slot)
@@ -66,7 +68,8 @@ static void expect(const struct fixture *fixture, int status, const char *slot)
     for (int touch = 0; touch < 2; touch++) {
         recall_take_changes(fixture->cache);
         cr_expect(pkgcache_get_into(fixture->cache, fixture->handle, touch, path, sizeof(path),
-                                    NULL) == status);
+                                    &status, NULL) == (expected_status == PKGCACHE_FOUND));
+        cr_expect_eq(status, expected_status);
         cr_expect_str_eq(path, expected);
     }
 }
@@ -247,8 +250,8 @@ BOTH_WAYS(a_buffer_that_is_too_small)
     struct pkgcache_error error;
     char path[8];
     open_fixture(&fixture, told);
-    cr_expect(pkgcache_get_into(fixture.cache, fixture.handle, false, path, sizeof(path), &error) ==
-              -ENAMETOOLONG);
+    cr_expect(pkgcache_get_into(fixture.cache, fixture.handle, false, path, sizeof(path), NULL,
+                                &error) == -ENAMETOOLONG);
     cr_expect(error.code == ENAMETOOLONG);
     close_fixture(&fixture);
 }
@@ -388,14 +391,13 @@ Test(recall, counts_from_before_there_was_a_cache)
     snprintf(root, sizeof(root), "%s/cache", directory);
     cr_assert(handle_create("/svr/packages", "foo", "1.0", -1, &handle, NULL) == 0);
     cr_assert(pkgcache_open(root, NULL, false, &cache, &error) == 0, "%s", error.message);
-    cr_expect(pkgcache_get_into(cache, handle, true, root, sizeof(root), &error) ==
-              PKGCACHE_NOT_FOUND);
+    cr_expect(pkgcache_get_into(cache, handle, true, root, sizeof(root), NULL, &error) == 0);
     struct pkgcache_variant variant = {.handle = handle, .root = source};
     cr_assert(pkgcache_add(cache, &variant, &result, &error) == 0, "%s", error.message);
     cr_expect(result.status == PKGCACHE_CREATED);
     cr_assert(pkgcache_stats(cache, &stats, &error) == 0, "%s", error.message);
     cr_expect(stats.misses == 2 && stats.copies == 1);
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     pkgcache_close(cache);
     run(directory, "rm -rf $D");
 }

@@ -260,7 +260,7 @@ Test(source_stages, missing_is_what_has_no_root_and_is_not_cached)
     cr_assert(pkgcache_add(cache, &cached, &result, &error) == 0 &&
                   result.status == PKGCACHE_CREATED,
               "%s", result.reason);
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     add(&variants, "bar", 0);
     add(&variants, "bar", 1)->root = strdup("/svr/bar");
     source_variant_give_reason(add(&variants, "bar", 2), EINVAL, "a reason");
@@ -368,6 +368,6 @@ Test(source_stages, additions_and_their_results)
     source_additions_free(&additions);
     source_places_free(&all);
     source_places_free(&rootless);
-    pkgcache_results_free(results, 5);
+    pkgcache_results_free(results, sizeof(*results), 5);
     source_variants_clear(&variants);
 }

@@ -41,7 +41,7 @@ static void expect_second_round(enum pkgcache_status rootless)
     cr_expect(standing_in.calls == 2 && standing_in.counts[0] == 3 && standing_in.counts[1] == 1);
     cr_expect(results[0].status == PKGCACHE_CREATED && results[1].status == PKGCACHE_CREATED);
     cr_expect(results[2].status == PKGCACHE_SKIPPED && results[3].status == PKGCACHE_FAILED);
-    pkgcache_results_free(results, 4);
+    pkgcache_results_free(results, sizeof(*results), 4);
     sources_free(&sources);
 }
 
@@ -62,15 +62,18 @@ Test(sources, a_warm_that_fails_is_not_repeated)
     cr_expect(sources_warm(&sources, stand_in, &standing_in, &result, &error) == -ECANCELED);
     cr_expect(standing_in.calls == 1 && result.status == PKGCACHE_FAILED);
     expect_text(result.reason, "it ends here");
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     sources_free(&sources);
 }
 
 static int warm_really(void *cache, struct source_additions *additions, struct pkgcache_error *why)
 {
     const struct warm_extras extras = {.reports_rootless = true};
-    const struct pkgcache_warm warm = {
-        .size = sizeof(warm), .variants = additions->variants, .count = additions->count};
+    const struct pkgcache_warm warm = {.size = sizeof(warm),
+                                       .variant_size = sizeof(struct pkgcache_variant),
+                                       .result_size = sizeof(struct pkgcache_result),
+                                       .variants = additions->variants,
+                                       .count = additions->count};
     return warm_with(cache, &warm, &extras, additions->results, why);
 }
 
@@ -92,12 +95,11 @@ Test(sources, what_is_removed_between_look_and_warm_is_there_again)
         for (size_t i = 0; i < 2; i++)
             cr_expect(!sources.variants.items[i].root == (round > 0)); /* nobody was asked */
         if (round > 0)
-            cr_assert(pkgcache_remove(cache, sources.variants.items[0].handle, &error) ==
-                      PKGCACHE_REMOVED);
+            cr_assert(pkgcache_remove(cache, sources.variants.items[0].handle, NULL, &error) == 1);
         cr_assert(sources_warm(&sources, warm_really, cache, results, &error) == 0);
         cr_expect(results[0].status == PKGCACHE_CREATED, "%s", results[0].reason);
         cr_expect(results[1].status == (round ? PKGCACHE_FOUND : PKGCACHE_CREATED));
-        pkgcache_results_free(results, 2);
+        pkgcache_results_free(results, sizeof(*results), 2);
         sources_free(&sources);
     }
     pkgcache_close(cache);

@@ -42,7 +42,7 @@ static void set_up(void)
     struct pkgcache_result result;
     cr_assert(pkgcache_add(cache, &variant, &result, &error) == 0, "%s", error.message);
     cr_assert(result.status == PKGCACHE_CREATED);
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     pkgcache_handle_free(handle);
 }
 
@@ -123,6 +123,77 @@ Test(structs, verify_that_nobody_understands)
     cr_expect(pkgcache_verify(cache, &newer.known, &summary, &error) == -EINVAL);
     newer.unknown = 0;
     cr_expect(pkgcache_verify(cache, &newer.known, &summary, &error) == 0, "%s", error.message);
+}
+
+/* A newer header's elements, whose last member this library does not know. */
+struct newer_variant {
+    struct pkgcache_variant known;
+    uint64_t unknown;
+};
+struct newer_result {
+    struct pkgcache_result known;
+    uint64_t unknown;
+};
+
+/* Those that are known are found by the caller's size. */
+Test(structs, elements_of_a_newer_header)
+{
+    struct newer_variant variants[3] = {0};
+    struct newer_result results[3];
+    const struct pkgcache_handle *handles[3];
+    char names[3][8];
+    struct pkgcache_warm warm = {
+        .size = sizeof(warm),
+        .variants = &variants[0].known,
+        .variant_size = sizeof(variants[0]),
+        .count = 3,
+        .result_size = sizeof(results[0]),
+    };
+    CLEANUP_FREE char *source = NULL;
+    cr_assert(asprintf(&source, "%s/source", directory) > 0);
+    for (int i = 0; i < 3; i++) {
+        struct pkgcache_handle *handle;
+        snprintf(names[i], sizeof(names[i]), "bar%d", i);
+        cr_assert(pkgcache_handle_new("/svr", names[i], "1.0", -1, &handle, &error) == 0);
+        variants[i].known = (struct pkgcache_variant){.handle = handle, .root = source};
+        handles[i] = handle;
+    }
+    memset(results, UNTOUCHED, sizeof(results));
+    cr_assert(pkgcache_warm(cache, &warm, &results[0].known, &error) == 0, "%s", error.message);
+    for (int i = 0; i < 3; i++)
+        cr_expect(results[i].known.status == PKGCACHE_CREATED && results[i].unknown == 0 &&
+                  strstr(results[i].known.root, names[i]));
+    pkgcache_results_free(&results[0].known, sizeof(results[0]), 3);
+    cr_expect(!results[2].known.root);
+
+    memset(results, UNTOUCHED, sizeof(results));
+    cr_assert(pkgcache_get_many(cache, handles, 3, false, &results[0].known, sizeof(results[0]),
+                                &error) == 0);
+    for (int i = 0; i < 3; i++)
+        cr_expect(results[i].known.status == PKGCACHE_FOUND && results[i].unknown == 0 &&
+                  strstr(results[i].known.root, names[i]));
+    pkgcache_results_free(&results[0].known, sizeof(results[0]), 3);
+
+    variants[2].unknown = 1; /* only a newer library can do that */
+    memset(results, UNTOUCHED, sizeof(results));
+    cr_expect(pkgcache_warm(cache, &warm, &results[0].known, &error) == -EINVAL);
+    cr_expect(is_untouched(results, 0, sizeof(results)));
+    for (int i = 0; i < 3; i++)
+        pkgcache_handle_free((struct pkgcache_handle *)handles[i]);
+}
+
+Test(structs, elements_without_a_size)
+{
+    struct pkgcache_variant variant = {.root = "/svr"};
+    struct pkgcache_result result;
+    const struct pkgcache_handle *handle = NULL;
+    struct pkgcache_warm warm = {.size = sizeof(warm), .variants = &variant, .count = 1};
+    memset(&result, UNTOUCHED, sizeof(result));
+    cr_expect(pkgcache_warm(cache, &warm, &result, &error) == -EINVAL);
+    warm.variant_size = sizeof(variant);
+    cr_expect(pkgcache_warm(cache, &warm, &result, &error) == -EINVAL);
+    cr_expect(pkgcache_get_many(cache, &handle, 1, false, &result, 0, &error) == -EINVAL);
+    cr_expect(is_untouched(&result, 0, sizeof(result)));
 }
 
 /* What pkgcache.h promises of ret_error. */

@@ -44,7 +44,7 @@ static void open_world(struct world *world, struct pkgcache_options *options)
 
 static void close_world(struct world *world)
 {
-    pkgcache_results_free(world->results, world->count);
+    pkgcache_results_free(world->results, sizeof(world->results[0]), world->count);
     pkgcache_close(world->cache);
     for (size_t i = 0; i < world->count; i++) {
         pkgcache_handle_free((struct pkgcache_handle *)world->variants[i].handle);
@@ -97,7 +97,9 @@ static void warm_all(struct world *world)
     struct pkgcache_warm warm = {
         .size = sizeof(warm),
         .variants = world->variants,
+        .variant_size = sizeof(world->variants[0]),
         .count = world->count,
+        .result_size = sizeof(world->results[0]),
         .cancel_fd = -1,
         .on_result = on_result,
         .context = world,
@@ -188,6 +190,36 @@ Test(warm, a_relative_root_is_refused)
 
 enum { LARGE_FILES = 64, SLOW_BYTES_PER_S = 256 << 10 }; /* 16 seconds: there is time to act */
 
+static int cancel_progress(void *context, const struct pkgcache_progress *progress)
+{
+    (void)context;
+    return progress->bytes > 0;
+}
+
+/* What was done stays; what was not leaves nothing. */
+Test(warm, progress_cancels)
+{
+    static struct world world;
+    struct pkgcache_error error = {0};
+    struct pkgcache_options options = {.bytes_per_s = SLOW_BYTES_PER_S};
+    open_world(&world, &options);
+    add_variant(&world, LARGE_FILES);
+    struct pkgcache_warm warm = {
+        .size = sizeof(warm),
+        .variants = world.variants,
+        .variant_size = sizeof(world.variants[0]),
+        .count = world.count,
+        .result_size = sizeof(world.results[0]),
+        .on_progress = cancel_progress,
+    };
+    cr_expect_eq(pkgcache_warm(world.cache, &warm, world.results, &error), -ECANCELED);
+    cr_expect_eq(error.code, ECANCELED);
+    cr_expect_eq(world.results[0].status, PKGCACHE_FAILED);
+    char *root;
+    cr_expect_eq(pkgcache_get(world.cache, world.variants[0].handle, false, &root, NULL, NULL), 0);
+    close_world(&world);
+}
+
 static struct run *start_run(struct world *world)
 {
     struct pkgcache_error error = {0};
@@ -231,9 +263,10 @@ static void expect_cancelled(const struct world *world, size_t index)
 static void expect_nothing_cached(const struct world *world, size_t index)
 {
     char *root = NULL;
-    cr_expect_eq(pkgcache_get(world->cache, world->variants[index].handle, false, &root, NULL),
-                 PKGCACHE_NOT_FOUND);
-    cr_expect_null(root);
+    enum pkgcache_status status;
+    cr_expect_eq(
+        pkgcache_get(world->cache, world->variants[index].handle, false, &root, &status, NULL), 0);
+    cr_expect(!root && status == PKGCACHE_NOT_FOUND);
 }
 
 Test(run, is_fed_while_it_is_driven)
@@ -273,7 +306,7 @@ Test(run, what_was_not_looked_at_is_cancelled)
     cr_expect_eq(world.results[0].status, PKGCACHE_CREATED);
     cr_expect_eq(world.results[2].status, PKGCACHE_CREATED);
     expect_nothing_cached(&world, 1);
-    pkgcache_results_free(&world.results[1], 1);
+    pkgcache_results_free(&world.results[1], sizeof(world.results[1]), 1);
     cr_assert_not_null(run_add(run, &world.variants[1], NULL, &world.results[1])); /* after all */
     drive_to_the_end(run);
     expect_all_created(&world);
@@ -325,7 +358,7 @@ Test(run, what_waits_for_another_is_cancelled)
     run_cancel(first, copying);
     drive_to_the_end(first);
     run_end(first);
-    pkgcache_results_free(&result, 1);
+    pkgcache_results_free(&result, sizeof(result), 1);
     pkgcache_close(cache);
     close_world(&world);
 }
