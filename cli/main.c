@@ -10,12 +10,12 @@
  *   worker              a thread that copies batches of files
  *   schedule            decides which thread does what next; a fair share for each job
  *   tuner               how many operations are in flight, found by hill climbing
- *   limit, delay        the bandwidth limit
+ *   limit, delay        the bandwidth limit: until when a file waits, and those that wait
  *   copy, remove, scan  the three kinds of job: what each does with a directory and its entries
  *   walk                reads directories (directory, source), piece by piece (finding)
  *   transfer            one file, step by step; transfer_scan: of a scan
- *   transfer_copy       a file of a copy: tries reflink (FICLONE) first
- *   transfer_data       its contents by copy_file_range, sendfile, or read and write
+ *   transfer_copy       a file of a copy: opens it, tries reflink (FICLONE), sets attributes
+ *   transfer_data       without reflink: chooses copy_file_range, sendfile, or read and write
  *   attr, symlink, hard_link    what a copy keeps beside contents
  *   manifest, digest    the record of a tree, with a digest of each file
  *   job                 one job: counters, first error, progress; finish, release, cancel: its end
@@ -31,29 +31,30 @@
  *   json                the reader; json_string, json_write: the writer; repr: Python's repr
  *   json_build          what pkgcache itself says, with cJSON; json_stream: piece by piece
  *  owner/               who is alive
- *   owner, process      identifies a process; decides whether the owner of a record has ended
+ *   owner, process      identifies a process; proves that the owner of a record has ended
  *   owner_file          the same for a file, with its last heartbeat and the grace time
  *   heartbeat           beats as long as copies make progress
  *   watch               waits for other processes' copies (inotify, pidfd)
  *  lock/                the lock of a cache, which is shared with rez
- *   lock                takes and releases it; lock_file, lock_record: its file, its holder
- *   rezlock             decides whether the rez process that holds it is dead
+ *   lock                takes, releases and breaks it; lock_file, lock_record: its file, its holder
+ *   rezlock             judges whether the rez process that holds it is dead
  *  store/               what lies in a cache, and look-ups
  *   open, cache         opens and closes a cache; creates its directories
  *   handle              what identifies a variant; its hash directory
  *   slot                publishes a payload: reserve, announce, place, commit
  *   slot_name           how slots are named
- *   sidecar             writes and reads sidecars
- *   staging             directories of unfinished copies
- *   lookup              is a variant cached, and is the copier of a slot dead
+ *   sidecar             the text of a sidecar: makes and reads it
+ *   staging             directories of unfinished copies; writes the files that slot renames
+ *   lookup              is a variant cached; is the copier of a slot dead, or overdue
  *   recall              repeated look-ups, as long as nothing has changed
  *   tree, list          walks all slots; lists all variants
  *   used, size          when a payload was last used; how large it is
- *   damage, heal        judges what is damaged; repairs it
+ *   damage, heal        judges what is damaged in a slot; deletes it
  *   remove, lease       removes a variant; protects it from clean
  *   slot_manifest       digests of a payload; manifest_reader: reads them
  *   pending, log        rez's queue on disk; the log file
- *   stats               counts hits, misses, copies; summary, figures: what is printed of them
+ *   stats               counts hits, misses, copies; summary: adds what is cached now
+ *   figures             the names of all figures, as JSON and for Prometheus
  *  warm/                copies variants into the cache
  *   warm, run           drives many variants; addition, addition_*: the stages of one
  *   roots, refusal      checks the roots; what must not be cached, and why
@@ -67,38 +68,35 @@
  *   clean_state         where a clean with a time limit stopped
  *  verify/              verify: reads payloads again
  *   payload, comparison one payload; compares two manifests
- *   repair              copies damaged payloads again
+ *   repair              copies damaged payloads from their source again
  *  doctor/              doctor: examines and changes nothing
  *   doctor_*            one subject each: machine, disk, lock, tree; doctor_report: findings
  *  rez/                 what rez writes
  *   sources             from what is named to what is copied, in stages: source_names (contexts,
  *                       manifests, directories), source_handles, source_missing, source_roots,
  *                       source_additions
- *   context, uri        .rxt files; URIs
- *   repository, layout  finds the root of a handle or URI; how a repository is laid out
- *   definition*         package.py and package.yaml; pyliteral* and yaml* parse them
- *   rezpython           asks rez about what is computed
- *   cachable            what definitions and settings allow
- *   requirement, version    as rez reads and prints them
- *   rezconfig*          rez's settings
- *   settings            pkgcache's settings: flags, variables, defaults, help
+ *   context, uri        what a .rxt file says; the parts of a URI
+ *   layout              makes handles of URIs: which part is the name, which the version
+ *   repository          finds the root of a handle; repository_visit: all variants below a
+ * directory definition*         what package.py and package.yaml say; pyliteral* and yaml* parse
+ * them rezpython           asks rez about what is computed cachable            what definitions and
+ * settings allow requirement, version    as rez reads and prints them rezconfig*          rez's
+ * settings settings            pkgcache's settings, one row each: flag, variable, default, help
  *  service/             the daemon, and its client
  *   service, loop       puts the parts together (server.h); descriptors, timers, tasks
  *   listener            the socket, and that a cache has one daemon
  *   connection, peer    one client's lines; which user it is
  *   requests, message   from lines to calls (JSON-RPC); call: answers them
- *   methods             one function for each method: get, warm, lease, ...; look_ups: get_many
- *   jobs, job_report    what clients want copied; what they are told of it
- *   warming, copier     from sources to a job; the thread that copies
- *   rooting             roots of variants that were removed after they were named
- *   errands             threads for slow calls: holds (leases), upkeep (clean, stats), listing
- *   queue, serve        rez's queue
- *   precedence, notify  priorities of threads; systemd
- *   report              the daemon's own figures
- *   client*             the other end of the socket, for programs
+ *   methods             one function for each method: warm, lease, ...; look_ups: answers get,
+ * get_many jobs, job_report    what clients want copied; what they are told of it warming, copier
+ * from sources to a job; the thread that copies rooting             roots of variants that were
+ * removed after they were named errands             threads for slow calls: holds (leases), upkeep
+ * (clean, stats), listing queue, serve        rez's queue precedence, notify  priorities of
+ * threads; systemd report              the daemon's own figures client*             the other end
+ * of the socket, for programs
  *
  * cli/                  the programs
- *   options_read        the command line and --help; exit: exit codes
+ *   options_read        commands, flags that are no settings, --help; exit: exit codes
  *   cmd_*               one command each
  *   fill, daemon        what warm and add share; whether the daemon does it
  *   output, progress    what is printed
