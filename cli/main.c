@@ -77,23 +77,28 @@
  *                       source_additions
  *   context, uri        what a .rxt file says; the parts of a URI
  *   layout              makes handles of URIs: which part is the name, which the version
- *   repository          finds the root of a handle; repository_visit: all variants below a
- * directory definition*         what package.py and package.yaml say; pyliteral* and yaml* parse
- * them rezpython           asks rez about what is computed cachable            what definitions and
- * settings allow requirement, version    as rez reads and prints them rezconfig*          rez's
- * settings settings            pkgcache's settings, one row each: flag, variable, default, help
+ *   repository          finds the root of a handle; repository_visit: all variants in a directory
+ *   definition*         what package.py and package.yaml say; pyliteral* and yaml* parse them
+ *   rezpython           asks rez about what is computed
+ *   cachable            what definitions and settings allow
+ *   requirement, version    as rez reads and prints them
+ *   rezconfig*          rez's settings
+ *   settings            pkgcache's settings, one row each: flag, variable, default, help
  *  service/             the daemon, and its client
  *   service, loop       puts the parts together (server.h); descriptors, timers, tasks
  *   listener            the socket, and that a cache has one daemon
  *   connection, peer    one client's lines; which user it is
  *   requests, message   from lines to calls (JSON-RPC); call: answers them
- *   methods             one function for each method: warm, lease, ...; look_ups: answers get,
- * get_many jobs, job_report    what clients want copied; what they are told of it warming, copier
- * from sources to a job; the thread that copies rooting             roots of variants that were
- * removed after they were named errands             threads for slow calls: holds (leases), upkeep
- * (clean, stats), listing queue, serve        rez's queue precedence, notify  priorities of
- * threads; systemd report              the daemon's own figures client*             the other end
- * of the socket, for programs
+ *   methods             one function for each method: warm, lease, ...
+ *   look_ups            answers get and get_many
+ *   jobs, job_report    what clients want copied; what they are told of it
+ *   warming, copier     from sources to a job; the thread that copies
+ *   rooting             roots of variants that were removed after they were named
+ *   errands             threads for slow calls: holds (leases), upkeep (clean, stats), listing
+ *   queue, serve        rez's queue
+ *   precedence, notify  priorities of threads; systemd
+ *   report              the daemon's own figures
+ *   client*             the other end of the socket, for programs
  *
  * cli/                  the programs
  *   options_read        commands, flags that are no settings, --help; exit: exit codes
