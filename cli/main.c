@@ -47,6 +47,7 @@
  *   staging             directories of unfinished copies; writes the files that slot renames
  *   lookup              is a variant cached; is the copier of a slot dead, or overdue
  *   recall              repeated look-ups, as long as nothing has changed
+ *   get                 pkgcache_get and get_many, and whether it was a hit or a miss
  *   tree, list          walks all slots; lists all variants
  *   used, size          when a payload was last used; how large it is
  *   damage, heal        judges what is damaged in a slot; deletes it
