@@ -263,7 +263,7 @@ Test(handle, refuses_other_shapes)
     expect_refused(WITH("\"filesystem.variant\"", VARIABLES("\"filesystem\"", "")),
                    "the index is missing");
     expect_refused(WITH("\"filesystem.variant\"", VARIABLES("\"filesystem\"", ", \"ext\": 1")),
-                   "member \"ext\" is not one that rez reads back");
+                   "member \"ext\" is not one that rez can read");
     expect_refused("{\"handle\": {}, \"key\": \"filesystem.variant\", \"variables\": {}}",
                    "member \"handle\" is not one");
 }
