@@ -167,7 +167,7 @@ void json_print(struct text *text, cJSON *item)
         char *printed = text->error ? NULL : cJSON_PrintBuffered(item, USUAL_PRINT, false);
         if (printed)
             text_append_string(text, printed);
-        else
+        else if (!text->error) /* what failed first stays */
             text->error = -ENOMEM;
         cJSON_free(printed);
     }

@@ -1,4 +1,5 @@
 """Bad input: a clear message, the right exit code, nothing left behind, nothing outside touched."""
+import errno
 import json
 import os
 import subprocess
@@ -468,6 +469,18 @@ class CommandLine(BadInputTest):
                                         stderr=subprocess.PIPE)
             self.addCleanup(support.kill_process, process)
             self.assert_code(support.finish(process), FAILED)
+
+    def test_a_full_output_for_a_long_document(self):
+        """The message says what failed, however much was to be printed after that."""
+        variants = [f'/nowhere/package{number}/1.0/package.py[]' for number in range(300)]
+        with open('/dev/full', 'wb') as full:
+            process = support.spawn([support.PROGRAM, '--cache', self.cache, '--json', 'get',
+                                     *variants], env=self.environment, stdout=full,
+                                    stderr=subprocess.PIPE)
+        self.addCleanup(support.kill_process, process)
+        result = support.finish(process)
+        self.assert_code(result, FAILED)
+        self.assertEqual(json.loads(result.err)['errno'], errno.ENOSPC)
 
     def test_standard_input_that_is_none(self):
         """The message says so."""
