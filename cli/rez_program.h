@@ -11,7 +11,7 @@ struct rez_program {
     struct settings settings;
     struct rezconfig *config; /* the settings' */
     const char *directory;    /* of the cache, as it was named; the settings' */
-    struct sources sources; /* of variants, one after the other */
+    struct sources sources;   /* of variants, one after the other */
     struct pkgcache *cache;
 };
 
