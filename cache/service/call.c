@@ -8,7 +8,8 @@ bool call_is_open(const struct call *call)
     return connection_is_open(call->connection);
 }
 
-bool call_is_wanted(const struct call *call)
+/* Whether somebody still waits for the answer. */
+static bool is_wanted(const struct call *call)
 {
     return call_is_open(call) && !call->silent;
 }
@@ -30,7 +31,7 @@ void batch_end_one(struct batch *batch, struct connection *connection)
 {
     if (--batch->open > 0)
         return;
-    if (batch->text.length > 0) {
+    if (batch->text.length > 0 || batch->text.error < 0) {
         struct text *output = connection_output(connection);
         text_append(output, batch->text.bytes, batch->text.length);
         output->error = MIN(output->error, batch->text.error);
@@ -66,7 +67,7 @@ void call_drop(const struct call *call)
 
 void call_answer(const struct call *call, cJSON *result)
 {
-    if (!call_is_wanted(call)) {
+    if (!is_wanted(call)) {
         cJSON_Delete(result);
         call_drop(call);
         return;
@@ -85,7 +86,7 @@ void call_fail(const struct call *call, enum message_error code, int code_errno,
         why = NULL;
     va_end(arguments);
     connection_counters(call->connection)->errors++;
-    if (!call_is_wanted(call)) {
+    if (!is_wanted(call)) {
         call_drop(call);
         return;
     }
@@ -97,7 +98,7 @@ void call_fail(const struct call *call, enum message_error code, int code_errno,
 void call_answer_stream(const struct call *call, struct json_stream *stream)
 {
     const struct text *text = &stream->text;
-    if (!call_is_wanted(call)) {
+    if (!is_wanted(call)) {
         call_drop(call);
     } else if (text->error < 0) {
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");

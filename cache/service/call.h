@@ -41,9 +41,6 @@ void call_free(struct call *call);
 /** Whether the connection that it came from is still there. */
 bool call_is_open(const struct call *call);
 
-/** Whether somebody still waits for the answer. */
-bool call_is_wanted(const struct call *call);
-
 /** Ends a call without an answer. */
 void call_drop(const struct call *call);
 
