@@ -5,16 +5,6 @@
 
 #include <string.h>
 
-bool source_addition_make(const struct source_variant *variant, bool force,
-                          struct pkgcache_variant *ret)
-{
-    *ret = (struct pkgcache_variant){.handle = variant->handle,
-                                     .root = variant->root,
-                                     .force = force,
-                                     .requires_json = variant->requires_json};
-    return !variant->reason;
-}
-
 struct pkgcache_result source_variant_result(const struct source_variant *variant)
 {
     return (struct pkgcache_result){.status =
@@ -36,10 +26,16 @@ int source_additions_make(const struct source_variants *variants,
     if (!additions.variants || !additions.results || !additions.places)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        size_t place = places->places[i];
-        if (!source_addition_make(&variants->items[place], force, &additions.variants[ret->count]))
+        const struct source_variant *variant = &variants->items[places->places[i]];
+        if (variant->reason)
             continue;
-        additions.places[ret->count++] = place;
+        additions.variants[ret->count] = (struct pkgcache_variant){
+            .handle = variant->handle,
+            .root = variant->root,
+            .force = force,
+            .requires_json = variant->requires_json,
+        };
+        additions.places[ret->count++] = places->places[i];
     }
     return 0;
 }

@@ -14,15 +14,6 @@ struct source_additions {
     size_t count;
 };
 
-/**
- * Makes what pkgcache_warm takes of one variant.
- *
- * @param ret what it points to is the variant's
- * @return    whether the variant can be cached; if not, it has a reason
- */
-bool source_addition_make(const struct source_variant *variant, bool force,
-                          struct pkgcache_variant *ret);
-
 /** The result of a variant that has a reason: FAILED, or SKIPPED where its package is refused. */
 struct pkgcache_result source_variant_result(const struct source_variant *variant);
 

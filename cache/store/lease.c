@@ -44,7 +44,9 @@ static bool is_lease_name(const char *name)
            strspn(name + KEY_DIGITS + 1, "0123456789abcdef") == KEY_DIGITS;
 }
 
-int lease_write(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
+/* Writes a lease; it may be there already. The lock is held, and the slot is found: whoever takes
+   slots away looks for leases with the lock held, so there is no moment in between. */
+static int write_lease(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
 {
     char name[NAME_SIZE];
     char text[OWNER_TEXT_MAX];
@@ -58,7 +60,8 @@ int lease_write(const struct pkgcache *cache, uint64_t slot, const struct owner 
     return result == -EEXIST ? 0 : result;
 }
 
-int lease_end(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
+/* Ends a lease; there may be none. */
+static int end_lease(const struct pkgcache *cache, uint64_t slot, const struct owner *owner)
 {
     char name[NAME_SIZE];
     CLEANUP_CLOSE int fd = cache_open_private(cache, directory, false);
@@ -198,7 +201,7 @@ static int lease_found(struct pkgcache *cache, const struct pkgcache_handle *han
     if (result < 0 || view.status != PKGCACHE_FOUND)
         return result < 0 ? result : (int)view.status;
     CLEANUP_FREE char *root = cache_payload_path(cache, handle, view.name);
-    result = root ? lease_write(cache, slot_key(handle->relative_path, view.name), owner) : -ENOMEM;
+    result = root ? write_lease(cache, slot_key(handle->relative_path, view.name), owner) : -ENOMEM;
     if (result < 0)
         return result;
     *ret_root = STEAL(root);
@@ -270,7 +273,7 @@ int pkgcache_release(struct pkgcache *cache, const struct pkgcache_handle *handl
     CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
     result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, false, &view);
     if (result == 0 && view.status == PKGCACHE_FOUND)
-        result = lease_end(cache, slot_key(handle->relative_path, view.name), &owner);
+        result = end_lease(cache, slot_key(handle->relative_path, view.name), &owner);
     if (result < 0 && result != -ENOENT)
         return error_set(ret_error, -result, "cannot release %s in %s: %s", handle->qualified_name,
                          cache->path, strerror(-result));

@@ -9,21 +9,9 @@
 #include "cache/store/cache.h"
 
 /**
- * Writes a lease. The lock is held, and the slot is found: whoever takes slots away looks for
- * leases with the lock held, so there is no moment in between.
- *
- * @param slot  slot_key()
- * @param owner whose it is
- * @return      0, also when it was there; or -errno
- */
-int lease_write(const struct pkgcache *cache, uint64_t slot, const struct owner *owner);
-
-/** Ends a lease. @return 0, also when there was none; or -errno */
-int lease_end(const struct pkgcache *cache, uint64_t slot, const struct owner *owner);
-
-/**
  * Whether there is a lease of a slot.
  *
+ * @param slot  slot_key()
  * @param judge look whether its process is gone, which may take 20 ms; false: any lease counts.
  * With the lock held, false is right: those of the dead were deleted before
  */
