@@ -197,14 +197,15 @@ int engine_new(const struct copyengine_options *options, const struct io_backend
         result = schedule_start_threads(schedule, schedule->processors, 1);
         pthread_mutex_unlock(&schedule->lock);
     }
-    if (result == 0) {
+    if (ret_error) /* also when nothing went wrong: whatever was in it, it can be cleared */
+        *ret_error = result < 0 ? (struct copyengine_error){.code = -result,
+                                                            .operation = "start the engine",
+                                                            .explanation = why}
+                                : (struct copyengine_error){0};
+    if (result == 0)
         *ret = engine;
-        return 0;
-    }
-    if (ret_error)
-        *ret_error = (struct copyengine_error){
-            .code = -result, .operation = "start the engine", .explanation = why};
-    copyengine_free(engine);
+    else
+        copyengine_free(engine);
     return result;
 }
 

@@ -243,6 +243,19 @@ Test(engine_jobs, completions_drive_progress)
     cr_assert(atomic_load(&progress_count) >= 3, "%d calls", atomic_load(&progress_count));
 }
 
+/* Whatever was in it before. */
+Test(engine_jobs, an_error_that_was_none_can_be_cleared)
+{
+    struct copyengine_error error = {.code = -1, .path = (const char *)1};
+    struct copyengine_options options = {.size = sizeof(options), .backend = backend()};
+    struct copyengine *another;
+    cr_assert_eq(copyengine_new(&options, &another, &error), 0);
+    cr_expect_eq(error.code, 0);
+    cr_assert_null(error.path);
+    copyengine_error_clear(&error);
+    copyengine_free(another);
+}
+
 /* Ends its job with the second call. */
 static int cancel_progress(void *context, const struct copyengine_progress *progress)
 {
