@@ -173,3 +173,33 @@ Test(engine_data, keeps_the_xattrs_that_the_destination_can_have)
         cr_expect_eq(getxattr(i ? "again/other" : "copy/other", "user.kept", &value, 1), 1);
     }
 }
+
+/* Long enough for progress to be due when the only directory is complete. */
+static bool takes_its_time_with_attributes(struct io_op *op)
+{
+    if (op->kind == IO_SET_TIMES)
+        usleep(50000);
+    return false;
+}
+
+static int cancel_always(void *context, const struct copyengine_progress *progress)
+{
+    cr_expect_eq(progress->directories, 1);
+    ++*(int *)context;
+    return -1;
+}
+
+/* Nothing is left to be done, and all the same the job is cancelled. */
+Test(engine_data, the_last_progress_cancels)
+{
+    int calls = 0;
+    cr_assert_eq(mkdir("source", 0755), 0);
+    hook_engine(takes_its_time_with_attributes, (struct copyengine_options){0});
+    struct copyengine_copy copy = copy_of("source", "copy");
+    copy.on_progress = cancel_always;
+    copy.progress_interval_ms = 1;
+    copy.context = &calls;
+    cr_expect_eq(run(copy).error.code, ECANCELED);
+    cr_expect_eq(calls, 1, "nothing is reported after that");
+    cr_expect_eq(access("copy", F_OK), -1);
+}
