@@ -143,8 +143,24 @@ static int relative_path(const char *from, const char *to, char *ret)
     return 0;
 }
 
-int symlink_keep_meaning(const struct copyengine_job *job, int parent_fd, const char *parent,
-                         const char *name, const char *target, char *ret)
+/*
+ * What a link of the copy must say to reach what the link reaches at the source.
+ *
+ * Inside means: the target, made absolute from the link's resolved parent, begins name by name with
+ * the root as given or as resolved. A relative target that never leaves the tree stays; one that
+ * leaves and comes back, or an absolute one into the tree, becomes relative; a relative one that
+ * leaves becomes absolute. A link that reaches nothing, or itself, stays as it is.
+ *
+ * parent_fd: the directory of the link, at the source
+ * parent:    its path relative to the root: "" or "a/b"; no name of it is a link
+ * name:      of the link
+ * target:    what the link says
+ * ret:       what its copy shall say, SYMLINK_TARGET_MAX bytes
+ *
+ * Returns 0, or -ENAMETOOLONG.
+ */
+static int keep_meaning(const struct copyengine_job *job, int parent_fd, const char *parent,
+                        const char *name, const char *target, char *ret)
 {
     bool absolute = *target == '/';
     snprintf(ret, SYMLINK_TARGET_MAX, "%s", target);
@@ -210,7 +226,7 @@ static int target_of_copy(const struct directory *directory, const char *name, c
     CLEANUP_FREE char *parent = directory_relative_path(directory, NULL);
     if (!parent)
         return -ENOMEM;
-    return symlink_keep_meaning(job, directory->source_fd, parent, name, target, ret);
+    return keep_meaning(job, directory->source_fd, parent, name, target, ret);
 }
 
 int64_t symlink_read(const struct io_port *port, const struct directory *directory,

@@ -26,21 +26,3 @@ bool symlink_copy(const struct io_port *port, struct directory *directory, const
 int64_t symlink_read(const struct io_port *port, const struct directory *directory,
                      const char *name, char target[static SYMLINK_TARGET_MAX],
                      struct statx *ret_status);
-
-/**
- * What a link of the copy must say to reach what the link reaches at the source.
- *
- * Inside means: the target, made absolute from the link's resolved parent, begins name by name with
- * the root as given or as resolved. A relative target that never leaves the tree stays; one that
- * leaves and comes back, or an absolute one into the tree, becomes relative; a relative one that
- * leaves becomes absolute. A link that reaches nothing, or itself, stays as it is.
- *
- * @param parent_fd the directory of the link, at the source
- * @param parent    its path relative to the root: "" or "a/b"; no name of it is a link
- * @param name      of the link
- * @param target    what the link says
- * @param ret       what its copy shall say, SYMLINK_TARGET_MAX bytes
- * @return          0, or -ENAMETOOLONG
- */
-int symlink_keep_meaning(const struct copyengine_job *job, int parent_fd, const char *parent,
-                         const char *name, const char *target, char *ret);
