@@ -25,7 +25,7 @@ struct device_pair {
     atomic_uint quick_inline;  /* in all, as long as all are tried */
     atomic_uint hot;           /* reads in a row that were in the page cache */
     atomic_uint cold;          /* goes up with those that were not, slowly down with others */
-    /* Under the engine's lock, those that are in calls that wait for it: */
+    /* Under the schedule's lock, those that are in calls that wait for it: */
     unsigned workers;
     unsigned readers;
 };

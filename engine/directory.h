@@ -50,7 +50,7 @@ struct batch {
     struct directory *directory;
     atomic_uint references; /* one for each file not completed */
     unsigned count;
-    unsigned taken; /* of the files, by workers; under the engine's lock */
+    unsigned taken; /* of the files, by workers; under the schedule's lock */
     const char *names[];
 };
 

@@ -1,6 +1,7 @@
 /*
  * The end of jobs. The result is settled once: by who finishes the job, or by who abandons it while
- * operations of it hang (cancel.c). After that no callback but on_done is called.
+ * operations of it hang (cancel.c). Then what a copy made that failed is removed, which still
+ * reports progress. When the end is reported, no callback but on_done is called any more.
  */
 #include "engine/finish.h"
 

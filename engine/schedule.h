@@ -106,7 +106,7 @@ static inline bool schedule_is_stopping(struct schedule *schedule)
 }
 
 /**
- * Takes in a job, and begins with it. The job keeps a reference of its own until it has ended.
+ * Takes in a job, and begins with it. The schedule keeps a reference until the job has ended.
  *
  * @param job with one reference, which is taken over on failure
  * @param ret the job, set before it begins

@@ -1,6 +1,6 @@
 /*
- * One file, or one range of a large file, under way: from its name to a complete copy, one
- * operation at a time. Knows how a file is copied; who copies which file when is the worker's and
+ * One file, or one range of a large file, under way: it is copied, or scanned, one operation at a
+ * time. Knows what all steps need, not the steps; who copies which file when is the worker's and
  * the schedule's business.
  */
 #pragma once

@@ -14,7 +14,6 @@
 #include "engine/compiler.h"
 
 #include <assert.h>
-
 #include <unistd.h>
 
 enum {
