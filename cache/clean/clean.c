@@ -367,7 +367,7 @@ static int clean_slots(struct cleaning *cleaning, int hash_fd, const char *path)
         char name[SLOT_NAME_MAX];
         if (strncmp(file, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0)
             result = delete_tree(cleaning, hash_fd, path, file, "was removed");
-        if (!damage_slot_of(hash_fd, file, names.type, name) || !*name)
+        if (!damage_find_slot_name(hash_fd, file, names.type, name) || !*name)
             continue;
         result = retire_rubbish(cleaning, hash_fd, path, name);
         if (result == 1)

@@ -116,7 +116,7 @@ void doctor_examine_lock(const struct examination *examination)
             "Nothing can be added or removed until you move it away, or set its mode (0660 "
             "for a group's cache)",
             "is not a regular file, or cannot be opened");
-    int result = rezlock_look(sys_fd, &found);
+    int result = rezlock_read(sys_fd, &found);
     if (result == -ENOENT)
         doctor_report(examination, PKGCACHE_SEVERITY_OK, "lock", PUBLIC_PATH, NULL, "is free");
     else if (result < 0)

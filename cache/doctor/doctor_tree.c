@@ -175,7 +175,7 @@ static void examine_entry(struct tour *tour, int hash_fd, const char *entry, uns
 {
     char name[SLOT_NAME_MAX];
     char path[PATH_BYTES];
-    bool is_slot = damage_slot_of(hash_fd, entry, type, name);
+    bool is_slot = damage_find_slot_name(hash_fd, entry, type, name);
     size_t length = strlen(entry);
     if (is_slot && *name)
         examine_slot(tour, hash_fd, name, directory);

@@ -41,7 +41,7 @@
 #define FOREIGN_PAUSE_MIN_NS (1 * NS_PER_MS)
 #define FOREIGN_PAUSE_MAX_NS (50 * NS_PER_MS)
 #define SECOND_LOOK_NS       (20 * NS_PER_MS)
-#define FAIR_PAUSE_NS        (1100 * NS_PER_MS) /* rez looks once a second */
+#define FAIR_PAUSE_NS        (1100 * NS_PER_MS) /* rez tries once a second */
 #define FAIR_LOOK_NS         (20 * NS_PER_MS)
 
 struct lock {
@@ -65,7 +65,7 @@ struct acquisition {
 /* What .lock.lock is. */
 enum public_state { PUBLIC_FREE, PUBLIC_OURS, PUBLIC_FOREIGN };
 
-static int look_at_public(const struct lock *lock, enum public_state *ret_state)
+static int read_public_state(const struct lock *lock, enum public_state *ret_state)
 {
     struct stat status;
     if (fstatat(lock->sys_fd, LOCK_PUBLIC_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -79,13 +79,13 @@ static int look_at_public(const struct lock *lock, enum public_state *ret_state)
 
 /*
  * The link count of pkgcache.lock would nearly do, in one call that needs no name. But a backup
- * that makes hard links changes it without touching the lock, and a lock that was renamed aside
- * does not.
+ * with hard links raises it although the lock is as it was, and renaming the lock aside leaves it
+ * as it was although the lock is lost.
  */
 bool lock_still_held(const struct lock *lock)
 {
     enum public_state state;
-    return look_at_public(lock, &state) == 0 && state == PUBLIC_OURS;
+    return read_public_state(lock, &state) == 0 && state == PUBLIC_OURS;
 }
 
 bool lock_was_adopted(const struct lock *lock)
@@ -135,7 +135,7 @@ static int explain_private(struct acquisition *acquisition)
     double waited_s = (double)waited_ns(acquisition) / (double)NS_PER_S;
     struct lock_record record;
     struct rezlock found;
-    int result = rezlock_look(lock->sys_fd, &found);
+    int result = rezlock_read(lock->sys_fd, &found);
     if (result == 0 && found.status.st_ino != lock->inode) {
         struct rezlock_clock clock = clock_for(acquisition, clock_monotonic_ns());
         return rezlock_timeout(&found, rezlock_judge(lock->sys_fd, &found, &clock), &clock,
@@ -164,7 +164,9 @@ static int explain_private(struct acquisition *acquisition)
 static int take_private(struct acquisition *acquisition)
 {
     uint64_t pause_ns = PRIVATE_PAUSE_MIN_NS;
+    assert(acquisition->lock->fd >= 0);
     for (;;) {
+        assert(pause_ns >= PRIVATE_PAUSE_MIN_NS && pause_ns <= PRIVATE_PAUSE_MAX_NS);
         int result = lock_file_try(acquisition->lock->fd);
         if (result == -EOPNOTSUPP)
             return error_set(
@@ -191,10 +193,11 @@ static int take_private(struct acquisition *acquisition)
 }
 
 /*
- * A rez looks once a second for ten seconds. If we keep the lock busy for more than half of the
- * time, it has a fair chance to find it taken each time, and then it fails. So whoever of us is
- * next leaves the lock free for a little longer than a second, with the private lock in hand, so
- * that all others of us wait too. It ends early when the rez has come, or given up.
+ * A rez tries once a second for ten seconds. If our processes keep the lock busy for more than half
+ * of the time, a rez may well find it taken each time, and then it fails. So the next of our
+ * processes leaves the lock free for a little longer than a second. It holds the private lock
+ * meanwhile, so that our other processes wait too. The pause ends early when the rez has taken the
+ * lock, or given up.
  */
 static int let_rez_in(struct acquisition *acquisition)
 {
@@ -204,7 +207,7 @@ static int let_rez_in(struct acquisition *acquisition)
         return 0;
     enum public_state state = PUBLIC_FREE;
     while (clock_monotonic_ns() - start_ns < FAIR_PAUSE_NS && rezlock_is_awaited(lock->sys_fd) &&
-           look_at_public(lock, &state) == 0 && state == PUBLIC_FREE) {
+           read_public_state(lock, &state) == 0 && state == PUBLIC_FREE) {
         int result = wait_a_little(acquisition, FAIR_LOOK_NS);
         if (result == -ETIMEDOUT)
             return 0; /* being fair must not make us fail: the lock is free, after all */
@@ -218,6 +221,8 @@ static int let_rez_in(struct acquisition *acquisition)
 static int break_lock(struct acquisition *acquisition, const struct rezlock *dead)
 {
     int sys_fd = acquisition->lock->sys_fd;
+    assert(dead->is_rez || dead->status.st_nlink == 1); /* a nameless one: rezlock_judge() */
+    assert(strcmp(dead->name, LOCK_PRIVATE_NAME) != 0);
     if (unlinkat(sys_fd, LOCK_PUBLIC_NAME, 0) < 0 && errno != ENOENT)
         return error_set(acquisition->error, errno,
                          "%s/.sys/" LOCK_PUBLIC_NAME
@@ -238,8 +243,9 @@ static int wait_for_rez(struct acquisition *acquisition)
     struct lock *lock = acquisition->lock;
     struct rezlock first, found;
     uint64_t pause_ns = FOREIGN_PAUSE_MIN_NS, seen_since_ns = clock_monotonic_ns();
-    int result = rezlock_look(lock->sys_fd, &first);
-    for (found = first; result == 0; result = rezlock_look(lock->sys_fd, &found)) {
+    int result = rezlock_read(lock->sys_fd, &first);
+    for (found = first; result == 0; result = rezlock_read(lock->sys_fd, &found)) {
+        assert(pause_ns >= FOREIGN_PAUSE_MIN_NS && pause_ns <= FOREIGN_PAUSE_MAX_NS);
         if (!rezlock_is_same(&found, &first)) {
             first = found;
             seen_since_ns = clock_monotonic_ns();
@@ -251,7 +257,7 @@ static int wait_for_rez(struct acquisition *acquisition)
         enum rezlock_verdict verdict = rezlock_judge(lock->sys_fd, &found, &clock);
         if (verdict == REZLOCK_DEAD) {
             nanosleep(&(struct timespec){.tv_nsec = SECOND_LOOK_NS}, NULL);
-            result = rezlock_look(lock->sys_fd, &found);
+            result = rezlock_read(lock->sys_fd, &found);
             if (result == 0 && rezlock_is_same(&found, &first) &&
                 rezlock_judge(lock->sys_fd, &found, &clock) == REZLOCK_DEAD)
                 return break_lock(acquisition, &found);
@@ -295,6 +301,7 @@ static void begin_to_hold(struct acquisition *acquisition, bool adopted)
 {
     struct lock *lock = acquisition->lock;
     uint64_t now_ns = clock_monotonic_ns();
+    assert(lock->fd >= 0 && now_ns > 0); /* held_since_ns of 0 means: not held */
     if (adopted && lock->record.held_since_ns)
         lock_record_count(&lock->record, lock->record.held_since_ns, now_ns);
     lock->adopted = adopted;
@@ -305,14 +312,15 @@ static void begin_to_hold(struct acquisition *acquisition, bool adopted)
 }
 
 /*
- * With the private lock in hand. The link is made by name, so it may be to another file, if
- * somebody replaced pkgcache.lock since we opened it: then all begins anew with that one (-ESTALE),
- * which takes the link for adopted. The record is written after the link, never before: while a
- * foreign lock stays, the record must keep what the clock was before that lock was made.
+ * With the private lock held. The link is made by name. If pkgcache.lock was replaced since we
+ * opened it, the link is to another file: then the caller begins anew with that file (-ESTALE), and
+ * adopts the link. The record is written after the link, never before: as long as a foreign lock is
+ * there, the record must say what the clock was before that lock was made.
  */
 static int take_public(struct acquisition *acquisition)
 {
     struct lock *lock = acquisition->lock;
+    assert(lock->fd >= 0);
     lock_record_read(lock->fd, &lock->record);
     if (lock_still_held(lock)) {
         begin_to_hold(acquisition, true);
@@ -344,6 +352,7 @@ static int acquire_once(struct acquisition *acquisition)
 {
     struct lock *lock = acquisition->lock;
     struct stat status;
+    assert(lock->fd < 0); /* each attempt opens pkgcache.lock anew */
     int result = lock_file_open(lock->sys_fd, acquisition->request->cache_path, &lock->fd,
                                 acquisition->error);
     if (result < 0)
@@ -392,8 +401,12 @@ int lock_acquire(const struct lock_request *request, struct lock **ret_lock,
         if (result < 0)
             break;
     }
-    if (result < 0)
+    if (result < 0) {
+        assert(lock->fd < 0); /* nothing is held */
         return result;
+    }
+    assert(lock->fd >= 0 && lock->record.held_since_ns > 0 &&
+           lock->record.holder.pid == acquisition.self.pid);
     *ret_lock = STEAL(lock);
     return 0;
 }
@@ -403,10 +416,11 @@ int lock_release(struct lock *lock)
     enum public_state state;
     if (!lock)
         return 0;
+    assert(lock->fd >= 0 && lock->record.held_since_ns > 0); /* held, and released once */
     lock_record_count(&lock->record, lock->record.held_since_ns, clock_monotonic_ns());
     lock->record.held_since_ns = 0;
     lock_record_write(lock->fd, &lock->record);
-    int result = look_at_public(lock, &state);
+    int result = read_public_state(lock, &state);
     if (result == 0 && state != PUBLIC_OURS)
         result = -ESTALE;
     if (result == 0 && unlinkat(lock->sys_fd, LOCK_PUBLIC_NAME, 0) < 0)

@@ -99,6 +99,7 @@ static void roll(struct lock_record *record, uint64_t now_ns)
         record->previous_held_ns = MIN(record->window_held_ns, WINDOW_NS);
         record->window_held_ns = 0;
     }
+    assert(record->window_start_ns <= now_ns && now_ns - record->window_start_ns < WINDOW_NS);
 }
 
 void lock_record_count(struct lock_record *record, uint64_t start_ns, uint64_t end_ns)

@@ -142,7 +142,7 @@ static int find_other_name(int sys_fd, struct rezlock *lock)
     }
 }
 
-int rezlock_look(int sys_fd, struct rezlock *ret_lock)
+int rezlock_read(int sys_fd, struct rezlock *ret_lock)
 {
     struct rezlock lock = {0};
     if (fstatat(sys_fd, LOCK_PUBLIC_NAME, &lock.status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -167,7 +167,7 @@ bool rezlock_is_same(const struct rezlock *one, const struct rezlock *other)
 static bool may_be_holder(pid_t pid, int64_t locked_ns, const struct rezlock_clock *clock)
 {
     struct process process;
-    int result = process_look(pid, &process);
+    int result = process_read(pid, &process);
     if (result < 0)
         return result != -ESRCH;
     if (process.kernel_thread || process_has_ended(&process))
@@ -262,7 +262,7 @@ static pid_t likely_pid(const struct rezlock_name *name)
 {
     struct process process;
     for (size_t i = 0; i < name->pid_count; i++) {
-        if (process_look(name->pids[i], &process) == 0 && !process.kernel_thread)
+        if (process_read(name->pids[i], &process) == 0 && !process.kernel_thread)
             return name->pids[i];
     }
     return name->pids[0];

@@ -1,6 +1,6 @@
 /*
- * A lock that a rez holds: who that is, and whether it is provably dead. This only looks; the lock
- * is broken, if at all, in lock.c.
+ * A lock that a rez process holds: which process that is, and whether it is provably dead. Nothing
+ * is changed here; lock.c breaks the lock, if at all.
  */
 #pragma once
 
@@ -33,7 +33,7 @@ struct rezlock_name {
     pid_t pids[REZLOCK_PIDS_MAX]; /* what the pid can be, shortest first; one if HASH is negative */
 };
 
-/** A lock as it was seen. */
+/** A lock as rezlock_read() found it. */
 struct rezlock {
     struct stat status;              /* of .lock.lock */
     char name[REZLOCK_NAME_MAX + 1]; /* its other name in .sys; "": none found */
@@ -70,22 +70,22 @@ enum rezlock_verdict {
 bool rezlock_parse_name(const char *name, struct rezlock_name *ret_name);
 
 /**
- * Looks at the lock and at who holds it. Takes no lock, so what it says was true a moment ago.
+ * Reads the lock and who holds it. Takes no lock, so the answer was true a moment ago.
  *
  * @param sys_fd   the `.sys` directory
  * @param ret_lock filled in on success
  * @return         0; -ENOENT: there is no lock; or another -errno
  */
-int rezlock_look(int sys_fd, struct rezlock *ret_lock);
+int rezlock_read(int sys_fd, struct rezlock *ret_lock);
 
-/** Whether two looks saw the same lock: nobody has released it, or taken it anew, in between. */
+/** Whether two readings are of the same lock: nobody released or took it in between. */
 bool rezlock_is_same(const struct rezlock *one, const struct rezlock *other);
 
 /**
  * Judges a lock. REZLOCK_DEAD must be found twice, 20 ms apart, before it may be broken.
  *
  * @param sys_fd the `.sys` directory
- * @param lock   from rezlock_look()
+ * @param lock   from rezlock_read()
  */
 enum rezlock_verdict rezlock_judge(int sys_fd, const struct rezlock *lock,
                                    const struct rezlock_clock *clock);

@@ -68,7 +68,7 @@ void owner_of_this_process(struct owner *ret_owner)
     struct stat namespace_status;
     struct utsname names;
     *ret_owner = (struct owner){.pid = getpid()};
-    if (process_look(ret_owner->pid, &process) == 0) {
+    if (process_read(ret_owner->pid, &process) == 0) {
         ret_owner->start_ticks = process.start_ticks;
         copy_printable(ret_owner->command, process.command, sizeof(ret_owner->command));
     }
@@ -82,7 +82,7 @@ void owner_of_this_process(struct owner *ret_owner)
 int owner_of_process(pid_t pid, const struct owner *self, struct owner *ret_owner)
 {
     struct process process;
-    int result = process_look(pid, &process);
+    int result = process_read(pid, &process);
     if (result < 0)
         return result;
     if (process_has_ended(&process))
@@ -272,11 +272,11 @@ static bool is_comparable(const struct owner *record, const struct owner *self)
            record->pid_namespace == self->pid_namespace;
 }
 
-/* One look at a process whose pid is in our numbering. */
-static enum owner_state look_once(const struct owner *record)
+/* Judges, once, a process whose pid is in our numbering. */
+static enum owner_state judge_pid(const struct owner *record)
 {
     struct process process;
-    int result = process_look(record->pid, &process);
+    int result = process_read(record->pid, &process);
     if (result == -ESRCH)
         return OWNER_GONE;
     if (result < 0 || record->start_ticks == 0)
@@ -285,8 +285,8 @@ static enum owner_state look_once(const struct owner *record)
                                                                                      : OWNER_ALIVE;
 }
 
-enum owner_state owner_glance(const struct owner *record, const struct owner *self,
-                              const struct timespec *beat)
+enum owner_state owner_judge_once(const struct owner *record, const struct owner *self,
+                                  const struct timespec *beat)
 {
     if (!record || !record->boot[0])
         return is_before_boot(beat) ? OWNER_GONE : OWNER_UNKNOWN;
@@ -294,7 +294,7 @@ enum owner_state owner_glance(const struct owner *record, const struct owner *se
         return OWNER_UNKNOWN;
     if (is_of_another_boot(record, self, beat))
         return OWNER_GONE;
-    return is_comparable(record, self) ? look_once(record) : OWNER_UNKNOWN;
+    return is_comparable(record, self) ? judge_pid(record) : OWNER_UNKNOWN;
 }
 
 void owner_wait_for_proof(void)
@@ -305,12 +305,12 @@ void owner_wait_for_proof(void)
 enum owner_state owner_judge(const struct owner *record, const struct owner *self,
                              const struct timespec *beat)
 {
-    enum owner_state state = owner_glance(record, self, beat);
+    enum owner_state state = owner_judge_once(record, self, beat);
     if (state != OWNER_GONE || !record || !is_comparable(record, self))
         return state; /* a boot that is over needs no second look */
     /* A process that runs another program from a thread changes its pid: not there for a moment. */
     owner_wait_for_proof();
-    return owner_glance(record, self, beat);
+    return owner_judge_once(record, self, beat);
 }
 
 int owner_pidfd(const struct owner *record, const struct owner *self, int *ret_fd)
@@ -325,7 +325,7 @@ int owner_pidfd(const struct owner *record, const struct owner *self, int *ret_f
         return errno == EINVAL ? -ESRCH : -errno;
     /* Look only now: a descriptor that was opened before cannot be of a later process. */
     struct process process;
-    int result = process_look(record->pid, &process);
+    int result = process_read(record->pid, &process);
     if (result < 0)
         return result;
     if (process.start_ticks != record->start_ticks || process_has_ended(&process))

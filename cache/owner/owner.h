@@ -98,8 +98,8 @@ enum owner_state owner_judge(const struct owner *record, const struct owner *sel
  * The same from one look, without sleeping: OWNER_GONE is no proof until it is said again 20 ms
  * later. For those who judge many, and sleep once.
  */
-enum owner_state owner_glance(const struct owner *record, const struct owner *self,
-                              const struct timespec *beat);
+enum owner_state owner_judge_once(const struct owner *record, const struct owner *self,
+                                  const struct timespec *beat);
 
 /** Sleeps for as long as lies between the two glances of a proof. */
 void owner_wait_for_proof(void);

@@ -24,7 +24,7 @@ static void judge(const struct owner *self, unsigned grace_s, struct owner_file 
     file->overdue = (int64_t)now_s - beat.tv_sec > (int64_t)grace_s;
 }
 
-void owner_file_look(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret)
+void owner_file_read(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret)
 {
     char text[OWNER_TEXT_MAX];
     *ret = (struct owner_file){.state = OWNER_UNKNOWN};
@@ -42,7 +42,7 @@ int owner_file_find(int dirfd, const char *name, const struct owner *self, unsig
     CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     *ret = (struct owner_file){.state = OWNER_UNKNOWN};
     if (fd >= 0)
-        owner_file_look(fd, self, grace_s, ret);
+        owner_file_read(fd, self, grace_s, ret);
     else if (fstatat(dirfd, name, &ret->status, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     else

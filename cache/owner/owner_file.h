@@ -17,14 +17,14 @@ struct owner_file {
 };
 
 /**
- * Reads an owner's file, and looks whether the owner still runs. Sleeps for 20 ms before it says
- * OWNER_GONE.
+ * Reads an owner's file, and finds out whether the owner still runs. Sleeps for 20 ms before it
+ * says OWNER_GONE.
  *
  * @param fd      the file
  * @param self    this process
  * @param grace_s seconds
  */
-void owner_file_look(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret);
+void owner_file_read(int fd, const struct owner *self, unsigned grace_s, struct owner_file *ret);
 
 /**
  * The same, by name. What cannot be opened (another user's, a symbolic link, a socket) has no

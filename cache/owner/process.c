@@ -92,7 +92,7 @@ static bool proc_counts_as_we_do(void)
     return strtol(target, NULL, 10) == getpid();
 }
 
-int process_look(pid_t pid, struct process *ret_process)
+int process_read(pid_t pid, struct process *ret_process)
 {
     char path[32], text[STAT_TEXT_MAX];
     if (pid <= 0)

@@ -31,14 +31,14 @@ struct process {
 int process_parse_stat(const char *text, size_t length, struct process *ret_process);
 
 /**
- * Looks at a process.
+ * Reads what the kernel says of a process.
  *
  * @param pid         as seen from this process's pid namespace, greater than 0
  * @param ret_process filled in on success
  * @return            0; -ESRCH: there is no such process; -EACCES: there is, but nothing can be
  *                    learned about it (/proc hides it, or is not mounted); or another -errno
  */
-int process_look(pid_t pid, struct process *ret_process);
+int process_read(pid_t pid, struct process *ret_process);
 
 /**
  * Whether nothing of the process can run any more: it has been killed, or left, and only waits for

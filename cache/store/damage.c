@@ -1,13 +1,15 @@
 /*
  * Damage: what crashes, power cuts, other programs and people leave behind.
  *
- * A slot with a `.copying-INC` is its copier's, whatever else is missing: a claim begins with that
- * file, and ends with its going. So only whether the copier is gone can condemn it. A slot without
- * one is finished, and must have a sidecar that can be read and a payload that is a directory.
+ * A slot with a `.copying-INC` belongs to its copier, whatever else is missing: a claim begins when
+ * that file is made, and ends when it is removed. Such a slot is damaged only if its copier is
+ * gone. A slot without that file is finished, and must have a sidecar that can be read and a
+ * payload that is a directory.
  *
- * Judged without the lock this may be wrong for a moment: somebody may be making the slot, or
- * taking it away. So nothing is taken away before it was judged again with the lock held. There, no
- * half-made slot without a `.copying-INC` exists: rez and we make that first and remove it last.
+ * A judgement without the lock may be wrong for a moment: somebody may be making the slot, or
+ * removing it. So a slot is judged again with the lock held before it is removed. With the lock
+ * held, there is no half-made slot without a `.copying-INC`: rez and pkgcache make that file first
+ * and remove it last.
  */
 #include "cache/store/damage.h"
 
@@ -34,8 +36,8 @@ const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
     [DAMAGE_FOREIGN] = {"foreign", "was not made by rez or pkgcache", false},
 };
 
-bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
-                    char ret[static SLOT_NAME_MAX])
+bool damage_find_slot_name(int hash_fd, const char *entry, unsigned char type,
+                           char ret[static SLOT_NAME_MAX])
 {
     static const size_t prefix_length = sizeof(SLOT_COPYING_PREFIX) - 1;
     char sidecar[SLOT_FILE_MAX];
@@ -48,13 +50,13 @@ bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
     slot_sidecar_name(name, sidecar);
     strcpy(ret, name);
     if (file_exists(hash_fd, sidecar) || (is_copying && file_is_directory(hash_fd, name)))
-        *ret = '\0'; /* that is the entry that stands for the slot */
+        *ret = '\0'; /* the other entry stands for the slot */
     else if (!is_copying && type != DT_DIR && !file_is_directory(hash_fd, name))
         return false; /* somebody's file */
     return true;
 }
 
-/* A sidecar that may not be read: by nobody, or only not by us? */
+/* For a sidecar that this user may not read: it is damaged if it is his own. */
 static enum damage damage_of_closed(int hash_fd, const char *name)
 {
     char sidecar[SLOT_FILE_MAX];
@@ -65,7 +67,7 @@ static enum damage damage_of_closed(int hash_fd, const char *name)
     return own ? DAMAGE_SIDECAR_BAD : DAMAGE_SIDECAR_CLOSED;
 }
 
-/* What is wrong with a slot that nobody copies to, and of whose sidecar sidecar_read said this. */
+/* For a slot without a .copying-INC. @param sidecar_result what sidecar_read() returned */
 static enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
 {
     struct stat status;
@@ -98,7 +100,7 @@ static bool is_stalled(const struct owner_file *file, const struct diagnosis *be
            before->beat.tv_sec == now->beat.tv_sec && before->beat.tv_nsec == now->beat.tv_nsec;
 }
 
-/* What is wrong with a whole slot in this directory. */
+/* For a whole slot: whether this directory is the right one for it. */
 static enum damage damage_of_place(int hash_fd, const char *name, const char *path,
                                    const struct sidecar *sidecar)
 {
@@ -110,7 +112,7 @@ static enum damage damage_of_place(int hash_fd, const char *name, const char *pa
     return found && strcmp(first.name, name) != 0 ? DAMAGE_DUPLICATE : DAMAGE_NONE;
 }
 
-/* Of a slot with a .copying-INC. Returns false: there is none. */
+/* For a slot with a .copying-INC. Returns false: there is none. */
 static bool diagnose_copy(const struct pkgcache *cache, int hash_fd, const char *name,
                           const struct diagnosis *before, struct diagnosis *ret)
 {

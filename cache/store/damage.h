@@ -1,7 +1,7 @@
 /*
- * What is wrong with what stands in a hash directory. There is one judgement for all: look-ups pass
- * over what is damaged, add and clean take away what heals (heal.h, clean.c), doctor names all of
- * it. This only looks; taking away is slot.c's.
+ * What is wrong with the slots of a hash directory. All commands judge by this: look-ups pass over
+ * damaged slots, add and clean remove those that heal (heal.h, clean.c), doctor reports all of
+ * them. Nothing is changed here; slot.c removes.
  */
 #pragma once
 
@@ -42,22 +42,22 @@ struct diagnosis {
 };
 
 /**
- * The slot that an entry of a hash directory stands for. Each slot has one such entry, the first
- * that is there of INC.json, INC and .copying-INC; the others stand for nothing.
+ * Finds the slot that an entry of a hash directory stands for. Each slot has one such entry: the
+ * first that exists of INC.json, INC and .copying-INC. The others stand for nothing.
  *
  * @param type as names_next has it: DT_DIR, …, DT_UNKNOWN
  * @param ret  the slot's name; "": the entry stands for nothing
  * @return     false: the entry is no part of a slot
  */
-bool damage_slot_of(int hash_fd, const char *entry, unsigned char type,
-                    char ret[static SLOT_NAME_MAX]);
+bool damage_find_slot_name(int hash_fd, const char *entry, unsigned char type,
+                           char ret[static SLOT_NAME_MAX]);
 
 /**
- * Finds out all that is wrong with a slot. With the lock held, what was found before is not found
- * out again: a copier that has not beaten since is as gone as it was, and it takes 20 ms to prove.
+ * Finds out what is wrong with a slot. With the lock held, an earlier diagnosis saves the proof
+ * that the copier is gone, which takes 20 ms: a copier that has not beaten since is still gone.
  *
  * @param path   of the hash directory, relative to the cache; NULL: only what is wrong with the
- *               slot itself, not whether it is the right place, or the second of its handle
+ *               slot itself, not whether it is in the right place, or a duplicate
  * @param before the diagnosis made without the lock; NULL: none
  */
 void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name, const char *path,

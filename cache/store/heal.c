@@ -35,7 +35,7 @@ void heal_directory(const struct pkgcache *cache, const struct lock *lock, int h
     int result = names_open(&names, hash_fd);
     for (const char *entry; result == 0 && (entry = names_next(&names));) {
         char name[SLOT_NAME_MAX];
-        if (damage_slot_of(hash_fd, entry, names.type, name) && *name &&
+        if (damage_find_slot_name(hash_fd, entry, names.type, name) && *name &&
             is_damaged(cache, hash_fd, name))
             (void)slot_retire(cache, lock, hash_fd, name, prefix);
     }

@@ -140,7 +140,7 @@ static int visit_lease(const struct round *round, const char *name, bool proven)
 {
     struct lessee lessee;
     if (!is_lease_name(name) || !read_lease(round->leases_fd, name, &lessee) ||
-        !has_ended(round->cache, &lessee, owner_glance))
+        !has_ended(round->cache, &lessee, owner_judge_once))
         return 0;
     int64_t leased_ns = (int64_t)lessee.leased.tv_sec * (int64_t)NS_PER_S + lessee.leased.tv_nsec;
     if (!proven || leased_ns > round->until_ns)

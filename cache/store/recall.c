@@ -1,21 +1,21 @@
 /*
- * Look-ups where a variant was. Names are relative to the cache, not to a directory that was kept
- * open, which might have been moved away: what is found is what the path that we answer leads to.
+ * Look-ups where a variant was. Names are relative to the cache, not to a directory that is kept
+ * open: that one might have been moved away, and the answer must be what the path leads to.
  *
- * The looks and their order are those of lookup.c, with one left out where it can be: the sidecar
- * need not be read again while its inode's change time (ctime) is what it was before and after the
- * last reading. So a place is sure when two look-ups in a row read the sidecar and saw the same
- * change time, which was not of that very moment: within a tick of the kernel's clock two changes
- * may have one time. Then the payload is opened, and its sidecar and .copying are looked at from
- * there: `..` is where the payload is now, not where it was when it was opened.
+ * The checks and their order are those of lookup.c. One is left out where that is possible: the
+ * sidecar is not read again while its inode's change time (ctime) stays what it was before and
+ * after the last reading. So a place is sure when two look-ups in a row read the sidecar and saw
+ * the same change time, and that time was not the present moment: within a tick of the kernel's
+ * clock two changes may get one time. Then the payload is opened, and its sidecar and .copying are
+ * checked from there: `..` is where the payload is now, not where it was when it was opened.
  *
- * Who looks up all the time, as the daemon does, has the hash directories watched: as long as
- * inotify(7) tells of no change since the last look, the slot is what it was. Whether the path
- * leads there still is told, too: a hash directory tells when it is moved, and what is moved above
- * it, NAME or NAME/VERSION, is told by the directory that it leaves, the cache's or NAME; then all
- * is looked at again. (Nobody does that but by hand.) inotify is asked after the questions have
- * come, and before they are answered, once for all of them: whoever changed something and then asks
- * has put the event there before.
+ * A process that looks up all the time, as the daemon does, has the hash directories watched. As
+ * long as inotify(7) reports no change since the last check, the slot is what it was. inotify also
+ * reports when the path no longer leads there: a hash directory reports its own move; the move of
+ * NAME or NAME/VERSION is reported by the directory above it, the cache's or NAME. Then all places
+ * are checked again. (Only people move such directories, by hand.) The events are read after the
+ * questions have come and before they are answered, once for all of them: whoever changes something
+ * and then asks has put the event there before.
  *
  * Touching changes the sidecar's times. It is left out where somebody has done it within the last
  * second: "last used" is for telling days apart.
@@ -28,6 +28,7 @@
 #include "engine/clock.h"
 #include "engine/copyengine.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ struct place {
     struct timespec sidecar_changed; /* its ctime */
     struct timespec used;            /* its mtime, or when it was touched since */
     int directory;                   /* the number of the hash directory's watch; 0: none */
-    bool unchanged; /* since it was looked at; only of the one that watched_places has */
+    bool unchanged; /* since it was checked; true only of a place that watched_places has */
 };
 
 struct recall {
@@ -54,42 +55,48 @@ struct recall {
     struct watch watch; /* of the hash directories */
     struct watch moves; /* of the cache's directory, and of those with a package's name */
     bool watches;
-    uint64_t changes;                     /* that the watches told of */
+    uint64_t changes;                     /* that the watches reported */
     struct place *watched_places[PLACES]; /* by the directory's number, modulo PLACES */
 };
 
-/* Where a handle's place is. With the lock held. */
-static struct place *place_of(const struct pkgcache *cache, const struct pkgcache_handle *handle)
+/* The place of a handle. With the lock held. */
+static struct place *find_place(const struct pkgcache *cache, const struct pkgcache_handle *handle)
 {
     uint32_t hash;
+    static_assert((PLACES & (PLACES - 1)) == 0, "a power of two");
+    assert(cache->recall);
     memcpy(&hash, handle->sha1, sizeof(hash));
     return &cache->recall->places[hash % PLACES];
 }
 
-static struct place **watched_place(struct recall *recall, int directory)
+static struct place **find_watched_place(struct recall *recall, int directory)
 {
+    assert(directory > 0); /* 0 means no watch, below 0 are errors */
     return &recall->watched_places[(unsigned)directory % PLACES];
 }
 
-/* Has a place told of changes in its directory, and no longer another one whose directory's number
- * has the same rest. */
+/* Makes changes in its directory known to a place. Another place, whose directory's number is the
+ * same modulo PLACES, no longer hears of changes in its own. */
 static void place_set_watched(struct recall *recall, struct place *place)
 {
-    struct place **told = watched_place(recall, place->directory);
-    if (*told && *told != place)
-        (*told)->unchanged = false;
-    *told = place;
+    struct place **watched = find_watched_place(recall, place->directory);
+    assert(place->unchanged && place >= recall->places && place < recall->places + PLACES);
+    if (*watched && *watched != place)
+        (*watched)->unchanged = false;
+    *watched = place;
 }
 
-/* Remembers. @param changes how many there were before what `place` says was looked at */
-static void put(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                const struct place *place, uint64_t changes)
+/* Remembers. @param changes how many there were before the check that `place` is the result of */
+static void store_place(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                        const struct place *place, uint64_t changes)
 {
     pthread_mutex_lock(&cache->look_up_lock);
     if (!cache->recall)
         cache->recall = calloc(1, sizeof(*cache->recall));
     if (cache->recall) {
-        struct place *ours = place_of(cache, handle);
+        struct place *ours = find_place(cache, handle);
+        assert(*place->slot && changes <= cache->recall->changes);
+        assert(!place->unchanged || (place->directory > 0 && cache->recall->watches));
         if (ours->directory > 0 && ours->directory != place->directory)
             watch_no_more(&cache->recall->watch, ours->directory);
         *ours = *place;
@@ -108,7 +115,7 @@ void recall_note(struct pkgcache *cache, const struct pkgcache_handle *handle,
         return;
     memcpy(place.sha1, handle->sha1, sizeof(place.sha1));
     strcpy(place.slot, slot_name);
-    put(cache, handle, &place, 0);
+    store_place(cache, handle, &place, 0);
 }
 
 static void close_watches(struct recall *recall)
@@ -129,7 +136,7 @@ static bool open_watches(struct recall *recall, const struct pkgcache *cache)
 
 void recall_watch(struct pkgcache *cache)
 {
-    if (copyengine_is_remote(cache->fd)) /* other hosts' changes are not told */
+    if (copyengine_is_remote(cache->fd)) /* inotify reports no changes by other hosts */
         return;
     pthread_mutex_lock(&cache->look_up_lock);
     if (!cache->recall)
@@ -139,10 +146,10 @@ void recall_watch(struct pkgcache *cache)
     pthread_mutex_unlock(&cache->look_up_lock);
 }
 
-static void see_change(void *context, int directory)
+static void note_change(void *context, int directory)
 {
     struct recall *recall = context;
-    struct place *place = directory > 0 ? *watched_place(recall, directory) : NULL;
+    struct place *place = directory > 0 ? *find_watched_place(recall, directory) : NULL;
     recall->changes++;
     if (place)
         place->unchanged = false;
@@ -150,18 +157,18 @@ static void see_change(void *context, int directory)
         recall->places[i].unchanged = false;
 }
 
-static void see_move(void *context, int directory)
+static void note_move(void *context, int directory)
 {
     (void)directory;
-    see_change(context, WATCH_EVERYTHING);
+    note_change(context, WATCH_EVERYTHING);
 }
 
 void recall_take_changes(struct pkgcache *cache)
 {
     pthread_mutex_lock(&cache->look_up_lock);
     if (cache->recall && cache->recall->watches) {
-        watch_take_changes(&cache->recall->watch, see_change, cache->recall);
-        watch_take_changes(&cache->recall->moves, see_move, cache->recall);
+        watch_take_changes(&cache->recall->watch, note_change, cache->recall);
+        watch_take_changes(&cache->recall->moves, note_move, cache->recall);
     }
     pthread_mutex_unlock(&cache->look_up_lock);
 }
@@ -171,57 +178,59 @@ void recall_take_changes(struct pkgcache *cache)
  *
  * *ret_changes: how many there were when that was so
  */
-static bool recall(struct pkgcache *cache, const struct pkgcache_handle *handle, struct place *ret,
-                   uint64_t *ret_changes)
+static bool load_place(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                       struct place *ret, uint64_t *ret_changes)
 {
     *ret = (struct place){.sure = false};
     pthread_mutex_lock(&cache->look_up_lock);
     if (cache->recall) {
-        *ret = *place_of(cache, handle);
+        *ret = *find_place(cache, handle);
+        assert(!ret->unchanged ||
+               *find_watched_place(cache->recall, ret->directory) == find_place(cache, handle));
         *ret_changes = cache->recall->changes;
     }
     pthread_mutex_unlock(&cache->look_up_lock);
     return *ret->slot && memcmp(ret->sha1, handle->sha1, sizeof(ret->sha1)) == 0;
 }
 
-/* Watches what is moved in the directory of a package's name. */
-static bool watch_name(struct pkgcache *cache, const struct pkgcache_handle *handle)
+/* Watches the directory of a package's name for versions that are moved. */
+static bool watch_package_name(struct pkgcache *cache, const struct pkgcache_handle *handle)
 {
     CLEANUP_CLOSE int fd =
         cache_open_below(cache, handle->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd >= 0 && watch_moves(&cache->recall->moves, fd) > 0;
 }
 
-static int look_at(int dirfd, const char *path, struct stat *ret)
+static int stat_entry(int dirfd, const char *path, struct stat *ret)
 {
     return fstatat(dirfd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* Watches a place's directory, before it is looked at; from the top down, so that whoever puts
- * another in its place is seen. Returns whether whatever happens to it from now on is told. */
-static bool begin_to_watch(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                           struct place *place)
+/* Watches a place's directory before it is checked; from the top down, so that a directory that is
+ * put in its place is noticed. Returns whether all changes from now on are reported. */
+static bool watch_place(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                        struct place *place)
 {
     struct stat watched;
     struct stat there;
     place->directory = 0;
-    if (!watch_name(cache, handle))
+    if (!watch_package_name(cache, handle))
         return false;
     CLEANUP_CLOSE int fd = cache_open_hash_directory(cache, handle, false);
     int directory = fd < 0 ? fd : watch_directory(&cache->recall->watch, fd);
     if (directory <= 0)
         return false;
     place->directory = directory;
-    return fstat(fd, &watched) == 0 && look_at(cache->fd, handle->relative_path, &there) == 0 &&
+    return fstat(fd, &watched) == 0 && stat_entry(cache->fd, handle->relative_path, &there) == 0 &&
            there.st_ino == watched.st_ino && there.st_dev == watched.st_dev;
 }
 
-static bool same_time(struct timespec a, struct timespec b)
+static bool is_same_time(struct timespec a, struct timespec b)
 {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* How long ago that was; negative: it is to come. */
+/* How long ago a time was; negative: it is in the future. */
 static int64_t age_ms(struct timespec time)
 {
     struct timespec now;
@@ -230,63 +239,64 @@ static int64_t age_ms(struct timespec time)
 }
 
 /* The path of a slot's file, relative to the cache or to something else in its directory. */
-static const char *join(const char *directory, const char *prefix, const char *slot,
-                        const char *suffix, char ret[static PATH_SIZE])
+static const char *join_path(const char *directory, const char *prefix, const char *slot,
+                             const char *suffix, char ret[static PATH_SIZE])
 {
     char *end = stpcpy(stpcpy(ret, directory), "/");
     stpcpy(stpcpy(stpcpy(end, prefix), slot), suffix);
     return ret;
 }
 
-/* A sure place: whether the slot is whole, and its sidecar the one that was read. */
+/* For a sure place: whether the slot is whole, and its sidecar the one that was read. */
 static bool is_unchanged(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                          const struct place *place, struct stat *ret_sidecar)
 {
     char path[PATH_SIZE];
     struct stat status;
     CLEANUP_CLOSE int fd =
-        cache_open_below(cache, join(handle->relative_path, "", place->slot, "", path),
+        cache_open_below(cache, join_path(handle->relative_path, "", place->slot, "", path),
                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 ||
-        look_at(fd, join("..", SLOT_COPYING_PREFIX, place->slot, "", path), &status) != -ENOENT)
+    if (fd < 0 || stat_entry(fd, join_path("..", SLOT_COPYING_PREFIX, place->slot, "", path),
+                             &status) != -ENOENT)
         return false;
-    return look_at(fd, join("..", "", place->slot, ".json", path), ret_sidecar) == 0 &&
+    return stat_entry(fd, join_path("..", "", place->slot, ".json", path), ret_sidecar) == 0 &&
            ret_sidecar->st_ino == place->sidecar_inode &&
-           same_time(ret_sidecar->st_ctim, place->sidecar_changed);
+           is_same_time(ret_sidecar->st_ctim, place->sidecar_changed);
 }
 
-/* Any other place: the same, by reading the sidecar. */
+/* For any other place: the same, by reading the sidecar. */
 static bool is_whole(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                      struct place *place, struct stat *ret_sidecar)
 {
     char path[PATH_SIZE];
     struct stat status;
     const char *directory = handle->relative_path;
-    CLEANUP_CLOSE int fd = cache_open_below(cache, join(directory, "", place->slot, ".json", path),
-                                            SIDECAR_OPEN_FLAGS);
+    CLEANUP_CLOSE int fd = cache_open_below(
+        cache, join_path(directory, "", place->slot, ".json", path), SIDECAR_OPEN_FLAGS);
     if (fd < 0 || !sidecar_file_holds(fd, handle) ||
-        look_at(cache->fd, join(directory, SLOT_COPYING_PREFIX, place->slot, "", path), &status) !=
-            -ENOENT ||
-        look_at(cache->fd, join(directory, "", place->slot, "", path), &status) < 0 ||
+        stat_entry(cache->fd, join_path(directory, SLOT_COPYING_PREFIX, place->slot, "", path),
+                   &status) != -ENOENT ||
+        stat_entry(cache->fd, join_path(directory, "", place->slot, "", path), &status) < 0 ||
         !S_ISDIR(status.st_mode) || fstat(fd, ret_sidecar) < 0 || ret_sidecar->st_nlink == 0 ||
         !S_ISREG(ret_sidecar->st_mode))
         return false;
     place->sure = ret_sidecar->st_ino == place->sidecar_inode &&
-                  same_time(ret_sidecar->st_ctim, place->sidecar_changed) &&
+                  is_same_time(ret_sidecar->st_ctim, place->sidecar_changed) &&
                   age_ms(ret_sidecar->st_ctim) > CLOCK_TICK_MS;
     place->sidecar_inode = ret_sidecar->st_ino;
     place->sidecar_changed = ret_sidecar->st_ctim;
     return true;
 }
 
-/* Looks at all that there is to see of a place. *ret_learned: it is to be put back. */
-static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *handle,
-                       struct place *place, bool *ret_learned)
+/* Checks a place against the disk. *ret_learned: the place has changed, and is to be stored. */
+static bool check_place(struct pkgcache *cache, const struct pkgcache_handle *handle,
+                        struct place *place, bool *ret_learned)
 {
     struct stat sidecar;
+    assert(cache->recall && !place->unchanged);
     bool watches = cache->recall->watches;
     bool sure = !watches && place->sure && is_unchanged(cache, handle, place, &sidecar);
-    place->unchanged = watches && begin_to_watch(cache, handle, place);
+    place->unchanged = watches && watch_place(cache, handle, place);
     if (!sure && !is_whole(cache, handle, place, &sidecar))
         return false;
     place->used = sidecar.st_mtim;
@@ -294,7 +304,7 @@ static bool look_again(struct pkgcache *cache, const struct pkgcache_handle *han
     return true;
 }
 
-/* Returns whether it was tried; *ret_refused: and must not be. */
+/* Returns whether touching was tried; *ret_refused: it was not permitted. */
 static bool touch_sidecar(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                           struct place *place, bool *ret_refused)
 {
@@ -302,7 +312,7 @@ static bool touch_sidecar(const struct pkgcache *cache, const struct pkgcache_ha
     int64_t used_ms = age_ms(place->used);
     if (used_ms >= -CLOCK_TICK_MS && used_ms <= RECALL_TOUCH_INTERVAL_MS)
         return false;
-    join(handle->relative_path, "", place->slot, ".json", path);
+    join_path(handle->relative_path, "", place->slot, ".json", path);
     *ret_refused = utimensat(cache->fd, path, NULL, AT_SYMLINK_NOFOLLOW) < 0;
     clock_gettime(CLOCK_REALTIME_COARSE, &place->used);
     return true;
@@ -314,9 +324,9 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
     uint64_t changes = 0;
     bool learned = false;
     struct place place;
-    if (!recall(cache, handle, &place, &changes))
+    if (!load_place(cache, handle, &place, &changes))
         return false;
-    if (!place.unchanged && !look_again(cache, handle, &place, &learned))
+    if (!place.unchanged && !check_place(cache, handle, &place, &learned))
         return false;
     *ret = (struct slot_view){
         .status = PKGCACHE_FOUND, .last_used = place.used, .sidecar_inode = place.sidecar_inode};
@@ -324,7 +334,7 @@ bool recall_find(struct pkgcache *cache, const struct pkgcache_handle *handle, b
     if (touch && touch_sidecar(cache, handle, &place, &ret->touch_refused))
         learned = true;
     if (learned)
-        put(cache, handle, &place, changes);
+        store_place(cache, handle, &place, changes);
     return true;
 }
 

@@ -97,10 +97,11 @@ int sidecar_read(int dirfd, const char *name, struct sidecar *ret_sidecar,
 }
 
 /*
- * One read is enough: whoever gets less than a regular file holds gets no JSON, too. So what is no
- * JSON, or may be longer than the buffer, is read again, by those who take their time.
+ * Reads once: where a read returns less than the file holds, the text is no JSON either. A text
+ * that is no JSON, or may be longer than the buffer, makes this fail; then sidecar_read() reads the
+ * file again, completely.
  */
-static int look_at_file(int fd, const struct pkgcache_handle *handle, bool *ret_holds)
+static int check_handle(int fd, const struct pkgcache_handle *handle, bool *ret_holds)
 {
     char text[USUAL_TEXT];
     _Alignas(max_align_t) char room[USUAL_DOCUMENT];
@@ -117,7 +118,7 @@ static int look_at_file(int fd, const struct pkgcache_handle *handle, bool *ret_
 bool sidecar_file_holds(int fd, const struct pkgcache_handle *handle)
 {
     bool holds = false;
-    return look_at_file(fd, handle, &holds) == 0 && holds;
+    return check_handle(fd, handle, &holds) == 0 && holds;
 }
 
 bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd)
@@ -126,7 +127,7 @@ bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *ha
     CLEANUP_CLOSE int fd = openat(dirfd, name, SIDECAR_OPEN_FLAGS);
     if (fd < 0)
         return false;
-    if (look_at_file(fd, handle, &holds) < 0) {
+    if (check_handle(fd, handle, &holds) < 0) {
         CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
         holds =
             sidecar_read(dirfd, name, &sidecar, NULL) == 0 && handle_equal(sidecar.handle, handle);

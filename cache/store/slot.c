@@ -6,20 +6,22 @@
  * either `.copying-INC` is there too, or the payload is whole.
  *
  *   reserve   .copying, INC; then both go to disk. Without that, Btrfs shows the sidecar without
- *             them after a power cut: found, and nothing there. It is done without the lock, and
- *             for many slots at once, so nobody waits for the disk who only wants the lock.
- *   announce  the sidecar is renamed into the slot, after another look whether anybody else has
+ *             them after a power cut: the variant is found, and its payload is empty. The flush
+ *             is done without the lock and for many slots at once, so that other processes do not
+ *             wait for the disk when they take the lock.
+ *   announce  the sidecar is renamed into the slot, after a second check that no other process has
  *             announced the same variant meanwhile.
  *   place     the copied tree is renamed over INC, which is empty: rename(2) does both or neither.
  *   commit    .copying goes, last of all.
- *   retire    sidecar, payload, .copying: who looks in between sees no sidecar, or a copy.
- *   remove    .copying comes back first, so that what is left of a removal that was killed has an
- *             owner who is known to be dead; then as in retire.
+ *   retire    sidecar, payload, .copying, in this order: a look-up in between finds no sidecar, or
+ *             a slot that is being copied.
+ *   remove    .copying is made again first, so that the rest of a killed removal has an owner that
+ *             is known to be dead; then as in retire.
  *
- * A slot is proven to be ours before each change, because whoever takes us for dead may have taken
- * it, and because a rez that wakes after a pause writes into names that it chose long ago. The open
- * descriptors rule out that an inode number was used again; the record and the sidecar's text rule
- * out a rez that truncated and rewrote the same inodes (rez opens both in place).
+ * A slot is proven to be ours before each change: another process may have taken us for dead and
+ * taken the slot, and a rez that wakes after a pause writes into names that it chose long ago. The
+ * open descriptors rule out that an inode number was used again. The record and the sidecar's text
+ * rule out that a rez truncated and rewrote the same inodes (rez opens both in place).
  */
 #include "cache/store/slot.h"
 
@@ -52,6 +54,7 @@ void slot_withdraw(const struct slot *slot)
 {
     char copying[SLOT_FILE_MAX];
     slot_copying_name(slot->name, copying);
+    assert(slot->hash_fd >= 0 && *slot->name);
     unlinkat(slot->hash_fd, slot->name, AT_REMOVEDIR);
     unlinkat(slot->hash_fd, copying, 0);
 }
@@ -60,6 +63,7 @@ static int make_payload(struct slot *slot)
 {
     if (mkdirat(slot->hash_fd, slot->name, 0777) < 0)
         return -errno;
+    assert(slot->payload_fd < 0);
     slot->payload_fd =
         openat(slot->hash_fd, slot->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return slot->payload_fd < 0 ? -errno : 0;
@@ -68,6 +72,7 @@ static int make_payload(struct slot *slot)
 int slot_reserve(int hash_fd, const char *sidecar_text, const struct owner *owner,
                  struct slot **ret)
 {
+    assert(hash_fd >= 0);
     struct slot *slot = calloc(1, sizeof(*slot));
     if (!slot)
         return -ENOMEM;
@@ -89,6 +94,7 @@ int slot_reserve(int hash_fd, const char *sidecar_text, const struct owner *owne
         slot_free(slot);
         return result;
     }
+    assert(slot->copying_fd >= 0 && slot->payload_fd >= 0 && slot_name_is_valid(slot->name));
     *ret = slot;
     return 0;
 }
@@ -105,7 +111,7 @@ void slot_free(struct slot *slot)
 }
 
 /* Whether a name is, alone, the file that `fd` has open. */
-static bool is_file_of(int dirfd, const char *name, int fd, bool single_link)
+static bool is_name_of_file(int dirfd, const char *name, int fd, bool single_link)
 {
     struct stat named;
     struct stat opened;
@@ -115,7 +121,7 @@ static bool is_file_of(int dirfd, const char *name, int fd, bool single_link)
 }
 
 /* Whether a file says exactly `text`. */
-static bool says(int fd, const char *text)
+static bool file_has_text(int fd, const char *text)
 {
     size_t length = strlen(text);
     CLEANUP_FREE char *buffer = malloc(length + 1);
@@ -129,9 +135,9 @@ static bool is_reserved(const struct slot *slot)
     char copying[SLOT_FILE_MAX];
     assert(slot->hash_fd >= 0 && slot->copying_fd >= 0 && slot->payload_fd >= 0); /* reserved */
     slot_copying_name(slot->name, copying);
-    return is_file_of(slot->hash_fd, copying, slot->copying_fd, true) &&
-           says(slot->copying_fd, slot->record) &&
-           is_file_of(slot->hash_fd, slot->name, slot->payload_fd, false);
+    return is_name_of_file(slot->hash_fd, copying, slot->copying_fd, true) &&
+           file_has_text(slot->copying_fd, slot->record) &&
+           is_name_of_file(slot->hash_fd, slot->name, slot->payload_fd, false);
 }
 
 int slot_announce(const struct lock *lock, struct slot *slot, int staging_fd,
@@ -152,7 +158,7 @@ bool slot_is_ours(const struct slot *slot)
         return false;
     CLEANUP_CLOSE int fd =
         openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return says(fd, slot->sidecar_text);
+    return file_has_text(fd, slot->sidecar_text);
 }
 
 int slot_place(const struct lock *lock, struct slot *slot, int staging_fd, const char *tree_name)
@@ -169,12 +175,14 @@ int slot_place(const struct lock *lock, struct slot *slot, int staging_fd, const
     }
     close(slot->payload_fd);
     slot->payload_fd = steal_fd(&tree_fd);
+    assert(slot->payload_fd >= 0);
     return 0;
 }
 
 int slot_set_root(const struct slot *slot, mode_t mode, struct timespec mtime)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+    assert(slot->payload_fd >= 0);
     if (fchmod(slot->payload_fd, mode) < 0 || futimens(slot->payload_fd, times) < 0)
         return -errno;
     return 0;
@@ -200,7 +208,7 @@ int slot_sync_names(const struct slot *slot)
     return fsync(slot->hash_fd) < 0 ? -errno : 0;
 }
 
-/* Moves a payload to where clean deletes it; one that is empty goes at once. */
+/* Moves a payload to where clean deletes it. An empty one is removed at once. */
 static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
                          const char *prefix)
 {
@@ -221,14 +229,14 @@ static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *
     if (code != EACCES && code != EPERM)
         return -code;
     /*
-     * Another user's, and only he may move it to another directory. Under a name that nobody looks
-     * at it waits for his clean.
+     * Another user owns it, and only he may move it to another directory. It gets a name that
+     * look-ups ignore, and waits for his clean.
      */
     cache_unique_name(SLOT_REMOVED_PREFIX, trash_name, sizeof(trash_name));
     return renameat(hash_fd, name, hash_fd, trash_name) == 0 ? 0 : -code;
 }
 
-/* Removes a sidecar or a .copying, or moves it away: somebody may have made a directory of it. */
+/* Removes a sidecar or a .copying. Moves it away when a directory has its name. */
 static int unlink_if_there(const struct pkgcache *cache, int hash_fd, const char *file,
                            const char *prefix)
 {
@@ -242,6 +250,7 @@ int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_
 {
     char copying[SLOT_FILE_MAX];
     char sidecar[SLOT_FILE_MAX];
+    assert(hash_fd >= 0 && *name && !strchr(name, '/'));
     slot_copying_name(name, copying);
     slot_sidecar_name(name, sidecar);
     if (!lock_still_held(lock))
@@ -255,10 +264,10 @@ int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_
 }
 
 /*
- * Takes the sidecar away by a rename, then the payload. An unlink would do, but for Btrfs: of what
- * happened in a directory that was flushed a moment ago, its log gets renames out of it at once,
- * unlinks only with the next flush. Should somebody flush anything else in between, and the power
- * fail then, the sidecar would be back without its payload.
+ * Takes the sidecar away by a rename, then the payload. An unlink would do on other file systems
+ * than Btrfs. When a directory was flushed a moment ago, the log of Btrfs gets a rename out of it
+ * at once, but an unlink only with the next flush. If another process flushes something in between
+ * and the power fails then, the sidecar would be back without its payload.
  */
 static int move_slot_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
                               const char *prefix)
@@ -282,6 +291,7 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
 {
     char copying[SLOT_FILE_MAX];
     char record[OWNER_TEXT_MAX];
+    assert(hash_fd >= 0 && *name && !strchr(name, '/'));
     slot_copying_name(name, copying);
     owner_format(&cache->self, record);
     CLEANUP_CLOSE int fd = -1;
@@ -291,8 +301,8 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
     if (result < 0)
         return result;
     result = lock_still_held(lock) ? move_slot_to_trash(cache, hash_fd, name, prefix) : -ESTALE;
-    if (result < 0) { /* not ours to take: it is found again */
-        if (is_file_of(hash_fd, copying, fd, true))
+    if (result < 0) { /* we may not remove it: look-ups are to find it again */
+        if (is_name_of_file(hash_fd, copying, fd, true))
             unlinkat(hash_fd, copying, 0);
         return result;
     }

@@ -24,14 +24,15 @@ static int open_manifests(const struct pkgcache *cache, bool make)
     return cache_open_private(cache, "manifests", make);
 }
 
-static void name_of(const struct pkgcache_handle *handle, const char *slot_name,
-                    char ret[static NAME_MAX + 1])
+static void format_name(const struct pkgcache_handle *handle, const char *slot_name,
+                        char ret[static NAME_MAX + 1])
 {
     snprintf(ret, NAME_MAX + 1, "%.*s.%s.%s", QNAME_MAX, handle->qualified_name, handle->hash4,
              slot_name);
 }
 
-int slot_manifest_look(int hash_fd, const char *slot_name, struct slot_manifest_payload *ret)
+int slot_manifest_stat_payload(int hash_fd, const char *slot_name,
+                               struct slot_manifest_payload *ret)
 {
     struct statx status;
     if (statx(hash_fd, slot_name, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_TYPE | STATX_BTIME,
@@ -86,7 +87,7 @@ int slot_manifest_keep(const struct pkgcache *cache, int staging_fd, const char 
 {
     char kept[NAME_MAX + 1];
     CLEANUP_CLOSE int fd = open_manifests(cache, true);
-    name_of(handle, slot_name, kept);
+    format_name(handle, slot_name, kept);
     if (fd < 0)
         return fd;
     return renameat(staging_fd, name, fd, kept) < 0 ? -errno : 0;
@@ -135,7 +136,7 @@ int slot_manifest_open(const struct pkgcache *cache, const struct pkgcache_handl
     CLEANUP_CLOSE int fd = -1;
     CLEANUP_JSON struct json_document *document = NULL;
     CLEANUP_HANDLE struct pkgcache_handle *owner = NULL;
-    name_of(handle, slot_name, name);
+    format_name(handle, slot_name, name);
     if (directory_fd < 0)
         return directory_fd;
     int result = file_open_regular(directory_fd, name, &fd, NULL);
@@ -158,7 +159,7 @@ void slot_manifest_forget(const struct pkgcache *cache, const struct pkgcache_ha
 {
     char name[NAME_MAX + 1];
     CLEANUP_CLOSE int fd = open_manifests(cache, false);
-    name_of(handle, slot_name, name);
+    format_name(handle, slot_name, name);
     if (fd >= 0)
         unlinkat(fd, name, 0);
 }

@@ -30,8 +30,9 @@ struct slot_manifest_payload {
     uint64_t born_ns; /* since the epoch; 0: the file system does not tell */
 };
 
-/** Looks which directory a payload is. @return 0 or -errno */
-int slot_manifest_look(int hash_fd, const char *slot_name, struct slot_manifest_payload *ret);
+/** Finds out which directory a payload is. @return 0 or -errno */
+int slot_manifest_stat_payload(int hash_fd, const char *slot_name,
+                               struct slot_manifest_payload *ret);
 
 /**
  * Makes a file for a manifest, in staging, with the first text inside.

@@ -29,7 +29,8 @@ static inline void slot_sidecar_name(const char *name, char buffer[static SLOT_F
 }
 
 /**
- * What stands for a slot where there is no room for its path: leases' names, what is in use.
+ * A number that stands for a slot where there is no room for its path: in the names of leases, in
+ * the table of slots in use.
  *
  * @param directory NAME/VERSION/HASH4
  */
@@ -38,13 +39,14 @@ uint64_t slot_key(const char *directory, const char *name);
 /** The slot that a sidecar's file name belongs to; false: it is no sidecar's name. */
 bool slot_name_of_sidecar(const char *file_name, char ret[static SLOT_NAME_MAX]);
 
-/** Whether rez or pkgcache can have come to this name for a slot. */
+/** Whether rez or pkgcache may have chosen this name for a slot. */
 bool slot_name_is_valid(const char *name);
 
 /**
- * Chooses a name for a new slot that no slot of the directory has, or had as long as rez remembers.
+ * Chooses a name for a new slot. No slot of the directory has it, nor had it for as long as rez
+ * remembers.
  * The lock is held.
  *
- * @return 0; -ENAMETOOLONG, -EEXIST: there is none to be had; or -errno
+ * @return 0; -ENAMETOOLONG, -EEXIST: all names are taken; or -errno
  */
 int slot_name_choose(int hash_fd, char ret[static SLOT_NAME_MAX]);

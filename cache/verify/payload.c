@@ -60,7 +60,7 @@ static bool is_still_there(const struct payload *payload)
         return false;
     slot_view_read(hash_fd, payload->slot_name, sidecar.fd, &view);
     return view.status == PKGCACHE_FOUND &&
-           slot_manifest_look(hash_fd, payload->slot_name, &now) == 0 &&
+           slot_manifest_stat_payload(hash_fd, payload->slot_name, &now) == 0 &&
            now.inode == payload->identity.inode && now.born_ns == payload->identity.born_ns;
 }
 
@@ -115,7 +115,7 @@ int payload_scan(struct payload *payload)
         cache_open_hash_directory(verification->cache, payload->handle, false);
     if (hash_fd < 0)
         return hash_fd;
-    int result = slot_manifest_look(hash_fd, payload->slot_name, &payload->identity);
+    int result = slot_manifest_stat_payload(hash_fd, payload->slot_name, &payload->identity);
     if (result == 0)
         result = open_manifest(payload);
     if (result < 0)

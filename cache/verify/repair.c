@@ -25,7 +25,7 @@ static void give_reason(struct repair *repair, const char *reason)
 static bool is_same(const struct repair *repair, int hash_fd)
 {
     struct slot_manifest_payload now;
-    return slot_manifest_look(hash_fd, repair->slot_name, &now) == 0 &&
+    return slot_manifest_stat_payload(hash_fd, repair->slot_name, &now) == 0 &&
            now.inode == repair->payload.inode && now.born_ns == repair->payload.born_ns;
 }
 

@@ -298,7 +298,7 @@ Test(lock, survives_the_loss_of_its_file, .timeout = PATIENCE_S)
     /* However long it takes. */
     struct rezlock found;
     struct rezlock_clock later = {.now_ns = INT64_MAX, .seen_ns = INT64_MAX, .hostname = ""};
-    cr_assert(rezlock_look(cache.sys_fd, &found) == 0);
+    cr_assert(rezlock_read(cache.sys_fd, &found) == 0);
     cr_expect(rezlock_judge(cache.sys_fd, &found, &later) == REZLOCK_NAMELESS);
     cr_expect(lock_release(lock) == 0);
     expect_lock(&cache, 0);

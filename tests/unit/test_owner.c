@@ -56,7 +56,7 @@ static struct owner owner_of(pid_t pid)
 {
     struct owner owner = self();
     struct process process;
-    cr_assert(process_look(pid, &process) == 0);
+    cr_assert(process_read(pid, &process) == 0);
     owner.pid = pid;
     owner.start_ticks = process.start_ticks;
     return owner;
@@ -200,7 +200,7 @@ Test(owner, takes_a_process_without_its_first_thread_for_alive)
     struct owner child = owner_of(pid);
     struct process process = {0};
     for (int i = 0; i < 500 && process.state != 'Z'; i++) {
-        cr_assert(process_look(pid, &process) == 0);
+        cr_assert(process_read(pid, &process) == 0);
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
     cr_assert(process.state == 'Z');
@@ -323,15 +323,15 @@ Test(process, refuses_other_texts)
     cr_expect(parse_stat("1 )a( S 1 2 3", &process) == -EBADMSG);
     cr_expect(parse_stat("0 (a) S 1 1 0 -1 4 98 0 0 0 0 0 0 0 20 0 3 0 24 31\n", &process) ==
               -EBADMSG);
-    cr_expect(process_look(-1, &process) == -EINVAL);
-    cr_expect(process_look(0, &process) == -EINVAL);
+    cr_expect(process_read(-1, &process) == -EINVAL);
+    cr_expect(process_read(0, &process) == -EINVAL);
 }
 
 Test(process, sees_kernel_threads)
 {
     struct process process;
-    if (process_look(2, &process) == 0 && strcmp(process.command, "kthreadd") == 0)
+    if (process_read(2, &process) == 0 && strcmp(process.command, "kthreadd") == 0)
         cr_expect(process.kernel_thread);
-    cr_assert(process_look(getpid(), &process) == 0);
+    cr_assert(process_read(getpid(), &process) == 0);
     cr_expect(!process.kernel_thread && !process_has_ended(&process));
 }

@@ -86,7 +86,7 @@ static void set_scene(struct scene *scene, const struct test_cache *cache, pid_t
     char name[128];
     unique_name(name, sizeof(name), NULL, pid, NEGATIVE_HASH);
     cr_assert(rez_acquire(cache, name, 1, 0));
-    cr_assert(rezlock_look(cache->sys_fd, &scene->lock) == 0);
+    cr_assert(rezlock_read(cache->sys_fd, &scene->lock) == 0);
     cr_assert(scene->lock.is_rez);
     cr_expect_str_eq(scene->lock.name, name);
     gethostname(scene->host, sizeof(scene->host));
@@ -135,7 +135,7 @@ Test(rezlock, judges_by_boot_and_start)
     scene.clock.was_set = false;
     /* As if this process had started a little later than the lock was taken. */
     struct process self;
-    cr_assert(process_look(getpid(), &self) == 0);
+    cr_assert(process_read(getpid(), &self) == 0);
     int64_t locked_ns = scene.lock.status.st_ctim.tv_sec * SECOND;
     int64_t uptime_ns = process_start_ns(&self, 0);
     scene.clock.boot_ns = locked_ns - uptime_ns;
@@ -150,7 +150,7 @@ Test(rezlock, judges_a_release_in_progress)
     struct rezlock lock;
     struct rezlock_clock clock = {.hostname = "vm"};
     create_file(&cache, ".lock.lock");
-    cr_assert(rezlock_look(cache.sys_fd, &lock) == 0);
+    cr_assert(rezlock_read(cache.sys_fd, &lock) == 0);
     clock.now_ns = lock.status.st_ctim.tv_sec * SECOND + 59 * SECOND;
     cr_expect(rezlock_judge(cache.sys_fd, &lock, &clock) == REZLOCK_NAMELESS);
     clock.now_ns += 3 * SECOND;
@@ -167,7 +167,7 @@ Test(rezlock, notices_that_a_lock_was_taken_anew)
     cr_expect(rezlock_is_same(&before.lock, &before.lock));
     rez_release(&cache, name);
     struct rezlock none;
-    cr_expect(rezlock_look(cache.sys_fd, &none) == -ENOENT);
+    cr_expect(rezlock_read(cache.sys_fd, &none) == -ENOENT);
     sleep_ms(20);
     set_scene(&after, &cache, 31234);
     cr_expect(!rezlock_is_same(&before.lock, &after.lock));
