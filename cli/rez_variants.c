@@ -93,7 +93,7 @@ static void say_no_room(const struct rez_program *program)
 {
     static const double mebibyte = 1024 * 1024;
     struct space space = {0};
-    space_look(program->cache->fd, &space);
+    space_measure(program->cache->fd, &space);
     rez_message(REZ_WARNING,
                 "Cache no longer accepting new variant due to size limit.\n"
                 "Remaining cache free space: %.2fMB is near configured buffer %.2fMB "

@@ -173,7 +173,7 @@ static bool is_full(const struct pkgcache *cache)
 {
     char reason[SPACE_REASON_MAX];
     struct space space;
-    return space_look(cache->fd, &space) == 0 &&
+    return space_measure(cache->fd, &space) == 0 &&
            space_is_short(&space, &cache->options, false, reason);
 }
 

@@ -12,6 +12,7 @@
 
 #include "engine/clock.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -20,11 +21,11 @@
 #define CANCELLED "cancelled"
 
 enum {
-    LOOK_MS = 1000, /* how often one looks where nothing tells of a change */
+    LOOK_MS = 1000, /* between two checks of a slot whose directory is not watched */
     LOSSES_MAX = 5, /* a slot lost that often: somebody else's clock, or a bug, takes it */
 };
 
-static const char *name_of(const struct addition *addition)
+static const char *package_name(const struct addition *addition)
 {
     return addition->variant->handle->qualified_name;
 }
@@ -34,6 +35,7 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
 {
     struct run *run = addition->run;
     struct pkgcache_result *result = addition->result;
+    assert(addition->stage != STAGE_DONE);
     if (format) {
         va_list arguments;
         va_start(arguments, format);
@@ -44,6 +46,7 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     result->status = status;
     addition->stage = STAGE_DONE;
     if (addition->check) { /* the answer is no longer needed */
+        assert(run->checking > 0);
         addition->check->context = NULL;
         run->checking--;
     }
@@ -65,8 +68,8 @@ static void finish_with_slot(struct addition *addition, enum pkgcache_status sta
         addition_finish(addition, status, NULL);
 }
 
-/* Looks for the variant. *ret_fd: the hash directory, or -1. */
-static int look(const struct addition *addition, int *ret_fd, struct slot_view *ret)
+/* Looks the variant up. *ret_fd: the hash directory, or -1. */
+static int find_slot(const struct addition *addition, int *ret_fd, struct slot_view *ret)
 {
     *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     *ret_fd = cache_open_hash_directory(addition->run->cache, addition->variant->handle, false);
@@ -110,7 +113,7 @@ int addition_stage(struct addition *addition, bool durable)
     return result;
 }
 
-static void finish_for(struct addition *addition, const char *step, int result)
+static void finish_with_error(struct addition *addition, const char *step, int result)
 {
     addition_finish(addition, PKGCACHE_FAILED, "cannot %s in %s/%s: %s%s", step,
                     addition->run->cache->path, addition->variant->handle->relative_path,
@@ -123,11 +126,11 @@ void addition_prepare(struct addition *addition)
     struct run *run = addition->run;
     const char *root = addition->variant->root;
     struct slot_view view;
-    int result = look(addition, &hash_fd, &view);
+    int result = find_slot(addition, &hash_fd, &view);
     used_record(run->cache, &view);
     stats_add(run->cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
     if (result < 0) {
-        finish_for(addition, "look it up", result);
+        finish_with_error(addition, "look it up", result);
     } else if (view.status == PKGCACHE_FOUND) {
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
     } else if (!root && addition->reports_rootless) {
@@ -161,7 +164,7 @@ void addition_cancel(struct addition *addition)
         run_withdraw(run, addition);
         break;
     case STAGE_WAITING:
-        waiting_remove(&run->waiting, &addition->waiter);
+        wait_queue_remove(&run->wait_queue, &addition->waiter);
         break;
     case STAGE_CHECKING:
         break;
@@ -169,9 +172,11 @@ void addition_cancel(struct addition *addition)
     addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
 }
 
-void addition_checked(struct addition *addition, const struct root_check *check)
+void addition_take_root_check(struct addition *addition, const struct root_check *check)
 {
     struct refusal refusal;
+    assert(addition->stage == STAGE_CHECKING && addition->check == check);
+    assert(addition->run->checking > 0);
     addition->check = NULL;
     addition->run->checking--;
     if (check->result < 0)
@@ -183,7 +188,7 @@ void addition_checked(struct addition *addition, const struct root_check *check)
         run_enqueue(addition->run, addition);
 }
 
-static bool same_copy(const struct slot_view *a, const struct slot_view *b)
+static bool is_same_copy(const struct slot_view *a, const struct slot_view *b)
 {
     return strcmp(a->name, b->name) == 0 && a->copying_inode == b->copying_inode &&
            a->beat.tv_sec == b->beat.tv_sec && a->beat.tv_nsec == b->beat.tv_nsec;
@@ -216,10 +221,10 @@ static int make_room(const struct addition *addition, const struct lock *lock, i
         if (view.status == PKGCACHE_NOT_FOUND && !view.damaged)
             return 0;
         bool dead = addition->condemned.status != PKGCACHE_NOT_FOUND &&
-                    same_copy(&view, &addition->condemned);
+                    is_same_copy(&view, &addition->condemned);
         if (!dead && !view.damaged)
             return -EAGAIN;
-        result = slot_retire(cache, lock, hash_fd, view.name, name_of(addition));
+        result = slot_retire(cache, lock, hash_fd, view.name, package_name(addition));
         if (result < 0 && still_holds(hash_fd, addition, &view))
             return result;
     }
@@ -248,7 +253,7 @@ void addition_abandon(struct addition *addition, const struct lock *lock)
     if (slot && lock && !addition->announced)
         slot_withdraw(slot);
     else if (slot && lock && slot_is_ours(slot))
-        slot_retire(addition->run->cache, lock, slot->hash_fd, slot->name, name_of(addition));
+        slot_retire(addition->run->cache, lock, slot->hash_fd, slot->name, package_name(addition));
     forget_manifest(addition);
     drop_slot(addition);
 }
@@ -263,13 +268,15 @@ static bool end_step(struct addition *addition, const struct lock *lock, const c
     if (result == -EAGAIN)
         run_enqueue(addition->run, addition);
     else
-        finish_for(addition, step, result);
+        finish_with_error(addition, step, result);
     return false;
 }
 
 bool addition_reserve(struct addition *addition, const struct lock *lock)
 {
     struct run *run = addition->run;
+    assert(addition->stage == STAGE_NEW && !addition->slot && !addition->announced);
+    assert(addition->sidecar_text && addition->sidecar_staged);
     CLEANUP_CLOSE int hash_fd =
         cache_open_hash_directory(run->cache, addition->variant->handle, true);
     if (hash_fd == -ENOTDIR) {
@@ -280,7 +287,7 @@ bool addition_reserve(struct addition *addition, const struct lock *lock)
         return false;
     }
     if (hash_fd >= 0)
-        heal_directory(run->cache, lock, hash_fd, name_of(addition));
+        heal_directory(run->cache, lock, hash_fd, package_name(addition));
     int result = hash_fd < 0 ? hash_fd : make_room(addition, lock, hash_fd);
     if (result == 0)
         result =
@@ -292,6 +299,7 @@ bool addition_reserve(struct addition *addition, const struct lock *lock)
 
 bool addition_sync_reservation(struct addition *addition)
 {
+    assert(addition->slot && !addition->announced);
     addition->flush.result = slot_sync_names(addition->slot);
     return addition->flush.result == 0;
 }
@@ -299,6 +307,7 @@ bool addition_sync_reservation(struct addition *addition)
 bool addition_announce(struct addition *addition, const struct lock *lock)
 {
     struct run *run = addition->run;
+    assert(addition->slot && !addition->announced && addition->sidecar_staged);
     int result = addition->flush.result; /* of the reservation */
     if (result == 0)
         result = make_room(addition, lock, addition->slot->hash_fd);
@@ -327,7 +336,7 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
     if (owner->pid)
         watch_process(&run->watch, owner);
     addition->stage = STAGE_WAITING;
-    if (waiting_add(&run->waiting, waiter) < 0)
+    if (wait_queue_add(&run->wait_queue, waiter) < 0)
         addition_finish(addition, PKGCACHE_FAILED, "out of memory");
     if (!addition->waited)
         stats_add(run->cache, STATS_WAITS, 1);
@@ -341,7 +350,7 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
 static bool was_seen_to_stall(struct addition *addition, const struct slot_view *view)
 {
     uint64_t now_ns = clock_monotonic_ns();
-    if (same_copy(view, &addition->waited_for))
+    if (is_same_copy(view, &addition->waited_for))
         return now_ns - addition->waited_since_ns >
                addition->run->cache->options.stall_grace_s * NS_PER_S;
     addition->waited_for = *view;
@@ -384,13 +393,14 @@ static bool judge_other(struct addition *addition, int hash_fd, const struct slo
     return false;
 }
 
-bool addition_look(struct addition *addition)
+bool addition_check(struct addition *addition)
 {
     struct run *run = addition->run;
+    assert(addition->stage == STAGE_NEW && !addition->slot && !addition->job);
     CLEANUP_CLOSE int hash_fd = -1;
     struct slot_view view;
     addition_record_begin(addition);
-    int result = look(addition, &hash_fd, &view);
+    int result = find_slot(addition, &hash_fd, &view);
     addition->condemned = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     if (result == 0 && view.status == PKGCACHE_FOUND) {
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
@@ -414,6 +424,7 @@ bool addition_look(struct addition *addition)
 
 bool addition_copy(struct addition *addition, const struct lock *lock)
 {
+    assert(addition->slot && addition->announced && !addition->job);
     if (addition->tree_staged)
         return true;
     end_step(addition, lock, "start its copy", addition_submit(addition));
@@ -433,8 +444,9 @@ void addition_free(struct addition *addition)
     free(addition->stopped);
 }
 
-/* The slot is somebody else's now, or gone. Begins again, with the tree if it is still staged. */
-static void lost(struct addition *addition, bool tree_staged)
+/* Another process has taken the slot, or it is gone. Begins again, with the tree if it is staged.
+ */
+static void restart_lost(struct addition *addition, bool tree_staged)
 {
     forget_manifest(addition);
     drop_slot(addition);
@@ -448,9 +460,10 @@ static void lost(struct addition *addition, bool tree_staged)
                         addition->losses, addition->run->cache->options.stall_grace_s);
 }
 
-bool addition_copied(struct addition *addition, const struct lock *lock)
+bool addition_take_copy(struct addition *addition, const struct lock *lock)
 {
     struct run *run = addition->run;
+    assert(addition->stage == STAGE_COPYING && addition->job && addition->announced);
     const struct copyengine_result *copied = copyengine_wait(addition->job);
     int code = copied->error.code;
     char text[PATH_MAX + 256];
@@ -479,11 +492,12 @@ bool addition_copied(struct addition *addition, const struct lock *lock)
 
 bool addition_place(struct addition *addition, const struct lock *lock)
 {
+    assert(addition->slot && addition->announced && !addition->job);
     int result = slot_place(lock, addition->slot, addition->run->staging.fd, addition->tree_name);
     if (result == -ENOTEMPTY)
         addition_abandon(addition, lock);
     if (result == -ESTALE || result == -ENOTEMPTY) {
-        lost(addition, true);
+        restart_lost(addition, true);
         return false;
     }
     addition->tree_staged = false;
@@ -496,6 +510,7 @@ bool addition_place(struct addition *addition, const struct lock *lock)
 
 void addition_flush(struct addition *addition)
 {
+    assert(addition->slot && addition->announced && !addition->tree_staged);
     addition->stage = STAGE_FLUSHING;
     addition->run->flushing++;
     addition->attributes_result =
@@ -507,6 +522,8 @@ void addition_flush(struct addition *addition)
 bool addition_commit(struct addition *addition, const struct lock *lock)
 {
     int result = addition->attributes_result;
+    assert(addition->stage == STAGE_FLUSHING && addition->slot && addition->announced);
+    assert(addition->run->flushing > 0);
     addition->run->flushing--;
     if (result == 0)
         result = addition->flush.result;
@@ -514,7 +531,7 @@ bool addition_commit(struct addition *addition, const struct lock *lock)
     if (result == 0)
         result = slot_commit(lock, addition->slot, &size);
     if (result == -ESTALE) {
-        lost(addition, false); /* the tree went with the slot */
+        restart_lost(addition, false); /* the tree went with the slot */
         return false;
     }
     return end_step(addition, lock, "write its payload to disk", result);
@@ -523,11 +540,12 @@ bool addition_commit(struct addition *addition, const struct lock *lock)
 void addition_conclude(struct addition *addition)
 {
     char name[SLOT_NAME_MAX];
+    assert(addition->stage == STAGE_FLUSHING && addition->slot);
     strcpy(name, addition->slot->name);
     int result = run_is_durable(addition->run) ? slot_sync_names(addition->slot) : 0;
     drop_slot(addition);
     if (result < 0)
-        finish_for(addition, "write its commit to disk", result);
+        finish_with_error(addition, "write its commit to disk", result);
     else
         finish_with_slot(addition, PKGCACHE_CREATED, name, NULL);
 }

@@ -13,6 +13,7 @@
 #include "engine/compiler.h"
 #include "engine/thread.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
@@ -37,7 +38,7 @@ struct flusher {
     pthread_cond_t wake;
     bool stopping;
     bool flushing;
-    struct request_list waiting;
+    struct request_list queued;
     struct request_list done;
     char written[32]; /* what the kernel last said of pages written */
 };
@@ -63,15 +64,16 @@ static void list_append(struct request_list *list, struct flush_request *request
     list->end = &request->next;
 }
 
-/* The requests that the next flush serves. With the lock held. */
+/* Takes the requests that the next flush serves. With the lock held. */
 static struct flush_request *take_group(struct flusher *flusher)
 {
-    struct flush_request *group = flusher->waiting.first;
+    struct flush_request *group = flusher->queued.first;
+    assert(group && !flusher->flushing);
     if (flusher->durability == PKGCACHE_DURABILITY_EACH && group->next) {
-        flusher->waiting.first = group->next;
+        flusher->queued.first = group->next;
         group->next = NULL;
     } else {
-        list_clear(&flusher->waiting);
+        list_clear(&flusher->queued);
     }
     return group;
 }
@@ -90,7 +92,7 @@ static bool syncfs_is_silent(void)
 
 static int flush_tree(int dirfd, unsigned depth);
 
-/* What is no file and no directory goes with the directory that it is in. */
+/* Other entries than files and directories are written with their directory. */
 static int flush_entry(int dirfd, const char *name, unsigned depth) /* NOLINT(misc-no-recursion) */
 {
     CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -118,18 +120,19 @@ static int flush_tree(int dirfd, unsigned depth) /* NOLINT(misc-no-recursion) */
     return result == 0 && fsync(dirfd) < 0 ? -errno : result;
 }
 
-/* Those of a group, that stay open when nobody waits for the flush any more. */
+/* The trees of a group. They stay open also when nobody waits for the flush any more. */
 struct trees {
     int *fds;
     int *results;
     size_t count;
 };
 
-/* Takes the trees of a group over, if each has to be flushed. With the lock held. */
+/* Opens the trees of a group anew, if each has to be flushed. With the lock held. */
 static int open_trees(const struct flusher *flusher, const struct flush_request *group,
                       struct trees *ret)
 {
     *ret = (struct trees){0};
+    assert(!flusher->by_file || flusher->durability != PKGCACHE_DURABILITY_NONE);
     if (!flusher->by_file)
         return 0;
     size_t count = 0;
@@ -156,7 +159,7 @@ static void close_trees(struct trees *trees)
 }
 
 /* Without the lock. @return of all; each tree may have a result of its own besides */
-static int flush(const struct flusher *flusher, struct trees *trees)
+static int flush_group(const struct flusher *flusher, struct trees *trees)
 {
     if (flusher->durability == PKGCACHE_DURABILITY_NONE)
         return 0;
@@ -174,6 +177,7 @@ static void finish_group(struct flusher *flusher, struct flush_request *group, i
 {
     for (size_t i = 0; group; i++) {
         struct flush_request *request = group;
+        assert(result < 0 || trees->count == 0 || i < trees->count); /* all of them, or none */
         group = request->next;
         request->result = result < 0 || i >= trees->count ? result : trees->results[i];
         list_append(&flusher->done, request);
@@ -185,7 +189,7 @@ static void *flusher_main(void *argument)
     struct flusher *flusher = argument;
     pthread_mutex_lock(&flusher->lock);
     for (;;) {
-        while (!flusher->waiting.first && !flusher->stopping)
+        while (!flusher->queued.first && !flusher->stopping)
             pthread_cond_wait(&flusher->wake, &flusher->lock);
         if (flusher->stopping)
             break;
@@ -195,7 +199,7 @@ static void *flusher_main(void *argument)
         flusher->flushing = true;
         pthread_mutex_unlock(&flusher->lock);
         if (result == 0)
-            result = flush(flusher, &trees);
+            result = flush_group(flusher, &trees);
         pthread_mutex_lock(&flusher->lock);
         if (!flusher->stopping)
             finish_group(flusher, group, result, &trees);
@@ -205,6 +209,7 @@ static void *flusher_main(void *argument)
             flusher_free(flusher);
             return NULL;
         }
+        assert(flusher->flushing);
         flusher->flushing = false;
         flusher->on_done(flusher->context);
     }
@@ -226,7 +231,7 @@ int flusher_start(int cache_fd, enum pkgcache_durability durability, void (*on_d
         return -error;
     }
     flusher->by_file = durability != PKGCACHE_DURABILITY_NONE && syncfs_is_silent();
-    list_clear(&flusher->waiting);
+    list_clear(&flusher->queued);
     list_clear(&flusher->done);
     pthread_mutex_init(&flusher->lock, NULL);
     pthread_cond_init(&flusher->wake, NULL);
@@ -242,7 +247,8 @@ int flusher_start(int cache_fd, enum pkgcache_durability durability, void (*on_d
 void flusher_add(struct flusher *flusher, struct flush_request *request)
 {
     pthread_mutex_lock(&flusher->lock);
-    list_append(&flusher->waiting, request);
+    assert(!flusher->stopping);
+    list_append(&flusher->queued, request);
     pthread_cond_signal(&flusher->wake);
     pthread_mutex_unlock(&flusher->lock);
 }

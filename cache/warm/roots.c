@@ -1,10 +1,11 @@
-/* Looking at roots. Threads are started while all are busy, and own what they work with. */
+/* Checks roots. Threads are started while all are busy, and own what they work with. */
 #include "cache/warm/roots.h"
 
 #include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/thread.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -27,7 +28,7 @@ struct roots {
     unsigned threads;
     unsigned idle;
     uint64_t found_ns; /* CLOCK_MONOTONIC_COARSE; when something was found last */
-    struct root_check *waiting;
+    struct root_check *queued;
     struct root_check *done;
 };
 
@@ -40,14 +41,15 @@ static void free_checks(struct root_check *check)
     }
 }
 
-/* With the lock held, which it gives back. */
-static void release(struct roots *roots)
+/* Gives one reference back; the last frees. With the lock held, which is released. */
+static void release_roots(struct roots *roots)
 {
+    assert(roots->references > 0);
     bool last = --roots->references == 0;
     pthread_mutex_unlock(&roots->lock);
     if (!last)
         return;
-    free_checks(roots->waiting);
+    free_checks(roots->queued);
     free_checks(roots->done);
     pthread_mutex_destroy(&roots->lock);
     pthread_cond_destroy(&roots->wake);
@@ -55,7 +57,7 @@ static void release(struct roots *roots)
 }
 
 /* The kernel knows the path of what is open, where realpath(3) would ask the server again. */
-static char *resolve(const char *root, int fd)
+static char *resolve_root(const char *root, int fd)
 {
     char link[32];
     char path[PATH_MAX];
@@ -64,7 +66,7 @@ static char *resolve(const char *root, int fd)
     return length > 0 && *path == '/' ? strndup(path, (size_t)length) : realpath(root, NULL);
 }
 
-static void look(struct root_check *check)
+static void check_root(struct root_check *check)
 {
     struct stat status = {0};
     CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -72,7 +74,7 @@ static void look(struct root_check *check)
     if (check->result < 0)
         return;
     check->device = status.st_dev;
-    check->resolved = resolve(check->root, fd);
+    check->resolved = resolve_root(check->root, fd);
     if (!check->resolved)
         check->result = -errno;
 }
@@ -82,16 +84,16 @@ static void *roots_main(void *argument)
     struct roots *roots = argument;
     pthread_mutex_lock(&roots->lock);
     while (!roots->stopping) {
-        struct root_check *check = roots->waiting;
+        struct root_check *check = roots->queued;
         if (!check) {
             roots->idle++;
             pthread_cond_wait(&roots->wake, &roots->lock);
             roots->idle--;
             continue;
         }
-        roots->waiting = check->next;
+        roots->queued = check->next;
         pthread_mutex_unlock(&roots->lock);
-        look(check);
+        check_root(check);
         pthread_mutex_lock(&roots->lock);
         check->next = roots->done;
         roots->done = check;
@@ -99,7 +101,7 @@ static void *roots_main(void *argument)
         if (!roots->stopping)
             roots->on_done(roots->context);
     }
-    release(roots);
+    release_roots(roots);
     return NULL;
 }
 
@@ -149,8 +151,8 @@ int roots_add(struct roots *roots, const char *root, void *context, struct root_
         start_thread(roots);
     bool taken = roots->threads > 0;
     if (taken) {
-        check->next = roots->waiting;
-        roots->waiting = check;
+        check->next = roots->queued;
+        roots->queued = check;
         pthread_cond_signal(&roots->wake);
     }
     pthread_mutex_unlock(&roots->lock);
@@ -164,7 +166,7 @@ int roots_add(struct roots *roots, const char *root, void *context, struct root_
 void roots_tend(struct roots *roots)
 {
     pthread_mutex_lock(&roots->lock);
-    const struct root_check *check = roots->idle == 0 ? roots->waiting : NULL;
+    const struct root_check *check = roots->idle == 0 ? roots->queued : NULL;
     for (; check && roots->threads < threads_max(roots); check = check->next)
         start_thread(roots);
     pthread_mutex_unlock(&roots->lock);
@@ -192,5 +194,5 @@ void roots_stop(struct roots *roots)
     pthread_mutex_lock(&roots->lock);
     roots->stopping = true;
     pthread_cond_broadcast(&roots->wake);
-    release(roots);
+    release_roots(roots);
 }

@@ -7,6 +7,7 @@
 #include "cache/warm/space.h"
 #include "engine/clock.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -18,13 +19,14 @@ enum {
 
 int run_fail(struct run *run, int code)
 {
+    assert(code < 0);
     if (run->fatal == 0)
         run->fatal = code;
     return code;
 }
 
-/* The place of a variant's queue. */
-static unsigned queue_of(const struct addition *addition)
+/* Which of the run's queues a variant belongs to. */
+static unsigned priority_index(const struct addition *addition)
 {
     switch (addition->variant->priority) {
     case COPYENGINE_INTERACTIVE:
@@ -38,6 +40,8 @@ static unsigned queue_of(const struct addition *addition)
 
 void run_link(struct run *run, struct addition *addition)
 {
+    assert(addition->stage != STAGE_DONE && !addition->newer);
+    assert(!run->newest == !run->oldest); /* both, or neither: nothing is unfinished */
     addition->older = run->newest;
     *(run->newest ? &run->newest->newer : &run->oldest) = addition;
     run->newest = addition;
@@ -48,6 +52,7 @@ void run_link(struct run *run, struct addition *addition)
 
 void run_unlink(struct run *run, struct addition *addition)
 {
+    assert(run->unfinished > 0 && addition->stage == STAGE_DONE);
     struct addition *newer = addition->newer;
     struct addition *older = addition->older;
     *(older ? &older->newer : &run->oldest) = newer;
@@ -67,7 +72,8 @@ void run_init_queues(struct run *run)
 
 void run_enqueue(struct run *run, struct addition *addition)
 {
-    struct addition_queue *queue = &run->queues[queue_of(addition)];
+    struct addition_queue *queue = &run->queues[priority_index(addition)];
+    assert(addition->stage != STAGE_DONE && !addition->check && addition->waiter.place == 0);
     addition->stage = STAGE_NEW;
     addition->next = NULL;
     *queue->last = addition;
@@ -97,6 +103,7 @@ struct addition *run_dequeue(struct run *run)
     if (!queue)
         return NULL;
     struct addition *addition = queue->first;
+    assert(addition->stage == STAGE_NEW && !addition->slot && !addition->job);
     queue->passed_over = 0;
     queue->first = addition->next;
     if (!queue->first)
@@ -106,7 +113,8 @@ struct addition *run_dequeue(struct run *run)
 
 void run_withdraw(struct run *run, struct addition *addition)
 {
-    struct addition_queue *queue = &run->queues[queue_of(addition)];
+    struct addition_queue *queue = &run->queues[priority_index(addition)];
+    assert(addition->stage == STAGE_NEW);
     struct addition **link = &queue->first;
     while (*link != addition)
         link = &(*link)->next;
@@ -125,12 +133,14 @@ bool run_has_new(const struct run *run)
 
 void run_add_job(struct run *run, struct addition *addition)
 {
+    assert(addition->job && run->job_count < RUN_JOBS_MAX);
     addition->job_place = run->job_count;
     run->jobs[run->job_count++] = addition;
 }
 
 void run_free_job(struct run *run, struct addition *addition)
 {
+    assert(run->job_count > 0 && run->jobs[addition->job_place] == addition);
     struct addition *last = run->jobs[--run->job_count];
     run->jobs[addition->job_place] = last;
     last->job_place = addition->job_place;
@@ -145,7 +155,7 @@ static uint64_t copied_bytes(const struct addition *addition)
     return progress.bytes;
 }
 
-unsigned run_room(const struct run *run)
+unsigned run_spare_jobs(const struct run *run)
 {
     unsigned small = 0;
     for (size_t i = 0; i < run->job_count; i++)
@@ -159,7 +169,7 @@ unsigned run_room(const struct run *run)
 bool run_lacks_space(const struct run *run, char ret_reason[static SPACE_REASON_MAX])
 {
     struct space space;
-    return space_look(run->cache->fd, &space) == 0 &&
+    return space_measure(run->cache->fd, &space) == 0 &&
            space_is_short(&space, &run->cache->options, false, ret_reason);
 }
 
@@ -201,7 +211,7 @@ void run_keep_space(struct run *run)
     if (options->space_buffer_bytes == 0 || run->job_count == 0 || !due)
         return;
     run->space_looked_ns = now_ns;
-    if (space_look(run->cache->fd, &space) < 0)
+    if (space_measure(run->cache->fd, &space) < 0)
         return;
     atomic_store(&run->space_is_near, space_is_near(&space, options));
     if (!space_is_short(&space, options, true, reason) || run_awaits_space(run))

@@ -13,7 +13,7 @@
 #include "cache/warm/flush.h"
 #include "cache/warm/roots.h"
 #include "cache/warm/space.h"
-#include "cache/warm/waiting.h"
+#include "cache/warm/wait_queue.h"
 
 #include <stdatomic.h>
 
@@ -97,7 +97,7 @@ struct run {
     struct addition_queue queues[RUN_PRIORITIES]; /* the most urgent first */
     struct addition *jobs[RUN_JOBS_MAX];          /* in no order */
     size_t job_count;
-    struct waiting waiting; /* for other processes */
+    struct wait_queue wait_queue; /* for other processes */
     enum run_phase phase;
     struct roots *roots;
     size_t checking;             /* roots */
@@ -208,7 +208,7 @@ void run_withdraw(struct run *run, struct addition *addition);
 bool run_has_new(const struct run *run);
 
 /** How many more may be copied now. Each has descriptors open until it is committed. */
-unsigned run_room(const struct run *run);
+unsigned run_spare_jobs(const struct run *run);
 
 /** An addition's job has begun; there was room for it. */
 void run_add_job(struct run *run, struct addition *addition);
@@ -240,17 +240,17 @@ static inline bool run_is_durable(const struct run *run)
 /** Ends what is not under way, or has it end soon. */
 void addition_cancel(struct addition *addition);
 
-/** Looks whether there is anything to do, and has the root looked at. */
+/** Looks the variant up. If the cache does not have it, has its root checked. */
 void addition_prepare(struct addition *addition);
 
-/** Takes in what was found of the root: refuses what cannot be cached, queues the rest. */
-void addition_checked(struct addition *addition, const struct root_check *check);
+/** Takes the result of the root check: refuses what cannot be cached, queues the rest. */
+void addition_take_root_check(struct addition *addition, const struct root_check *check);
 
 /** Stages the sidecar. Those that are staged first are flushed together. @return 0 or -errno */
 int addition_stage(struct addition *addition, bool durable);
 
-/** Looks again, and judges a slot that another process fills. */
-bool addition_look(struct addition *addition);
+/** Looks the variant up again, and judges a slot that another process fills. */
+bool addition_check(struct addition *addition);
 
 /** Takes away what is dead or damaged, and reserves a slot. */
 bool addition_reserve(struct addition *addition, const struct lock *lock);
@@ -267,8 +267,8 @@ bool addition_copy(struct addition *addition, const struct lock *lock);
 /** Hands the copy to the engine. @return 0 or -errno */
 int addition_submit(struct addition *addition);
 
-/** Takes what the engine made. The lock is for giving the slot up if that failed. */
-bool addition_copied(struct addition *addition, const struct lock *lock);
+/** Takes a copy that the engine has ended. With the lock, to give the slot up if it failed. */
+bool addition_take_copy(struct addition *addition, const struct lock *lock);
 
 /** Moves the tree into its slot. */
 bool addition_place(struct addition *addition, const struct lock *lock);

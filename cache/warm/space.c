@@ -26,7 +26,7 @@ enum {
     NEAR_INODES = 1 << 16,
 };
 
-int space_look(int fd, struct space *ret)
+int space_measure(int fd, struct space *ret)
 {
     struct statvfs status;
     if (fstatvfs(fd, &status) < 0)

@@ -16,8 +16,9 @@ struct space {
 
 enum { SPACE_REASON_MAX = 256 };
 
-/** @param fd any open file of the file system. @return 0 or -errno */
-int space_look(int fd, struct space *ret);
+/** Measures how much room there is. @param fd any open file of the file system. @return 0 or -errno
+ */
+int space_measure(int fd, struct space *ret);
 
 /**
  * Whether there is too little room.

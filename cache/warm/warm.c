@@ -34,9 +34,9 @@ static struct lock *take_lock(struct run *run)
     return lock;
 }
 
-/* Keeps those of a group for which a step says that the next one is due. */
-static struct addition *each(struct addition *group, const struct lock *lock,
-                             bool (*step)(struct addition *addition, const struct lock *lock))
+/* Does one step for each of a group. Returns those for which the next step is due. */
+static struct addition *step_group(struct addition *group, const struct lock *lock,
+                                   bool (*step)(struct addition *addition, const struct lock *lock))
 {
     struct addition *kept = NULL;
     struct addition **end = &kept;
@@ -52,16 +52,16 @@ static struct addition *each(struct addition *group, const struct lock *lock,
     return kept;
 }
 
-/* Those at the head of the queue that are to be claimed now. */
+/* Takes those from the queues whose slots are to be claimed now. */
 static struct addition *take_group(struct run *run)
 {
     struct addition *group = NULL;
     struct addition **end = &group;
-    for (unsigned left = run_room(run); left > 0 && run->fatal == 0;) {
+    for (unsigned left = run_spare_jobs(run); left > 0 && run->fatal == 0;) {
         struct addition *addition = run_dequeue(run);
         if (!addition)
             break;
-        if (addition_look(addition)) {
+        if (addition_check(addition)) {
             addition->next = NULL;
             *end = addition;
             end = &addition->next;
@@ -71,7 +71,7 @@ static struct addition *take_group(struct run *run)
     return group;
 }
 
-static void flush_each(struct addition *group)
+static void flush_group(struct addition *group)
 {
     while (group) {
         struct addition *addition = group;
@@ -84,12 +84,12 @@ static void flush_each(struct addition *group)
  * Claims slots for a group and starts the copies. The lock is held twice, for moments; the disk is
  * waited for in between, once for all: the first fsync(2) commits what the others wait for.
  */
-static void claim(struct run *run, struct addition *group)
+static void claim_slots(struct run *run, struct addition *group)
 {
     struct lock *lock = take_lock(run);
     if (!lock)
         return;
-    group = each(group, lock, addition_reserve);
+    group = step_group(group, lock, addition_reserve);
     if (run_is_durable(run)) {
         lock_release(lock);
         for (struct addition *addition = group; addition; addition = addition->next)
@@ -98,11 +98,11 @@ static void claim(struct run *run, struct addition *group)
         if (!lock)
             return;
     }
-    group = each(group, lock, addition_announce);
-    group = each(group, lock, addition_copy);
-    group = each(group, lock, addition_place);
+    group = step_group(group, lock, addition_announce);
+    group = step_group(group, lock, addition_copy);
+    group = step_group(group, lock, addition_place);
     lock_release(lock);
-    flush_each(group);
+    flush_group(group);
 }
 
 static void begin_more(struct run *run)
@@ -115,7 +115,7 @@ static void begin_more(struct run *run)
         struct addition *group = take_group(run);
         if (!group)
             return;
-        claim(run, group);
+        claim_slots(run, group);
     }
 }
 
@@ -149,10 +149,10 @@ static void take_copied(struct run *run)
         run->copied_unplaced = group;
         return;
     }
-    group = each(group, lock, addition_copied);
-    group = each(group, lock, addition_place);
+    group = step_group(group, lock, addition_take_copy);
+    group = step_group(group, lock, addition_place);
     lock_release(lock);
-    flush_each(group);
+    flush_group(group);
 }
 
 static void take_checked(struct run *run)
@@ -161,7 +161,7 @@ static void take_checked(struct run *run)
     while (check) {
         struct root_check *next = check->next;
         if (check->context)
-            addition_checked(check->context, check);
+            addition_take_root_check(check->context, check);
         roots_free_check(check);
         check = next;
     }
@@ -194,7 +194,7 @@ static void take_flushed(struct run *run)
     struct lock *lock = group ? take_lock(run) : NULL;
     if (!lock)
         return;
-    group = each(group, lock, addition_commit);
+    group = step_group(group, lock, addition_commit);
     lock_release(lock);
     while (group) {
         struct addition *addition = group;
@@ -224,7 +224,7 @@ static void stage_sidecars(struct run *run)
     flusher_add(run->flusher, &run->staged);
 }
 
-static void look_again(struct run *run, struct waiter *waiter)
+static void requeue_waiter(struct run *run, struct waiter *waiter)
 {
     run_enqueue(run, CONTAINER_OF(waiter, struct addition, waiter));
 }
@@ -233,23 +233,24 @@ static void on_watched(void *context, int directory)
 {
     struct run *run = context;
     bool all = directory == WATCH_EVERYTHING;
-    for (struct waiter *waiter; (waiter = all ? waiting_take_due(&run->waiting, UINT64_MAX)
-                                              : waiting_take_of(&run->waiting, directory));)
-        look_again(run, waiter);
+    for (struct waiter *waiter;
+         (waiter = all ? wait_queue_take_due(&run->wait_queue, UINT64_MAX)
+                       : wait_queue_take_of_directory(&run->wait_queue, directory));)
+        requeue_waiter(run, waiter);
 }
 
-static void look_at_overdue(struct run *run)
+static void requeue_overdue(struct run *run)
 {
     uint64_t now_ns = clock_monotonic_ns();
-    for (struct waiter *waiter; (waiter = waiting_take_due(&run->waiting, now_ns));)
-        look_again(run, waiter);
+    for (struct waiter *waiter; (waiter = wait_queue_take_due(&run->wait_queue, now_ns));)
+        requeue_waiter(run, waiter);
 }
 
 /* Milliseconds until something is due without anybody saying so; -1: nothing is. */
 static int wait_timeout_ms(struct run *run)
 {
     uint64_t now_ns = clock_monotonic_ns();
-    uint64_t nearest_ns = waiting_deadline_ns(&run->waiting);
+    uint64_t nearest_ns = wait_queue_deadline_ns(&run->wait_queue);
     if (run->phase == RUN_CHECKING)
         nearest_ns = MIN(nearest_ns, run->checking_until_ns);
     if (run->checking > 0)
@@ -291,8 +292,8 @@ static int wait_for_events(struct run *run, int timeout_ms)
     return 0;
 }
 
-/* Tells of progress now and then; also of the last before nothing happens for long. */
-static void report(struct run *run)
+/* Calls on_progress now and then; also for the last progress before a long pause. */
+static void report_progress(struct run *run)
 {
     const struct pkgcache_warm *warm = &run->warm;
     if (!warm->on_progress)
@@ -391,7 +392,7 @@ static int open_run(struct run *run)
     return result < 0 ? error_set(&run->error, -result, "cannot start: %s", strerror(-result)) : 0;
 }
 
-/* Frees those that are done, but for what the engine may still call back for. */
+/* Frees all that are done, except those that the engine may still call back for. */
 static void free_done(struct run *run)
 {
     for (struct addition *addition; (addition = run->done);) {
@@ -445,8 +446,8 @@ struct addition *run_add(struct run *run, const struct pkgcache_variant *variant
     return addition;
 }
 
-/* Looks at all that are new: often there is nothing to copy. */
-static void prepare(struct run *run)
+/* Looks all new additions up: often there is nothing to copy. */
+static void prepare_fresh(struct run *run)
 {
     while (run->fresh && run->fatal == 0) {
         struct addition *addition = run->fresh;
@@ -468,7 +469,7 @@ static void take_turn(struct run *run)
     if (run->checking > 0)
         roots_tend(run->roots);
     beat_while_flushing(run);
-    look_at_overdue(run);
+    requeue_overdue(run);
     take_checked(run);
     take_copied(run);
     take_flushed(run);
@@ -476,13 +477,13 @@ static void take_turn(struct run *run)
         stage_sidecars(run);
     run_keep_space(run);
     begin_more(run);
-    report(run);
+    report_progress(run);
 }
 
 int run_drive(struct run *run)
 {
     if (run->fresh)
-        prepare(run);
+        prepare_fresh(run);
     if (run->unfinished > 0 && run->fatal == 0)
         take_turn(run);
     if (run->fatal < 0)
@@ -512,7 +513,7 @@ void run_end(struct run *run)
     flusher_stop(run->flusher);
     roots_stop(run->roots);
     watch_close(&run->watch);
-    waiting_free(&run->waiting);
+    wait_queue_free(&run->wait_queue);
     free_done(run);
     if (run->hangs)
         return; /* the engine may still write there, and call back, one day */
@@ -523,7 +524,7 @@ void run_end(struct run *run)
     free(run);
 }
 
-/* What was not even begun failed for the same reason as the run. */
+/* Variants that were not even added failed for the same reason as the run. */
 static void fail_from(size_t first, const struct pkgcache_warm *warm,
                       struct pkgcache_result *results, const struct pkgcache_error *error)
 {
