@@ -392,7 +392,7 @@ static int clean_hash_directory(void *context, int hash_fd, const char *path)
 }
 
 /* Goes through the slots, from where the last clean stopped if both have a time limit. */
-static int walk(struct cleaning *cleaning)
+static int clean_tree(struct cleaning *cleaning)
 {
     struct pkgcache *cache = cleaning->cache;
     struct clean_state *state = &cleaning->state;
@@ -448,11 +448,11 @@ static int find_maximum(struct cleaning *cleaning)
     return 0;
 }
 
-static int clean(struct cleaning *cleaning)
+static int run_cleaning(struct cleaning *cleaning)
 {
     static int (*const parts[])(struct cleaning *) = {
         clean_trash, clean_staging,   clean_waiters, free_abandoned_lock, clean_leases,
-        clean_logs,  clean_manifests, walk,          clean_parents,
+        clean_logs,  clean_manifests, clean_tree,    clean_parents,
     };
     int result = find_maximum(cleaning);
     for (size_t i = 0; i < ARRAY_LENGTH(parts) && result >= 0; i++)
@@ -478,7 +478,7 @@ int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *options,
     int result = cache_open_directories(cache, ret_error);
     if (result < 0)
         return result;
-    result = clean(&cleaning);
+    result = run_cleaning(&cleaning);
     inuse_free(&cleaning.inuse);
     clean_state_clear(&cleaning.state);
     if (!known.dry_run) {

@@ -5,6 +5,7 @@
 #include "cache/store/slot_name.h"
 #include "cache/util/file.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static void sift_down(struct clean_state *state, size_t i)
 
 static bool make_room(struct clean_state *state)
 {
+    assert(state->count < state->limit && state->count <= state->capacity);
     if (state->count < state->capacity)
         return true;
     size_t capacity = MIN(MAX(state->capacity * 2, (size_t)64), state->limit);
@@ -57,12 +59,15 @@ static bool make_room(struct clean_state *state)
         return false;
     state->oldest = oldest;
     state->capacity = capacity;
+    assert(state->count < state->capacity);
     return true;
 }
 
-/* Takes over the path, whether it fails or not. */
-static int add(struct clean_state *state, char *path, struct timespec last_used, uint64_t bytes)
+/* Takes ownership of the path, also when it fails. */
+static int add_candidate(struct clean_state *state, char *path, struct timespec last_used,
+                         uint64_t bytes)
 {
+    assert(state->count <= state->limit);
     struct clean_candidate candidate = {.path = path, .last_used = last_used, .bytes = bytes};
     if (!path || (state->count < state->limit && !make_room(state))) {
         free(path);
@@ -93,10 +98,10 @@ int clean_state_note(struct clean_state *state, const char *path, struct timespe
                      uint64_t bytes)
 {
     clean_state_count(state, bytes);
-    return add(state, strdup(path), last_used, bytes);
+    return add_candidate(state, strdup(path), last_used, bytes);
 }
 
-static int compare(const void *left, const void *right)
+static int compare_candidates(const void *left, const void *right)
 {
     const struct clean_candidate *a = left;
     const struct clean_candidate *b = right;
@@ -108,7 +113,9 @@ static int compare(const void *left, const void *right)
 void clean_state_sort(struct clean_state *state)
 {
     if (state->count > 0)
-        qsort(state->oldest, state->count, sizeof(*state->oldest), compare);
+        qsort(state->oldest, state->count, sizeof(*state->oldest), compare_candidates);
+    assert(state->count < 2 ||
+           !is_older(state->oldest[0].last_used, state->oldest[state->count - 1].last_used));
 }
 
 void clean_state_clear(struct clean_state *state)
@@ -167,7 +174,8 @@ static int parse_candidate(const struct json *value, struct clean_state *state)
         json_integer(ns, 0, 999999999, &nanoseconds) < 0 ||
         json_integer(size, 0, INT64_MAX, &bytes) < 0)
         return -EBADMSG;
-    return add(state, STEAL(path), (struct timespec){seconds, nanoseconds}, (uint64_t)bytes);
+    return add_candidate(state, STEAL(path), (struct timespec){seconds, nanoseconds},
+                         (uint64_t)bytes);
 }
 
 static int parse_sizes(const struct json *root, struct clean_state *state)

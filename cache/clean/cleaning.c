@@ -5,11 +5,14 @@
 
 #include "engine/clock.h"
 
+#include <assert.h>
+
 const struct inuse *cleaning_find_inuse(struct cleaning *cleaning)
 {
     if (!cleaning->inuse_found)
-        inuse_look(&cleaning->inuse);
+        inuse_scan_processes(&cleaning->inuse);
     cleaning->inuse_found = true;
+    assert(cleaning->inuse.seen_at_ns > 0);
     return &cleaning->inuse;
 }
 

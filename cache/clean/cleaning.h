@@ -1,6 +1,6 @@
 /*
- * One clean under way: what its parts share. clean.c drives it and deletes what is rubbish, evict.c
- * takes out variants that are whole.
+ * One clean under way: what its parts share. clean.c drives it and deletes rubbish, evict.c removes
+ * whole variants.
  */
 #pragma once
 
@@ -16,15 +16,16 @@ struct cleaning {
     struct inuse inuse;
     struct clean_state state;
     uint64_t bytes_max; /* of all variants; UINT64_MAX: any number */
-    bool walked;        /* the slots are done: what is in to_delete is looked at again */
+    bool walked;        /* all slots are done: now to_delete is cleaned again */
 };
 
-/** What is in use, found out now or before. */
+/** Finds out what is in use, unless that was done before. */
 const struct inuse *cleaning_find_inuse(struct cleaning *cleaning);
 
 /**
- * What is in use, found out when a look-up would have shown: a second or more after a time. Waits
- * for that, and looks again, where it was found out before.
+ * Finds out what is in use, at a time when a look-up after `last_used` would have changed the
+ * sidecar's mtime: a second or more after it. Waits for that time, and scans again where the last
+ * scan was before it.
  *
  * @param last_used of a slot, as its sidecar tells
  */

@@ -1,13 +1,13 @@
 /*
- * Evicting whole variants: those that were not used for long, and, while the cache is too large,
- * the least recently used ones. Never one that is in use. Between that check and the removal:
+ * Evicts whole variants: those that were not used for long, and, while the cache is too large, the
+ * least recently used ones. Never evicts one that is in use. Between that check and the removal:
  *
- *  - /proc is looked at after the slot was noted, and its mtime has been there for so long that a
- *    look-up would change it. A process that uses a slot later has looked it up later: then the
- *    sidecar's mtime, read again with the lock held, is not the one that was noted, and the slot
- *    stays. One that was started by a process seen to use the slot uses what is kept anyway.
- *  - Leases are looked for with the lock held, and written with the lock held (lease.h).
- *  - A look-up that takes no lease may get a root a moment before it goes. So it is with rez, too.
+ *  - /proc is scanned after the slot was noted, and when its mtime is so old that a look-up would
+ *    change it. A process that uses the slot later has looked it up later: then the sidecar's
+ *    mtime, read again with the lock held, differs from the noted one, and the slot stays. So does
+ *    a slot that the scan saw in use, whatever children its user starts.
+ *  - Leases are read with the lock held, and written with the lock held (lease.h).
+ *  - A look-up that takes no lease may return a root just before it is removed, as with rez.
  *
  * The lock is taken for each slot anew, and held for some ten system calls.
  */
@@ -25,6 +25,7 @@
 
 #include "engine/clock.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -45,8 +46,8 @@ static bool is_same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* What is in use has been used: rez, which knows of times only, shall not take it either. */
-static void touch(const struct cleaning *cleaning, const struct condemned *slot)
+/* Makes a slot that is in use look used now, so that rez, which knows only times, keeps it too. */
+static void touch_sidecar(const struct cleaning *cleaning, const struct condemned *slot)
 {
     char sidecar[SLOT_FILE_MAX];
     snprintf(sidecar, sizeof(sidecar), "%s.json", slot->name);
@@ -54,8 +55,8 @@ static void touch(const struct cleaning *cleaning, const struct condemned *slot)
         utimensat(slot->hash_fd, sidecar, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Why a slot has to stay; NULL: it does not. */
-static const char *why_kept(struct cleaning *cleaning, const struct condemned *slot)
+/* Returns why a slot has to stay; NULL: it may go. */
+static const char *find_reason_to_keep(struct cleaning *cleaning, const struct condemned *slot)
 {
     const struct inuse *inuse = cleaning_find_inuse_since(cleaning, slot->last_used);
     uint64_t key = slot_key(slot->directory, slot->name);
@@ -66,14 +67,14 @@ static const char *why_kept(struct cleaning *cleaning, const struct condemned *s
     else if (lease_is_held(cleaning->cache, key, true))
         why = "leased by a process";
     if (why && !inuse->everything)
-        touch(cleaning, slot);
+        touch_sidecar(cleaning, slot);
     if (!why && inuse_may_be_unseen(inuse, slot->last_used.tv_sec))
         why = "used within the last day, and only root can see whether processes of other users "
               "use it now";
     return why;
 }
 
-/* With the lock held. Returns 1: it was removed; 0: it is not the same any more; or -errno. */
+/* With the lock held. Returns 1: it was removed; 0: it has changed since; or -errno. */
 static int remove_unused(struct pkgcache *cache, const struct lock *lock,
                          const struct condemned *slot)
 {
@@ -81,6 +82,7 @@ static int remove_unused(struct pkgcache *cache, const struct lock *lock,
     char uri[LOG_URI_MAX];
     struct slot_view view;
     CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    assert(lock && slot->hash_fd >= 0);
     snprintf(file, sizeof(file), "%s.json", slot->name);
     if (sidecar_read(slot->hash_fd, file, &sidecar, NULL) < 0)
         return 0;
@@ -99,11 +101,11 @@ static int remove_unused(struct pkgcache *cache, const struct lock *lock,
     return 1;
 }
 
-/* Returns 1: it went, or would go; 0: it stays; or -errno of what ends the clean. */
-static int evict(struct cleaning *cleaning, const struct condemned *slot)
+/* Returns 1: it was removed, or would be in a dry run; 0: it stays; or -errno: the clean ends. */
+static int evict_slot(struct cleaning *cleaning, const struct condemned *slot)
 {
     const struct pkgcache_clean *options = cleaning->options;
-    const char *kept = why_kept(cleaning, slot);
+    const char *kept = find_reason_to_keep(cleaning, slot);
     int result = 1;
     if (kept) {
         cleaning_report(cleaning, options->on_kept, slot->directory, slot->name, kept, slot->bytes);
@@ -154,7 +156,7 @@ int evict_if_unused(struct cleaning *cleaning, int hash_fd, const char *path, co
     if (is_unused(cleaning, last_used)) {
         struct condemned slot = {
             hash_fd, path, name, last_used, "was not used within --max-variant-days", size.bytes};
-        int result = evict(cleaning, &slot);
+        int result = evict_slot(cleaning, &slot);
         if (result != 0)
             return MIN(result, 0);
         kept = true;
@@ -170,10 +172,11 @@ int evict_if_unused(struct cleaning *cleaning, int hash_fd, const char *path, co
     return clean_state_note(&cleaning->state, slot_path, last_used, size.bytes);
 }
 
-/* Returns as evict(). */
+/* Returns as evict_slot(). */
 static int evict_candidate(struct cleaning *cleaning, const struct clean_candidate *candidate)
 {
     char *name = strrchr(candidate->path, '/');
+    assert(name); /* NAME/VERSION/HASH4/INC */
     *name++ = '\0';
     CLEANUP_CLOSE int hash_fd = tree_open(cleaning->cache, candidate->path);
     struct condemned slot = {
@@ -184,13 +187,14 @@ static int evict_candidate(struct cleaning *cleaning, const struct clean_candida
         .why = "was least recently used, and the cache is larger than --max-size",
         .bytes = candidate->bytes,
     };
-    return hash_fd < 0 ? 0 : evict(cleaning, &slot);
+    return hash_fd < 0 ? 0 : evict_slot(cleaning, &slot);
 }
 
 int evict_for_size(struct cleaning *cleaning)
 {
     struct clean_state *state = &cleaning->state;
     int result = 0;
+    assert(state->sized && cleaning->bytes_max != UINT64_MAX);
     clean_state_sort(state);
     while (result == 0 && state->bytes > cleaning->bytes_max && state->count > 0) {
         struct clean_candidate *candidate = &state->oldest[--state->count];

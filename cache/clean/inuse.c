@@ -32,6 +32,7 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -51,8 +52,10 @@ enum {
 #define TRASH "/.sys/to_delete/"
 
 /* The place of a key in the table, or the free one where it belongs. There is always a free one. */
-static uint64_t *place_of(const struct inuse *inuse, uint64_t key)
+static uint64_t *find_key_place(const struct inuse *inuse, uint64_t key)
 {
+    assert(inuse->capacity > 0 && (inuse->capacity & (inuse->capacity - 1)) == 0);
+    assert(inuse->count < inuse->capacity);
     size_t i = (size_t)(key ^ key >> 32) & (inuse->capacity - 1);
     while (inuse->keys[i] && inuse->keys[i] != key)
         i = (i + 1) & (inuse->capacity - 1);
@@ -69,7 +72,7 @@ static bool grow(struct inuse *inuse)
         return false;
     for (size_t i = 0; i < inuse->capacity; i++)
         if (inuse->keys[i])
-            *place_of(&larger, inuse->keys[i]) = inuse->keys[i];
+            *find_key_place(&larger, inuse->keys[i]) = inuse->keys[i];
     free(inuse->keys);
     inuse->keys = larger.keys;
     inuse->capacity = larger.capacity;
@@ -85,14 +88,15 @@ static void add_path(struct inuse *inuse, const char *path, size_t length)
         return;
     }
     uint64_t key = text_key(path, length);
-    uint64_t *place = place_of(inuse, key);
+    uint64_t *place = find_key_place(inuse, key);
     inuse->count += *place == 0;
     *place = key;
+    assert(inuse->count <= inuse->capacity / 2);
 }
 
 bool inuse_has(const struct inuse *inuse, uint64_t key)
 {
-    return inuse->everything || (inuse->capacity > 0 && *place_of(inuse, key) == key);
+    return inuse->everything || (inuse->capacity > 0 && *find_key_place(inuse, key) == key);
 }
 
 bool inuse_may_be_unseen(const struct inuse *inuse, int64_t last_used_s)
@@ -249,7 +253,7 @@ struct pass {
     struct inuse *inuse;
     char *buffer;
     ino_t mounts_seen; /* the mount namespace whose mounts were added last */
-    bool ended;        /* a process did, while we looked at it */
+    bool ended;        /* a process ended while it was scanned */
     unsigned unseen;
 };
 
@@ -265,21 +269,21 @@ static int add_mounts(struct pass *pass, int process_fd)
     return add_named_file(pass->inuse, process_fd, "mountinfo", pass->buffer);
 }
 
-/* Whether a link can be absent: of a kernel thread, or of a process that is ending. */
-static int absence(int result)
+/* A link is absent in a kernel thread, and in a process that is ending: that is no failure. */
+static int allow_absence(int result)
 {
     return result == -ENOENT ? 0 : result;
 }
 
-/* Looks at a process. Returns 0, or -errno: it may not be looked into, or has ended. */
+/* Adds what a process uses. Returns 0, or -errno: we may not read it, or it has ended. */
 static int add_process(struct pass *pass, int process_fd)
 {
     struct inuse *inuse = pass->inuse;
-    int result = absence(add_link(inuse, process_fd, "cwd", pass->buffer));
+    int result = allow_absence(add_link(inuse, process_fd, "cwd", pass->buffer));
     if (result == 0)
-        result = absence(add_link(inuse, process_fd, "root", pass->buffer));
+        result = allow_absence(add_link(inuse, process_fd, "root", pass->buffer));
     if (result == 0)
-        result = absence(add_link(inuse, process_fd, "exe", pass->buffer));
+        result = allow_absence(add_link(inuse, process_fd, "exe", pass->buffer));
     if (result == 0)
         result = add_descriptors(inuse, process_fd, pass->buffer);
     if (result == 0)
@@ -291,8 +295,8 @@ static int add_process(struct pass *pass, int process_fd)
     return result;
 }
 
-/* Takes note of a process that could not be looked into, if it is somebody's, and has memory: else
- * it has ended, and uses nothing. */
+/* Counts a process that could not be read, if it is a person's and has memory. One without memory
+ * has ended, and uses nothing. */
 static void note_unseen(struct pass *pass, int process_fd)
 {
     char text[256];
@@ -305,7 +309,7 @@ static void note_unseen(struct pass *pass, int process_fd)
         pass->unseen++;
 }
 
-static void look_at(struct pass *pass, int proc_fd, const char *name)
+static void scan_process(struct pass *pass, int proc_fd, const char *name)
 {
     CLEANUP_CLOSE int fd = openat(proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT && errno != ESRCH) /* hidepid=1 */
@@ -316,7 +320,7 @@ static void look_at(struct pass *pass, int proc_fd, const char *name)
         note_unseen(pass, fd);
 }
 
-static int look_at_all(struct pass *pass)
+static int scan_processes(struct pass *pass)
 {
     struct names names;
     CLEANUP_CLOSE int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -327,7 +331,7 @@ static int look_at_all(struct pass *pass)
     for (const char *name; result == 0 && (name = names_next(&names));) {
         if (!isdigit((unsigned char)*name))
             continue;
-        look_at(pass, fd, name);
+        scan_process(pass, fd, name);
         any = true;
     }
     if (result == 0)
@@ -336,7 +340,7 @@ static int look_at_all(struct pass *pass)
     return result == 0 && !any ? -ENOENT : result;
 }
 
-void inuse_look(struct inuse *ret)
+void inuse_scan_processes(struct inuse *ret)
 {
     CLEANUP_FREE char *buffer = malloc(BUFFER_BYTES);
     *ret = (struct inuse){.seen_at_ns = (int64_t)clock_ns(CLOCK_REALTIME)};
@@ -344,9 +348,9 @@ void inuse_look(struct inuse *ret)
     bool again = true;
     for (int i = 0; i < PASSES_MAX && again && result == 0; i++) {
         struct pass pass = {.inuse = ret, .buffer = buffer};
-        result = look_at_all(&pass);
+        result = scan_processes(&pass);
         ret->unseen = pass.unseen;
-        /* It may have left what it used to a child that we had passed by. */
+        /* It may have left what it used to a child that the scan had already passed. */
         again = pass.ended;
     }
     if (result < 0)

@@ -19,12 +19,12 @@ struct inuse {
 };
 
 /**
- * Looks at all processes: what they have mapped, open, as working directory, root or program, and
- * what their environment names; and at what is mounted.
+ * Scans all processes: the files that they have mapped, open, as working directory, root or
+ * program, and the paths in their environment; and all mounts.
  *
  * @param ret filled in whatever happens
  */
-void inuse_look(struct inuse *ret);
+void inuse_scan_processes(struct inuse *ret);
 
 /**
  * Whether a process uses a path. Two paths may share a key: then both are in use when one is.

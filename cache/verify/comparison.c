@@ -51,9 +51,9 @@ struct matching {
 };
 
 /* Calls `visit` for each record of a manifest that belongs to the round. */
-static int each(struct matching *matching, const struct side *side,
-                int (*visit)(struct matching *matching, XXH128_hash_t path,
-                             const struct manifest_record *record))
+static int visit_round(struct matching *matching, const struct side *side,
+                       int (*visit)(struct matching *matching, XXH128_hash_t path,
+                                    const struct manifest_record *record))
 {
     struct manifest_record record;
     int result = manifest_reader_open(&matching->reader, side->fd, side->offset);
@@ -70,8 +70,8 @@ static int each(struct matching *matching, const struct side *side,
     return result;
 }
 
-static int count(struct matching *matching, XXH128_hash_t path,
-                 const struct manifest_record *record)
+static int count_record(struct matching *matching, XXH128_hash_t path,
+                        const struct manifest_record *record)
 {
     (void)path;
     (void)record;
@@ -80,7 +80,7 @@ static int count(struct matching *matching, XXH128_hash_t path,
 }
 
 /* The slot of a path, or the free one where it would be. There is always a free one. */
-static struct expectation *find(const struct matching *matching, XXH128_hash_t path)
+static struct expectation *find_expectation(const struct matching *matching, XXH128_hash_t path)
 {
     size_t mask = matching->slot_count - 1;
     size_t at = (size_t)path.high64 & mask;
@@ -95,11 +95,12 @@ static bool is_free(const struct expectation *slot)
     return slot->path.low64 == 0 && slot->path.high64 == 0;
 }
 
-static int load(struct matching *matching, XXH128_hash_t path, const struct manifest_record *record)
+static int load_record(struct matching *matching, XXH128_hash_t path,
+                       const struct manifest_record *record)
 {
     if ((matching->loaded + 1) * 3 / 2 > matching->slot_count)
         return -EBADMSG; /* only who chose the names can have made a round so much larger */
-    struct expectation *slot = find(matching, path);
+    struct expectation *slot = find_expectation(matching, path);
     if (!is_free(slot))
         return -EBADMSG; /* the same path twice */
     *slot = (struct expectation){
@@ -115,8 +116,8 @@ static int load(struct matching *matching, XXH128_hash_t path, const struct mani
     return 0;
 }
 
-static void report(struct matching *matching, enum pkgcache_difference kind,
-                   const struct manifest_record *record)
+static void report_difference(struct matching *matching, enum pkgcache_difference kind,
+                              const struct manifest_record *record)
 {
     struct comparison *comparison = matching->comparison;
     comparison->differences++;
@@ -151,31 +152,33 @@ static void compare_contents(struct matching *matching, const struct expectation
     bool both = shall->has_digest && is->has_digest;
     bool same = !both || memcmp(shall->digest, is->digest, sizeof(is->digest)) == 0;
     if (shall->size != is->size)
-        report(matching, link ? PKGCACHE_DIFFERENCE_TARGET : PKGCACHE_DIFFERENCE_SIZE, is);
+        report_difference(matching, link ? PKGCACHE_DIFFERENCE_TARGET : PKGCACHE_DIFFERENCE_SIZE,
+                          is);
     else if (!same)
-        report(matching, link ? PKGCACHE_DIFFERENCE_TARGET : PKGCACHE_DIFFERENCE_CONTENTS, is);
+        report_difference(matching,
+                          link ? PKGCACHE_DIFFERENCE_TARGET : PKGCACHE_DIFFERENCE_CONTENTS, is);
     matching->comparison->undigested += is->has_digest && !shall->has_digest;
 }
 
-static void compare(struct matching *matching, const struct expectation *shall,
-                    const struct manifest_record *is)
+static void compare_record(struct matching *matching, const struct expectation *shall,
+                           const struct manifest_record *is)
 {
     if (shall->type != is->type) {
-        report(matching, PKGCACHE_DIFFERENCE_TYPE, is);
+        report_difference(matching, PKGCACHE_DIFFERENCE_TYPE, is);
         return;
     }
     if (is->error) {
         matching->comparison->denied += is->error == EACCES || is->error == EPERM;
-        report(matching, PKGCACHE_DIFFERENCE_UNREADABLE, is);
+        report_difference(matching, PKGCACHE_DIFFERENCE_UNREADABLE, is);
         return;
     }
     if (is->type != 'd')
         compare_contents(matching, shall, is);
     if (!is_same_mode(shall, is))
-        report(matching, PKGCACHE_DIFFERENCE_MODE, is);
+        report_difference(matching, PKGCACHE_DIFFERENCE_MODE, is);
     /* a directory's time says when names came or went in it, and those are compared */
     if (is->type != 'd' && !is_same_time(shall->mtime, is->mtime))
-        report(matching, PKGCACHE_DIFFERENCE_TIME, is);
+        report_difference(matching, PKGCACHE_DIFFERENCE_TIME, is);
 }
 
 /* Whether Python put it there when the package was used. */
@@ -192,29 +195,30 @@ static bool is_bytecode(const char *path)
     }
 }
 
-static int meet(struct matching *matching, XXH128_hash_t path, const struct manifest_record *record)
+static int match_record(struct matching *matching, XXH128_hash_t path,
+                        const struct manifest_record *record)
 {
-    struct expectation *slot = find(matching, path);
+    struct expectation *slot = find_expectation(matching, path);
     if (is_free(slot)) {
         if (!is_bytecode(record->path))
-            report(matching, PKGCACHE_DIFFERENCE_ADDED, record);
+            report_difference(matching, PKGCACHE_DIFFERENCE_ADDED, record);
         return 0;
     }
     matching->met += !slot->met;
     slot->met = true;
-    compare(matching, slot, record);
+    compare_record(matching, slot, record);
     return 0;
 }
 
-static int name_missing(struct matching *matching, XXH128_hash_t path,
-                        const struct manifest_record *record)
+static int report_missing(struct matching *matching, XXH128_hash_t path,
+                          const struct manifest_record *record)
 {
-    if (!find(matching, path)->met)
-        report(matching, PKGCACHE_DIFFERENCE_MISSING, record);
+    if (!find_expectation(matching, path)->met)
+        report_difference(matching, PKGCACHE_DIFFERENCE_MISSING, record);
     return 0;
 }
 
-static int of_scan(int result)
+static int scan_error(int result)
 {
     return result == -EBADMSG ? -EIO : result;
 }
@@ -223,21 +227,21 @@ static int run_round(struct matching *matching)
 {
     memset(matching->slots, 0, matching->slot_count * sizeof(*matching->slots));
     matching->loaded = matching->met = 0;
-    int result = each(matching, &matching->shall, load);
+    int result = visit_round(matching, &matching->shall, load_record);
     if (result == 0)
-        result = of_scan(each(matching, &matching->is, meet));
+        result = scan_error(visit_round(matching, &matching->is, match_record));
     if (result == 0 && matching->met < matching->loaded)
-        result = each(matching, &matching->shall, name_missing);
+        result = visit_round(matching, &matching->shall, report_missing);
     return result;
 }
 
 static int run_rounds(struct matching *matching)
 {
     /* first all of both, so that nothing is reported if one of them is not whole */
-    int result = of_scan(each(matching, &matching->is, count));
+    int result = scan_error(visit_round(matching, &matching->is, count_record));
     matching->loaded = 0;
     if (result == 0)
-        result = each(matching, &matching->shall, count);
+        result = visit_round(matching, &matching->shall, count_record);
     if (result < 0)
         return result;
     matching->rounds = matching->loaded / ROUND_MAX + 1;

@@ -84,7 +84,7 @@ static int add_hash_directory(struct verification *verification, int hash_fd, co
     return result;
 }
 
-static int visit(void *context, int hash_fd, const char *path)
+static int add_visited_directory(void *context, int hash_fd, const char *path)
 {
     const struct verification *verification = context;
     if (cache_is_cancelled(verification->verify->cancel_fd))
@@ -110,16 +110,17 @@ static int add_handle(struct verification *verification, const struct pkgcache_h
     return result;
 }
 
-static int collect(struct verification *verification)
+static int collect_payloads(struct verification *verification)
 {
     const struct pkgcache_verify *verify = verification->verify;
-    int result = verify->handles ? 0 : tree_visit(verification->cache, visit, verification);
+    int result =
+        verify->handles ? 0 : tree_visit(verification->cache, add_visited_directory, verification);
     for (size_t i = 0; verify->handles && i < verify->count && result == 0; i++)
         result = add_handle(verification, verify->handles[i]);
     return result;
 }
 
-static void count(struct pkgcache_verify_summary *summary, enum pkgcache_verdict verdict)
+static void count_verdict(struct pkgcache_verify_summary *summary, enum pkgcache_verdict verdict)
 {
     size_t *const counters[] = {
         [PKGCACHE_VERDICT_SOUND] = &summary->sound,
@@ -132,7 +133,7 @@ static void count(struct pkgcache_verify_summary *summary, enum pkgcache_verdict
     ++*counters[verdict];
 }
 
-static void finish(struct payload *payload)
+static void finish_payload(struct payload *payload)
 {
     struct verification *verification = payload->verification;
     const struct pkgcache_verify *verify = verification->verify;
@@ -143,18 +144,18 @@ static void finish(struct payload *payload)
         .reason = payload->reason,
         .differences = payload->differences,
     };
-    count(verification->summary, payload->verdict);
+    count_verdict(verification->summary, payload->verdict);
     if (verify->on_result)
         verify->on_result(verify->context, &result);
 }
 
 /* A payload has its verdict; damaged ones have it only when they are repaired, or not. */
-static void conclude(struct payload *payload)
+static void conclude_scan(struct payload *payload)
 {
     struct verification *verification = payload->verification;
     verification->done++;
     if (payload->verdict != PKGCACHE_VERDICT_DAMAGED || !verification->verify->repair)
-        finish(payload);
+        finish_payload(payload);
 }
 
 static void begin_more(struct verification *verification)
@@ -169,7 +170,7 @@ static void begin_more(struct verification *verification)
         payload->verdict = result == -ENOENT
                                ? PKGCACHE_VERDICT_GONE
                                : payload_unknown(payload, "it cannot be read", strerror(-result));
-        conclude(payload);
+        conclude_scan(payload);
     }
 }
 
@@ -184,7 +185,7 @@ static struct payload *pop_scanned(struct verification *verification)
 }
 
 /* Returns 0, or -ECANCELED: the caller wants no more. */
-static int report(struct verification *verification)
+static int report_progress(struct verification *verification)
 {
     const struct pkgcache_verify *verify = verification->verify;
     uint64_t now_ns = clock_monotonic_ns();
@@ -251,10 +252,10 @@ static int scan_all(struct verification *verification)
         for (struct payload *payload; result == 0 && (payload = pop_scanned(verification));) {
             verification->under_way--;
             payload_judge(payload);
-            conclude(payload);
+            conclude_scan(payload);
         }
         if (result == 0)
-            result = report(verification);
+            result = report_progress(verification);
     }
     cancel_scans(verification);
     return result;
@@ -293,7 +294,7 @@ static int repair_damaged(struct verification *verification, int result)
         payload->reason = repairs[count].reason;
         if (repairs[count++].repaired)
             payload->verdict = PKGCACHE_VERDICT_REPAIRED;
-        finish(payload);
+        finish_payload(payload);
     }
     return result;
 }
@@ -345,7 +346,7 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
     if (result == 0) {
         result = open_verification(&verification);
         if (result == 0)
-            result = collect(&verification);
+            result = collect_payloads(&verification);
         summary.variants = verification.count;
         if (result == 0)
             result = scan_all(&verification);

@@ -153,7 +153,7 @@ Test(inuse, unseen)
 Test(inuse, this_process)
 {
     struct inuse inuse;
-    inuse_look(&inuse);
+    inuse_scan_processes(&inuse);
     cr_expect(!inuse.everything);
     inuse_free(&inuse);
 }
