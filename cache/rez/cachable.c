@@ -1,5 +1,6 @@
 /*
- * Two chains of the same form: what is not said to be cachable or not is so when it is relocatable.
+ * Two chains of the same form. Where the first does not decide whether a package is cachable, it is
+ * if it is relocatable, which the second decides.
  * rez asks its own settings here, not those in a definition's `config` (src/rez/packages.py,
  * is_cachable and is_relocatable).
  */
@@ -38,9 +39,9 @@ static bool is_true(const struct json *value)
 }
 
 /* @return 1: the chain says *ret; 0: nothing; or -errno */
-static int follow(struct rezconfig *config, const struct chain *chain, enum definition_flag flag,
-                  const char *const names[2], bool *ret, const char **ret_said_by,
-                  struct pkgcache_error *error)
+static int follow_chain(struct rezconfig *config, const struct chain *chain,
+                        enum definition_flag flag, const char *const names[2], bool *ret,
+                        const char **ret_said_by, struct pkgcache_error *error)
 {
     if (flag != DEFINITION_UNSET) {
         *ret = flag == DEFINITION_YES;
@@ -70,10 +71,10 @@ int cachable_find(struct rezconfig *config, const struct pkgcache_handle *handle
     const char *const names[] = {handle->location_text, handle->name};
     *ret = false;
     *ret_said_by = "nothing";
-    int result =
-        follow(config, &cachable_chain, definition->cachable, names, ret, ret_said_by, ret_error);
+    int result = follow_chain(config, &cachable_chain, definition->cachable, names, ret,
+                              ret_said_by, ret_error);
     if (result == 0)
-        result = follow(config, &relocatable_chain, definition->relocatable, names, ret,
-                        ret_said_by, ret_error);
+        result = follow_chain(config, &relocatable_chain, definition->relocatable, names, ret,
+                              ret_said_by, ret_error);
     return result < 0 ? result : 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Definitions: the file, what it says, and whom to ask where that takes a Python. Reading costs
- * microseconds, rez a good part of a second: so it is asked once for all, and only for what
- * matters.
+ * Definitions: finds the file, parses it, and asks rez where the value takes a Python to compute.
+ * Parsing costs microseconds, rez a good part of a second. So rez is asked once for all
+ * definitions, and only for attributes that matter.
  */
 #include "cache/rez/definition.h"
 
@@ -21,13 +21,13 @@ struct format {
                  struct pkgcache_error *ret_error);
 };
 
-/* The first that is there counts. */
+/* The first one that exists is used. */
 static const struct format formats[] = {
     {"package.py", definition_parse_python},
     {"package.yaml", definition_parse_yaml},
 };
 
-/* A definition may be a symbolic link, as rez takes it; a fifo is not waited for. */
+/* A definition may be a symbolic link, as with rez. Never waits for a fifo. */
 static int read_text(const char *path, struct text *text, struct pkgcache_error *ret_error)
 {
     struct pkgcache_error why = {0};

@@ -1,7 +1,6 @@
 /*
- * Finding the roots of variants. Everything that waits for the repository's storage is done side by
- * side, in two rounds: definitions, and where the variants are. What settings say comes last, on
- * one thread.
+ * Finds the roots of variants. What waits for the repository's storage is done in parallel, in two
+ * rounds: definitions, then the places of variants. The settings are applied last, on one thread.
  */
 #include "cache/rez/repository.h"
 
@@ -121,7 +120,7 @@ static int find_requires(const struct pkgcache_handle *handle, const struct defi
                      handle->index, count - 1);
 }
 
-/* rez goes through a link beside the variants where one leads to the variant. */
+/* Uses a link beside the variants that leads to the variant, as rez does. */
 static void prefer_short_link(const char *base, const char *name, struct text *subpath)
 {
     char target[PATH_MAX];

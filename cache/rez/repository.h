@@ -1,7 +1,7 @@
 /*
- * Repositories of packages as rez's `filesystem` type has them on disk: from a handle to the
- * variant's root, and all variants below a directory. One `struct repositories` remembers the
- * definitions that it read, and starts rez at most once for all that it is asked at a time.
+ * Repositories of packages, as rez's `filesystem` type has them on disk: finds the root of a
+ * handle's variant, and all variants below a directory. One `struct repositories` keeps the
+ * definitions that it read, and starts rez at most once for all the queries of a call.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 /** A variant that was found. */
 struct repository_variant {
-    const struct pkgcache_handle *handle; /* whoever asked about it has it */
+    const struct pkgcache_handle *handle; /* the query's */
     char *root;          /* absolute; where its payload is, if it is there; as rez has it, so it may
                             go through a short link (_v/a) */
     char *uri;           /* as rez prints it */
@@ -36,7 +36,7 @@ void repositories_free(struct repositories *repositories);
 int repositories_find_handles(struct repositories *repositories, struct layout_query *queries,
                               size_t count);
 
-/** What is asked for, and the answer. */
+/** A query, and its answer. */
 struct repository_query {
     const struct pkgcache_handle *handle;
     int result; /* 0; -ENOENT: there is no definition; -ESRCH: it has no such variant; -EINVAL: a
@@ -56,9 +56,9 @@ int repositories_find_roots(struct repositories *repositories, struct repository
                             size_t count, struct pkgcache_error *ret_error);
 
 /**
- * Visits all variants of a repository, a package or one of its versions, in order. What rez would
- * not look at is passed over (names that begin with a dot, versions beside a .ignore file), and so
- * are combined packages, which have no payloads.
+ * Visits all variants of a repository, a package or one of its versions, in order. Leaves out what
+ * rez ignores (names that begin with a dot, versions with a .ignore file beside them), and combined
+ * packages, which have no payloads.
  *
  * @param directory one of these three; a repository when it is none of the others
  * @param visit     called for each; `error` is not NULL for a definition that cannot be read, then

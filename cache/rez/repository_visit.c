@@ -1,5 +1,4 @@
-/* Visiting all variants below a directory: names first, then definitions, some hundred at a time.
- */
+/* Visits all variants below a directory: names first, then definitions, some hundred at a time. */
 #include "cache/rez/repository.h"
 
 #include "cache/rez/repository_parts.h"
@@ -253,7 +252,7 @@ static int32_t count_variants(const struct definition *definition)
     return count;
 }
 
-/* What is asked of one batch. */
+/* The queries of one batch. */
 struct questions {
     struct repository_query *queries;
     const char **directories; /* of each */
@@ -273,8 +272,8 @@ static void questions_free(struct questions *questions)
 
 #define CLEANUP_QUESTIONS __attribute__((cleanup(questions_free)))
 
-static int ask_about(struct questions *questions, const struct pkgcache_handle *package,
-                     int32_t index, const char *directory)
+static int add_question(struct questions *questions, const struct pkgcache_handle *package,
+                        int32_t index, const char *directory)
 {
     size_t room = questions->count + 1;
     struct pkgcache_handle *handle = NULL;
@@ -295,8 +294,8 @@ static int ask_about(struct questions *questions, const struct pkgcache_handle *
     return 0;
 }
 
-/* Asks about the variants of a package whose definition was read. */
-static int ask_about_all(struct questions *questions, const struct definitions *definitions,
+/* Adds queries for the variants of a package whose definition was read. */
+static int add_questions(struct questions *questions, const struct definitions *definitions,
                          const char *directory, const struct pkgcache_handle *package)
 {
     const struct definition *definition = NULL;
@@ -304,12 +303,12 @@ static int ask_about_all(struct questions *questions, const struct definitions *
     if (result == -ENOENT || result == -ENOTDIR)
         return 0;   /* being built, or no package at all */
     if (result < 0) /* it is answered with the reason */
-        return ask_about(questions, package, HANDLE_NO_INDEX, directory);
+        return add_question(questions, package, HANDLE_NO_INDEX, directory);
     int32_t variants = count_variants(definition);
     if (variants == 0)
-        return ask_about(questions, package, HANDLE_NO_INDEX, directory);
+        return add_question(questions, package, HANDLE_NO_INDEX, directory);
     for (int32_t i = 0; i < variants && result == 0; i++)
-        result = ask_about(questions, package, i, directory);
+        result = add_question(questions, package, i, directory);
     return result;
 }
 
@@ -339,7 +338,7 @@ static int visit_batch(const struct visit *visit, size_t first, size_t count)
     if (result == 0)
         result = definitions_read(&definitions, (const char *const *)directories.strings, count);
     for (size_t i = 0; i < count && result == 0; i++)
-        result = ask_about_all(&questions, &definitions, directories.strings[i], packages[i]);
+        result = add_questions(&questions, &definitions, directories.strings[i], packages[i]);
     if (result == 0)
         result = repository_answer_queries(visit->repositories->config, &definitions,
                                            questions.queries, questions.count);

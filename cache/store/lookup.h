@@ -1,13 +1,13 @@
 /*
- * Looking for the slot of a handle, and at a slot, without the lock. Why the answers are true is
- * argued in lookup.c; look-ups that are repeated go through recall.h first.
+ * Finds the slot of a handle, and the state of a slot, without the lock. lookup.c says why the
+ * answers are right. Repeated look-ups go through recall.h first.
  */
 #pragma once
 
 #include "cache/store/cache.h"
 #include "cache/store/slot_name.h"
 
-/** A slot as somebody else sees it. */
+/** A slot as other processes see it. */
 struct slot_view {
     enum pkgcache_status status; /* NOT_FOUND, FOUND, COPYING or COPY_STALLED */
     bool damaged;                /* a sidecar holds the handle, and neither payload nor copier */
@@ -20,10 +20,10 @@ struct slot_view {
 };
 
 /**
- * Looks for the slot of a handle, without the lock.
+ * Finds the slot of a handle, without the lock.
  *
  * @param hash_fd the hash directory
- * @param touch   record in the sidecar that it was used now, when it is found
+ * @param touch   record in the sidecar that the slot was used now, when it is found
  * @param ret     the best there is: found before copying before stalled before damaged
  * @return        0 or -errno
  */
@@ -33,9 +33,9 @@ int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, str
 bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle);
 
 /**
- * As slot_find, but for one slot, which does not count.
+ * As slot_find, but ignores one slot.
  *
- * @param not_this the name of that; NULL: there is none
+ * @param not_this the name of the ignored slot; NULL: none
  */
 int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
                     bool touch, struct slot_view *ret);
@@ -44,10 +44,10 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
 void slot_view_read(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret);
 
 /**
- * Whether whoever fills this slot is gone: provably, or because there was no heartbeat for the
- * grace time. May take 20 ms: not to be called with the lock held.
+ * Whether the process that fills this slot is gone: provably, or because there was no heartbeat for
+ * the grace time. May take 20 ms: do not call it with the lock held.
  *
- * @param ret_owner the record of the copier, for waiting on its end; pid 0: not known
+ * @param ret_owner the record of the copier, to wait for its end; pid 0: not known
  */
 bool slot_copier_is_gone(const struct pkgcache *cache, int hash_fd, const struct slot_view *view,
                          struct owner *ret_owner);

@@ -1,4 +1,4 @@
-/* Going through the directories of a cache. */
+/* Visits the directories of a cache. */
 #pragma once
 
 #include "cache/store/cache.h"
@@ -25,8 +25,8 @@ int tree_visit_threaded(const struct pkgcache *cache,
                         int (*visit)(void *context, int hash_fd, const char *path), void *context);
 
 /**
- * The same in the order of names, level by level, and beginning behind a path: whoever stopped goes
- * on there, whatever has come and gone meanwhile.
+ * The same in the order of names, level by level, beginning after a path: a visit that was stopped
+ * is continued there, whatever has come and gone meanwhile.
  *
  * @param after NAME/VERSION/HASH4, itself not visited again; "": from the beginning
  */
