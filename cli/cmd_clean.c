@@ -1,8 +1,8 @@
 /* pkgcache clean: deletes what is no use any more, and what is too much. */
 #include "cache/json/json_stream.h"
 #include "cli/commands.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 

@@ -2,8 +2,8 @@
 #include "cache/json/json_stream.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 
 #include <assert.h>
@@ -20,18 +20,18 @@ static cJSON *build_result(const char *variant, const struct pkgcache_result *re
 
 /* Has the daemon look up all, if there is one. Returns an exit code, or -1: go on, with what it
  * found or, when *ret_found is false, without it. */
-static int ask_daemon(const struct options *options, const struct each *each,
+static int ask_daemon(const struct options *options, const struct named_variants *named,
                       struct pkgcache_result *results, bool *ret_found)
 {
     struct pkgcache_client *client = NULL;
     struct pkgcache_error error;
-    size_t count = each->sources.variants.count;
+    size_t count = named->sources.variants.count;
     int code = options->lease_pid ? -1 : daemon_connect(options, &client);
     CLEANUP_FREE const struct pkgcache_handle **handles =
         calloc(count, sizeof(struct pkgcache_handle *));
     *ret_found = client && handles;
     for (size_t i = 0; *ret_found && i < count; i++)
-        handles[i] = each->sources.variants.items[i].handle;
+        handles[i] = named->sources.variants.items[i].handle;
     int result = *ret_found ? pkgcache_client_get_many(client, handles, count, options->touch,
                                                        results, sizeof(*results), &error)
                             : 0;
@@ -45,24 +45,25 @@ static int ask_daemon(const struct options *options, const struct each *each,
                : output_error(options, EXIT_FAILED, error.code, "%s", error.message);
 }
 
-static int get_one(const struct options *options, const struct each *each, size_t i,
+static int get_one(const struct options *options, const struct named_variants *named, size_t i,
                    struct pkgcache_result *ret, struct pkgcache_error *error)
 {
-    assert(each->sources.variants.items); /* at least one is named */
-    const struct pkgcache_handle *handle = each->sources.variants.items[i].handle;
+    assert(named->sources.variants.items); /* at least one is named */
+    const struct pkgcache_handle *handle = named->sources.variants.items[i].handle;
     if (options->lease_pid)
-        return pkgcache_lease(each->cache, handle, options->lease_pid, &ret->root, &ret->status,
+        return pkgcache_lease(named->cache, handle, options->lease_pid, &ret->root, &ret->status,
                               error);
-    return pkgcache_get(each->cache, handle, options->touch, &ret->root, &ret->status, error);
+    return pkgcache_get(named->cache, handle, options->touch, &ret->root, &ret->status, error);
 }
 
 /* Looks up all, one by one. Returns an exit code, or -1: go on. */
-static int look_up(struct options *options, struct each *each, struct pkgcache_result *results)
+static int ask_cache(struct options *options, struct named_variants *named,
+                     struct pkgcache_result *results)
 {
     struct pkgcache_error error;
-    int code = open_cache(options, &each->cache);
-    for (size_t i = 0; i < each->sources.variants.count && code < 0; i++) {
-        int result = get_one(options, each, i, &results[i], &error);
+    int code = open_cache(options, &named->cache);
+    for (size_t i = 0; i < named->sources.variants.count && code < 0; i++) {
+        int result = get_one(options, named, i, &results[i], &error);
         if (result < 0)
             code = output_error(options, output_exit_code(result), error.code, "%s", error.message);
     }
@@ -98,22 +99,22 @@ static int print_all(const struct options *options, const struct pkgcache_result
 
 int cmd_get(struct options *options)
 {
-    struct each each;
+    struct named_variants named;
     bool found = false;
-    int code = each_open_variants(options, &each);
-    size_t count = each.sources.variants.count;
+    int code = named_variants_read(options, &named);
+    size_t count = named.sources.variants.count;
     CLEANUP_FREE struct pkgcache_result *results = calloc(count + 1, sizeof(*results));
     if (!results) {
-        each_close(&each);
+        named_variants_close(&named);
         return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
     }
     if (code < 0)
-        code = ask_daemon(options, &each, results, &found);
+        code = ask_daemon(options, &named, results, &found);
     if (code < 0 && !found)
-        code = look_up(options, &each, results);
+        code = ask_cache(options, &named, results);
     if (code < 0)
         code = print_all(options, results, count);
     pkgcache_results_free(results, sizeof(*results), count);
-    each_close(&each);
+    named_variants_close(&named);
     return code;
 }

@@ -4,8 +4,8 @@
 #include "cache/store/size.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 #include "cli/variant_uri.h"
 

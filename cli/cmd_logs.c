@@ -7,8 +7,8 @@
 #include "cache/util/file.h"
 #include "cache/util/names.h"
 #include "cli/commands.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 

@@ -1,8 +1,8 @@
 /* pkgcache remove: takes variants out of the cache. Their bytes go at the next clean. */
 #include "cache/json/json_stream.h"
 #include "cli/commands.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 
 static cJSON *build_result(const char *variant, enum pkgcache_status status)
@@ -21,20 +21,20 @@ static int end_document(const struct options *options, struct json_stream *docum
 
 int cmd_remove(struct options *options)
 {
-    struct each each;
+    struct named_variants named;
     struct pkgcache_error error;
     struct json_stream document = {.file = stdout};
     size_t removed = 0;
     size_t refused = 0;
     bool locked = false;
-    int code = each_open(options, &each);
+    int code = named_variants_open(options, &named);
     if (code < 0 && options->json)
         json_stream_open(&document, NULL, '[');
-    for (size_t i = 0; i < each.sources.variants.count && code < 0 && !locked; i++) {
-        const char *name = each.sources.variants.items[i].text;
-        const struct pkgcache_handle *handle = each.sources.variants.items[i].handle;
+    for (size_t i = 0; i < named.sources.variants.count && code < 0 && !locked; i++) {
+        const char *name = named.sources.variants.items[i].text;
+        const struct pkgcache_handle *handle = named.sources.variants.items[i].handle;
         enum pkgcache_status status;
-        int result = pkgcache_remove(each.cache, handle, &status, &error);
+        int result = pkgcache_remove(named.cache, handle, &status, &error);
         if (result < 0)
             output_error(options, 0, error.code, "%s", error.message);
         else if (status == PKGCACHE_COPYING)
@@ -47,7 +47,7 @@ int cmd_remove(struct options *options)
         else if (options->verbosity >= 0 && result >= 0)
             printf("%s: %s\n", name, pkgcache_status_name(status));
     }
-    each_close(&each);
+    named_variants_close(&named);
     if (code >= 0)
         return code;
     code = options->json ? end_document(options, &document) : output_end(options, EXIT_DONE);

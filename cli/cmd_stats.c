@@ -1,8 +1,8 @@
 /* pkgcache stats: what the counters say and what is in the cache; text, JSON or Prometheus. */
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 
 #include "cache/store/figures.h"

@@ -1,8 +1,8 @@
 /* pkgcache verify: reads payloads again, compares them with their digests, repairs them. */
 #include "cache/json/json_stream.h"
 #include "cli/commands.h"
-#include "cli/each.h"
 #include "cli/exit.h"
+#include "cli/named_variants.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -213,15 +213,15 @@ static int verify(const struct options *options, struct pkgcache *cache,
 
 int cmd_verify(struct options *options)
 {
-    struct each each;
-    int code = each_open(options, &each);
-    size_t count = each.sources.variants.count;
+    struct named_variants named;
+    int code = named_variants_open(options, &named);
+    size_t count = named.sources.variants.count;
     CLEANUP_FREE const struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
     for (size_t i = 0; handles && i < count; i++)
-        handles[i] = each.sources.variants.items[i].handle;
+        handles[i] = named.sources.variants.items[i].handle;
     if (code < 0)
-        code = handles ? verify(options, each.cache, handles, count)
+        code = handles ? verify(options, named.cache, handles, count)
                        : output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
-    each_close(&each);
+    named_variants_close(&named);
     return code;
 }

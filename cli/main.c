@@ -6,14 +6,17 @@
  *
  * engine/               libcopyengine: copies, removes and reads directory trees. Knows files,
  *                       rings and threads, no packages. Public header: copyengine.h
- *   engine              starts and ends the threads (engine_thread), accepts jobs
+ *   engine              starts and ends the threads (engine_thread), accepts jobs; engine_common:
+ *                       what all jobs of an engine share
  *   worker              a thread that copies batches of files
  *   schedule            decides which thread does what next; a fair share for each job
  *   tuner               how many operations are in flight, found by hill climbing
  *   limit, delay        the bandwidth limit: until when a file waits, and those that wait
  *   copy, remove, scan  the three kinds of job: what each does with a directory and its entries
  *   walk                reads directories (directory, source), piece by piece (finding)
- *   transfer            one file, step by step; transfer_scan: of a scan
+ *   file                a file under way: what all steps and threads know of it
+ *   transfer            one file, step by step; transfer_scan: of a scan; scan_note: what a scan
+ *                       could not read
  *   transfer_copy       a file of a copy: opens it, tries reflink (FICLONE), sets attributes
  *   transfer_data       without reflink: chooses copy_file_range, sendfile, or read and write
  *   attr, symlink, hard_link    what a copy keeps beside contents
@@ -21,14 +24,17 @@
  *   job                 one job: counters, first error, progress; finish, release, cancel: its end
  *   device              what file systems can do, and whether they are remote
  *   io                  the table of operations; io_ring: io_uring; io_threads: plain system calls
- *   compiler, clock, thread, wake, processors    small things for both libraries
+ *   compiler, assertion, clock, thread, wake, processors    small things for both libraries
  *
  * cache/                libpkgcache: the cache that is shared with rez. Public header: pkgcache.h
- *  util/                text buffers, UTF-8, files, names in a directory, errors
+ *  util/                text buffers, UTF-8, files, names in a directory, errors, SHA-1
+ *   real                numbers as Python reads and prints them
+ *   record              the line format of small records: owners, the lock
  *   share               modes and groups of new files in a shared cache
  *   spread              makes calls on slow storage in parallel
  *  json/                reads and writes JSON as Python does, since handles are hashed and compared
- *   json                the reader; json_string, json_write: the writer; repr: Python's repr
+ *   json                the reader; json_value: the types; json_members: duplicate keys
+ *   json_write          the writer, with json_string; repr: Python's repr
  *   json_build          what pkgcache itself says, with cJSON; json_stream: piece by piece
  *  owner/               who is alive
  *   owner, process      identifies a process; proves that the owner of a record has ended
@@ -56,16 +62,17 @@
  *   pending, log        rez's queue on disk; the log file
  *   stats               counts hits, misses, copies; summary: adds what is cached now
  *   figures             the names of all figures, as JSON and for Prometheus
+ *   status, elements    answers of public calls; arrays of callers with older or newer headers
  *  warm/                copies variants into the cache
- *   warm, run           drives many variants; addition, addition_*: the stages of one
+ *   warm, run           drives many variants; addition, addition_*: the stages of one (run.h)
  *   roots, refusal      checks the roots; what must not be cached, and why
  *   space               is there room for a copy
  *   flush               group commit: flushes payloads to disk
- *   waiting             who waits until when, for which directory
+ *   wait_queue          additions that wait: until when, for changes in which directory
  *  clean/               clean: deletes what is removed, stalled, damaged or abandoned; old logs
  *   evict               removes variants by age and by size
  *   inuse               finds in /proc what is in use
- *   cleaning            what clean and evict share: deleting, reporting, what is in use
+ *   cleaning            one clean under way: the lock, reports, time limit, what is in use
  *   clean_state         where a clean with a time limit stopped
  *  verify/              verify: reads payloads again
  *   payload, comparison one payload; compares two manifests
@@ -83,7 +90,8 @@
  *   rezpython           asks rez about what is computed
  *   cachable            what definitions and settings allow
  *   requirement, version    as rez reads and prints them
- *   rezconfig*          rez's settings
+ *   values              JSON values that the parsers of Python and YAML build
+ *   rezconfig*          rez's settings; rezconfig_value: one as a number or a path
  *   settings            pkgcache's settings, one row each: flag, variable, default, help
  *  service/             the daemon, and its client
  *   service, loop       puts the parts together (server.h); descriptors, timers, tasks
@@ -103,10 +111,12 @@
  *
  * cli/                  the programs
  *   options_read        commands, flags that are no settings, --help; exit: exit codes
- *   cmd_*               one command each
+ *   cmd_*               one command each; signals: ends them cleanly
+ *   named_variants      the variants of the command line, for get, remove and verify
  *   fill, daemon        what warm and add share; whether the daemon does it
- *   output, progress    what is printed
- *   rez_*               the program rez-pkg-cache
+ *   output, progress    what is printed; output_parts: sizes, lines of JSON
+ *   rez_*               the program rez-pkg-cache: rez_pkg_cache its main(), rez_program what its
+ *                       commands share
  *
  * tests/                unit/: one file per source; program/: whole programs, in Python;
  *                       vectors/: what rez printed; slowfs: a slow file system

@@ -1,5 +1,5 @@
 /* Commands that do one thing for each variant of the command line. */
-#include "cli/each.h"
+#include "cli/named_variants.h"
 
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -14,11 +14,11 @@ int open_cache(struct options *options, struct pkgcache **ret)
     return -1;
 }
 
-int each_open_variants(struct options *options, struct each *ret)
+int named_variants_read(struct options *options, struct named_variants *ret)
 {
     struct pkgcache_error error;
     size_t count = (size_t)options->argument_count;
-    *ret = (struct each){0};
+    *ret = (struct named_variants){0};
     if (sources_open(&ret->sources, NULL, &error) < 0)
         return output_error(options, EXIT_FAILED, error.code, "%s", error.message);
     if (sources_read_variants(&ret->sources, (const char *const *)options->arguments, count, NULL,
@@ -33,14 +33,14 @@ int each_open_variants(struct options *options, struct each *ret)
     return -1;
 }
 
-int each_open(struct options *options, struct each *ret)
+int named_variants_open(struct options *options, struct named_variants *ret)
 {
-    int code = each_open_variants(options, ret);
+    int code = named_variants_read(options, ret);
     return code < 0 ? open_cache(options, &ret->cache) : code;
 }
 
-void each_close(struct each *each)
+void named_variants_close(struct named_variants *named)
 {
-    pkgcache_close(each->cache);
-    sources_free(&each->sources);
+    pkgcache_close(named->cache);
+    sources_free(&named->sources);
 }
