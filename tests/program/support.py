@@ -6,6 +6,7 @@ PKGCACHE_TEST_SEED.
 """
 import atexit
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -174,6 +175,24 @@ def make_handle(location='/svr/packages', name='foo', version='1.0', index=None,
                           'repository_type': 'filesystem', **others}}
 
 
+def same_hash_locations(count):
+    """Locations whose handles, otherwise the same, share one hash directory: the first that are found.
+
+    Nearly a million are tried for 30, so only what differs is hashed for each.
+    """
+    before, after = rezlike.hashable_text(make_handle('LOCATION')).encode().split(b'LOCATION')
+    start = hashlib.sha1(before)
+    buckets = {}
+    for number in itertools.count():
+        location = b'/svr/packages-%d' % number
+        digest = start.copy()
+        digest.update(location + after)
+        bucket = buckets.setdefault(digest.digest()[:2], [])
+        bucket.append(location)
+        if len(bucket) == count:
+            return [location.decode() for location in bucket]
+
+
 def write_manifest(path, variants):
     """Writes what `warm` takes: variants with or without a root."""
     entries = [{'handle': variant.handle, **({'root': variant.root} if variant.root else {})}
@@ -314,13 +333,10 @@ class ProgramTest(unittest.TestCase):
     def same_hash_variants(self, count):
         """Variants whose handles share one hash directory."""
         root = self.make_variant().root
-        buckets = {}
-        for number in itertools.count():
-            handle = make_handle(f'/svr/packages-{number}')
-            bucket = buckets.setdefault(rezlike.hash_directory('', handle), [])
-            bucket.append(Variant(handle, root))
-            if len(bucket) == count:
-                return bucket
+        handles = [make_handle(location) for location in same_hash_locations(count)]
+        directories = {rezlike.hash_directory('', handle) for handle in handles}
+        self.assertEqual(len(directories), 1, directories)
+        return [Variant(handle, root) for handle in handles]
 
     # Judging
 
