@@ -7,6 +7,7 @@
 #include "cli/signals.h"
 #include "engine/clock.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -131,6 +132,7 @@ static int copy(struct options *options, struct copyengine *engine, int manifest
     if (result < 0)
         return output_error(options, EXIT_FAILED, -result, "copy \"%s\" to \"%s\": %s", what.source,
                             what.destination, strerror(-result));
+    assert(job);
     int signal = wait_for_job(job, copying.event_fd, signals_fd());
     double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
     int code = signal ? output_error(options, EXIT_SIGNALED + signal, ECANCELED, "interrupted")

@@ -17,8 +17,10 @@ static void announce(const struct rez_program *program, const char *format, cons
     rez_message(REZ_INFO, format, quoted.error ? uri : quoted.bytes, program->directory);
 }
 
-/* Finds a variant, cached or not. Returns -1, or an exit code. */
-static int find(struct rez_program *program, const char *uri, const struct source_variant **ret)
+/* Finds a variant, cached or not. Returns NULL where there is none. ret_code: -1, or an exit code.
+ */
+static const struct source_variant *find_variant(struct rez_program *program, const char *uri,
+                                                 int *ret_code)
 {
     struct sources *sources = &program->sources;
     struct pkgcache_error error;
@@ -28,20 +30,20 @@ static int find(struct rez_program *program, const char *uri, const struct sourc
                      : sources_find_handles(sources, &error);
     if (result == 0)
         result = sources_find_roots(sources, NULL, &error);
-    if (result < 0)
-        return rez_fail("%s", error.message);
+    if (result < 0) {
+        *ret_code = rez_fail("%s", error.message);
+        return NULL;
+    }
     const struct source_variant *variant = &sources->variants.items[0];
     int code = variant->is_refused ? 0 : variant->code;
-    *ret = variant;
-    if (code == ENOENT || code == ESRCH || code == EINVAL) {
+    *ret_code = code ? EXIT_FAILED : -1;
+    if (code == ENOENT || code == ESRCH || code == EINVAL)
         fprintf(stderr, "No such variant: %s\n", uri);
-        return EXIT_FAILED;
-    }
-    if (code == ENOTSUP)
-        return rez_fail("Not cached - variant is a type that does not have a root: %s", uri);
-    if (code)
+    else if (code == ENOTSUP)
+        *ret_code = rez_fail("Not cached - variant is a type that does not have a root: %s", uri);
+    else if (code)
         rez_message(REZ_ERROR, "PackageMetadataError: %s", variant->reason);
-    return code ? EXIT_FAILED : -1;
+    return code ? NULL : variant;
 }
 
 static bool is_below(const char *path, const char *directory)
@@ -156,10 +158,10 @@ static int add(struct rez_program *program, const char *uri, bool wait)
 {
     struct pkgcache_error error;
     struct pkgcache_result result = {0};
-    const struct source_variant *variant;
+    int code;
     announce(program, "Adding variant %s to package cache at %s:", uri);
-    int code = find(program, uri, &variant);
-    if (code < 0)
+    const struct source_variant *variant = find_variant(program, uri, &code);
+    if (variant)
         code = refuse(program, variant);
     if (code < 0) {
         struct adding adding = {program->cache, wait};
@@ -186,11 +188,11 @@ int rez_add(struct rez_program *program)
 static int remove_one(struct rez_program *program, const char *uri)
 {
     struct pkgcache_error error;
-    const struct source_variant *variant;
+    int code;
     announce(program, "Removing variant %s from package cache at %s:", uri);
-    int code = find(program, uri, &variant);
+    const struct source_variant *variant = find_variant(program, uri, &code);
     enum pkgcache_status status = PKGCACHE_FAILED;
-    if (code < 0 && pkgcache_remove(program->cache, variant->handle, &status, &error) < 0)
+    if (variant && pkgcache_remove(program->cache, variant->handle, &status, &error) < 0)
         code = rez_fail("%s", error.message);
     else if (status == PKGCACHE_NOT_FOUND)
         rez_message(REZ_ERROR, "No such variant found in cache");

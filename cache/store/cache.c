@@ -8,6 +8,7 @@
 
 #include "engine/clock.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -161,6 +162,7 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
             copyengine_error_copy(&error, ret_error);
         return result;
     }
+    assert(job);
     struct pollfd fds[] = {{.fd = done_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
     while (poll(fds, ARRAY_LENGTH(fds), -1) < 0 && errno == EINTR)
         continue;

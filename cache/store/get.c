@@ -75,10 +75,10 @@ int pkgcache_get_many(struct pkgcache *cache, const struct pkgcache_handle *cons
                       struct pkgcache_error *ret_error)
 {
     int first = 0;
+    struct pkgcache_error error = {0};
     if (!elements_have_result(result_size))
         return error_struct_size(ret_error, "get_many", "pkgcache_result");
     for (size_t i = 0; i < count; i++) {
-        struct pkgcache_error error;
         struct pkgcache_result found = {0};
         if (pkgcache_get(cache, handles[i], touch, &found.root, &found.status, &error) < 0) {
             found.reason = strdup(error.message);
