@@ -17,8 +17,7 @@ static void announce(const struct rez_program *program, const char *format, cons
     rez_message(REZ_INFO, format, quoted.error ? uri : quoted.bytes, program->directory);
 }
 
-/* Finds a variant, cached or not. Returns NULL where there is none. ret_code: -1, or an exit code.
- */
+/* Finds a variant, cached or not. Returns NULL if there is none. ret_code: -1, or an exit code. */
 static const struct source_variant *find_variant(struct rez_program *program, const char *uri,
                                                  int *ret_code)
 {

@@ -16,7 +16,8 @@ struct text {
     char *bytes;
     size_t length;   /* bytes */
     size_t capacity; /* bytes, the NUL included */
-    int error;       /* 0, or -ENOMEM: something is missing from the text, throw it away */
+    int error;       /* 0, or -ENOMEM (of a json_stream, also what its file said): something is
+                        missing from the text, throw it away */
     bool fixed;      /* over a buffer of the caller's */
     bool truncated;  /* fixed, and something did not fit */
 };
