@@ -8,10 +8,8 @@
 
 #include "engine/attr.h"
 #include "engine/compiler.h"
+#include "engine/destination.h"
 #include "engine/finding.h"
-#include "engine/finish.h"
-#include "engine/manifest.h"
-#include "engine/remove.h"
 #include "engine/schedule.h"
 #include "engine/source.h"
 #include "engine/symlink.h"
@@ -19,14 +17,12 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
-enum {
-    BTRFS_WORKERS_MAX = 4, /* it serialises on its trees: more only burn time (measured) */
-};
+static const char is_inside[] = "the destination lies inside the source";
+
+enum { PARENT_FLAGS = O_PATH | O_DIRECTORY | O_CLOEXEC };
 
 /* Whether a directory of the source, which a link led to, is the copy. */
 static bool is_root_of_copy(const struct directory *directory)
@@ -44,105 +40,92 @@ static bool is_loop(const struct directory *directory)
     return false;
 }
 
-/*
- * Whether the destination's parent is the source, or lies in it: the copy would copy itself for
- * ever. Goes up from the parent to the root of the file system.
- */
-static bool destination_is_inside(const struct copyengine_job *job, const struct directory *root)
+/* Opens the directory that the destination is made in. Returns a descriptor or -1. */
+static int open_destination_parent(const struct copyengine_job *job)
 {
     CLEANUP_FREE char *parent = strdup(job->copy.destination);
     if (!parent)
-        return false;
+        return -1;
     size_t length = strlen(parent);
     while (length > 1 && parent[length - 1] == '/')
         parent[--length] = '\0';
     char *slash = strrchr(parent, '/');
     if (slash)
         slash[slash == parent] = '\0';
-    int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    int fd = openat(job->copy.destination_dirfd, slash ? parent : ".", flags);
+    return openat(job->copy.destination_dirfd, slash ? parent : ".", PARENT_FLAGS);
+}
+
+/* Whether it is worth while to look whether one of them is below the other by another mount. */
+static bool may_share_file_system(const struct directory *root, int fd)
+{
+    struct stat status;
+    return (fstat(fd, &status) == 0 && status.st_dev == root->device) ||
+           (device_kind(fd) == DEVICE_BTRFS && device_kind(root->source_fd) == DEVICE_BTRFS);
+}
+
+/*
+ * Whether the destination's parent is the source, or lies in it: the copy would copy itself for
+ * ever. Goes up from the parent to the root of the file system; if a bind mount leads to the
+ * parent, that is another way than the one from the source.
+ */
+static bool destination_is_inside(const struct directory *root, int parent_fd)
+{
+    CLEANUP_CLOSE int fd = fcntl(parent_fd, F_DUPFD_CLOEXEC, 0);
     struct stat below = {0};
     while (fd >= 0) {
         struct stat status;
         bool known = fstat(fd, &status) == 0;
         bool inside = known && status.st_dev == root->device && status.st_ino == root->inode;
         bool top = !known || (status.st_dev == below.st_dev && status.st_ino == below.st_ino);
-        int up = inside || top ? -1 : openat(fd, "..", flags);
-        below = status;
-        close(fd);
         if (inside)
             return true;
+        int up = top ? -1 : openat(fd, "..", PARENT_FLAGS);
+        below = status;
+        close(fd);
         fd = up;
     }
+    return may_share_file_system(root, parent_fd) &&
+           copyengine_is_inside(parent_fd, root->source_fd);
+}
+
+/* Remembers where the destination is made. Returns whether that is not in the source. */
+static bool check_destination(struct copyengine_job *job, const struct directory *root)
+{
+    struct stat status;
+    CLEANUP_CLOSE int parent_fd = open_destination_parent(job);
+    if (parent_fd < 0 || fstat(parent_fd, &status) < 0)
+        return true; /* making the destination will say why */
+    job->parent_device = status.st_dev;
+    job->parent_inode = status.st_ino;
+    if (!destination_is_inside(root, parent_fd))
+        return true;
+    job_fail_because(job, "mkdir", JOB_DESTINATION, NULL, NULL, EINVAL, is_inside);
     return false;
 }
 
 /*
- * Learns what the tree that was just made inherits from where it was made, and what the two file
- * systems are like.
+ * A gluster brick that is down makes directories have mode 0 and lists only a part of what is in
+ * them, without an error. Whoever can read one all the same (root) is told.
  */
-static bool learn_destination(struct copyengine_job *job, const struct directory *root)
+static void warn_of_mode_0(const struct directory *directory)
 {
-    struct stat status;
-    int fd = root->destination_fd;
-    if (fstat(fd, &status) < 0)
-        return false;
-    job->root_fd = fd;
-    job->root_device = status.st_dev;
-    job->root_inode = status.st_ino;
-    job->inherited_bits = status.st_mode & S_ISGID;
-    job->modes_need_setting = atomic_load(&job->common->modes_masked) ||
-                              fgetxattr(fd, "system.posix_acl_default", NULL, 0) >= 0;
-    enum device_kind source = device_kind(root->source_fd), destination = device_kind(fd);
-    job->source_latency = device_latency(source);
-    /* Making files, and writing to the page cache, does not wait for a disk. */
-    job->destination_latency = destination == DEVICE_REMOTE ? IO_REMOTE : IO_IMMEDIATE;
-    job->pair = devices_find(&job->common->devices, root->device, status.st_dev);
-    if (!job->pair)
-        return false;
-    if (source == DEVICE_OVERLAY || destination == DEVICE_OVERLAY)
-        atomic_store(&job->pair->flushes, true);
-    job->workers_max = destination == DEVICE_BTRFS ? BTRFS_WORKERS_MAX : UINT_MAX;
-    if (destination == DEVICE_BTRFS)
-        atomic_store(&job->pair->no_allocate, true);
-    return true;
+    if ((directory->attributes.mode & (S_IRWXU | S_IRWXG | S_IRWXO)) == 0)
+        job_warn(directory->job, directory, NULL,
+                 "nobody may read this directory (mode 0), and what it lists may not be all: look "
+                 "whether a part of its server is down");
 }
 
-static bool make_destination(const struct io_port *port, struct directory *directory, int dirfd,
-                             const char *name)
+/* Whether the source is the directory that the caller has looked at, if he has. */
+static bool is_expected_source(const struct copyengine_copy *copy, const struct directory *root)
 {
-    struct copyengine_job *job = directory->job;
-    assert(directory->source_fd >= 0 && directory->destination_fd < 0);
-    if (job_is_stopped(job)) /* while a server took its time: nothing is made any more */
-        return false;
-    int64_t result = io_do(port, (struct io_op){.kind = IO_MAKE_DIR,
-                                                .fd = dirfd,
-                                                .name = name,
-                                                .mode = directory->attributes.mode | S_IRWXU});
-    if (result == -EEXIST && !directory->parent) {
-        job_fail_because(job, "mkdir", JOB_DESTINATION, directory, NULL, EEXIST,
-                         "the destination already exists: remove it, or give another path");
-        return false;
-    }
-    if (result < 0) {
-        job_fail(job, "mkdir", JOB_DESTINATION, directory, NULL, (int)-result);
-        return false;
-    }
-    if (!directory->parent)
-        atomic_store(&job->destination_made, true);
-    result = source_open_directory(port, dirfd, name, O_NOFOLLOW);
-    directory->destination_fd = (int)result;
-    if (result >= 0 && !directory->parent && !learn_destination(job, directory))
-        result = -errno;
-    if (result < 0)
-        job_fail(job, "open", JOB_DESTINATION, directory, NULL, (int)-result);
-    return result >= 0;
+    return copy->source_inode == 0 ||
+           (copy->source_inode == root->inode && copy->source_device == root->device);
 }
 
 static bool open_root(const struct io_port *port, struct directory *root)
 {
     struct copyengine_job *job = root->job;
-    int64_t fd = source_open_directory(port, AT_FDCWD, job->copy.source, 0);
+    int64_t fd = source_open_directory(port, AT_FDCWD, job->copy.source, 0, false);
     root->source_fd = (int)fd;
     if (fd < 0) {
         job_fail(job, "open", JOB_SOURCE, NULL, NULL, (int)-fd);
@@ -150,17 +133,32 @@ static bool open_root(const struct io_port *port, struct directory *root)
     }
     if (!source_stat_directory(port, root))
         return false;
-    if (destination_is_inside(job, root)) {
-        job_fail_because(job, "mkdir", JOB_DESTINATION, NULL, NULL, EINVAL,
-                         "the destination lies inside the source");
+    if (!is_expected_source(&job->copy, root)) {
+        job_fail_because(job, "open", JOB_SOURCE, NULL, NULL, ESTALE,
+                         "another directory has taken its place: try again");
         return false;
     }
+    warn_of_mode_0(root);
+    if (!check_destination(job, root))
+        return false;
     int result = symlink_learn_root(job);
     if (result < 0) {
         job_fail(job, "resolve", JOB_SOURCE, NULL, NULL, -result);
         return false;
     }
-    return make_destination(port, root, job->copy.destination_dirfd, job->copy.destination);
+    return destination_make(port, root, job->copy.destination_dirfd, job->copy.destination);
+}
+
+/* Whether the walk has come to where the destination is made: by a mount in the source of a file
+ * system that the destination is on, say. Numbers alone may be those of two directories (bindfs).
+ */
+static bool is_destination_parent(const struct directory *directory)
+{
+    const struct copyengine_job *job = directory->job;
+    if (directory->device != job->parent_device || directory->inode != job->parent_inode)
+        return false;
+    CLEANUP_CLOSE int parent_fd = open_destination_parent(job);
+    return parent_fd >= 0 && copyengine_is_inside(parent_fd, directory->source_fd);
 }
 
 static bool open_below(const struct io_port *port, struct directory *directory)
@@ -168,7 +166,7 @@ static bool open_below(const struct io_port *port, struct directory *directory)
     struct copyengine_job *job = directory->job;
     struct directory *parent = directory->parent;
     int64_t fd = source_open_directory(port, parent->source_fd, directory->name,
-                                       job_follows_links(job) ? 0 : O_NOFOLLOW);
+                                       job_follows_links(job) ? 0 : O_NOFOLLOW, false);
     directory->source_fd = (int)fd;
     if (fd < 0) {
         job_fail(job, "open", JOB_SOURCE, directory, NULL, (int)-fd);
@@ -176,6 +174,11 @@ static bool open_below(const struct io_port *port, struct directory *directory)
     }
     if (!source_stat_directory(port, directory))
         return false;
+    if (!job_follows_links(job) && is_destination_parent(directory)) {
+        job_fail_because(job, "mkdir", JOB_DESTINATION, NULL, NULL, EINVAL, is_inside);
+        return false;
+    }
+    warn_of_mode_0(directory);
     if (job_follows_links(job) && is_loop(directory)) {
         job_fail_because(job, "open", JOB_SOURCE, directory, NULL, ELOOP,
                          "symbolic links form a loop");
@@ -186,7 +189,7 @@ static bool open_below(const struct io_port *port, struct directory *directory)
                          "a symbolic link leads to the destination");
         return false;
     }
-    return make_destination(port, directory, parent->destination_fd, directory->name);
+    return destination_make(port, directory, parent->destination_fd, directory->name);
 }
 
 static bool copy_entry(struct finding *finding, struct directory *directory,
@@ -203,6 +206,8 @@ static bool copy_entry(struct finding *finding, struct directory *directory,
     case DT_LNK:
         return symlink_copy(finding->port, directory, name);
     default:
+        if (type == -EPERM && job_follows_links(job)) /* only a link that is followed says so */
+            return symlink_leave_out(directory, name);
         if (type < 0) {
             job_fail(job, "stat", JOB_SOURCE, directory, name, -type);
             return false;
@@ -226,61 +231,19 @@ static bool copy_open(const struct io_port *port, struct directory *directory)
 /* Sets what only now stays as it is: files made in a directory change its times. */
 static void copy_complete(const struct io_port *port, struct directory *directory)
 {
-    struct copyengine_job *job = directory->job;
     if (directory->destination_fd < 0) /* it was not made */
         return;
-    const mode_t wanted = directory->attributes.mode;
-    struct attributes attributes = directory->attributes;
-    const char *failed = "";
-    attributes.mode |= job->inherited_bits;
-    if (!directory->parent) {
-        job->result.root_mode = attributes.mode;
-        job->result.root_mtime = attributes.mtime;
-        if (job->copy.root_stays_writable)
-            attributes.mode |= S_IRWXU;
-    }
-    int has_xattrs = attr_has_xattrs(port, job, directory->source_fd);
-    if (has_xattrs < 0) {
-        job_fail(job, "listxattr", JOB_SOURCE, directory, NULL, -has_xattrs);
-        return;
-    }
-    bool made_otherwise = (wanted & S_IRWXU) != S_IRWXU;
-    int result = attr_set(port, job, directory->source_fd, directory->destination_fd, &attributes,
-                          has_xattrs > 0,
-                          made_otherwise || has_xattrs > 0 || job->modes_need_setting, &failed);
-    if (result < 0) {
-        job_fail(job, failed, JOB_DESTINATION, directory, NULL, -result);
-        return;
-    }
-    if (job->manifest)
-        manifest_add_directory(job->manifest, directory);
-    job_completed(job, &job->directories_done);
-}
-
-/* Turns a copy that failed into the removal of what it made. Returns false: there is nothing. */
-static bool begin_cleanup(struct copyengine_job *job)
-{
-    if (job->result.error.code == 0 || !atomic_load(&job->destination_made))
-        return false;
-    struct directory *root = directory_new(job, NULL, "");
-    if (!root)
-        return false;
-    pthread_mutex_lock(&job->lock);
-    assert(job->ended && !job->cleaning_up);
-    job->cleaning_up = true;
-    job->kind = &remove_kind;
-    atomic_store(&job->stopped, false);
-    pthread_mutex_unlock(&job->lock);
-    schedule_add_root(job->common->schedule, root);
-    return true;
-}
-
-static void copy_finish(struct copyengine_job *job)
-{
-    finish_manifest(job, JOB_DESTINATION);
-    bool settled = finish_settle(job); /* false: the job was abandoned, and somebody cleans up */
-    if (!settled || !begin_cleanup(job))
-        finish_leave(job, settled);
+    const struct attr_target target = {
+        .port = port,
+        .directory = directory,
+        .source_fd = directory->source_fd,
+        .destination_fd = directory->destination_fd,
+    };
+    int has_xattrs = attr_has_xattrs(&target);
+    if (has_xattrs < 0)
+        job_fail(directory->job, "listxattr", JOB_SOURCE, directory, NULL, -has_xattrs);
+    else
+        destination_complete(&target, directory, has_xattrs > 0);
 }
 
 static const struct job_kind copy_kind = {
@@ -292,7 +255,7 @@ static const struct job_kind copy_kind = {
     .unreadable = copy_unreadable,
     .begin = transfer_begin_copy,
     .complete = copy_complete,
-    .finish = copy_finish,
+    .finish = destination_finish,
 };
 
 int copy_submit(struct engine_common *common, const struct copyengine_copy *copy,

@@ -1,5 +1,5 @@
 /*
- * libcopyengine: copies and removes directory trees, many files at a time.
+ * libcopyengine: copies, makes and removes directory trees, many files at a time.
  *
  * An engine owns threads. Callers submit jobs to it; it runs them side by side, and reports through
  * callbacks. It knows files, rings and threads, and nothing of packages.
@@ -71,7 +71,8 @@ struct copyengine_error {
     const char *operation;   /* "open", "read", …; static */
     const char *path;        /* of the file, shortened to "..." and its end when it is very long;
                                 NULL: no file is concerned, or there was no memory */
-    const char *explanation; /* why, in words, where errno alone would mislead; static; or NULL */
+    const char *explanation; /* why, in words, where errno alone would mislead; static, or a part
+                                of the path's memory; or NULL */
 };
 
 struct copyengine_options {
@@ -89,8 +90,20 @@ struct copyengine_progress {
     uint64_t files;
     uint64_t directories;
     uint64_t symlinks;
-    uint64_t skipped; /* sockets, fifos, devices: not copied */
-    uint64_t bytes;   /* of contents, holes not counted */
+    uint64_t skipped;     /* sockets, fifos, devices, links that cannot be read: not copied */
+    uint64_t bytes;       /* of contents, holes not counted */
+    uint64_t files_found; /* so far, done or not */
+    bool walked;          /* all directories were read: files_found is all there are */
+    /* Of a supply: where the contents of its files came from, more names of a file not counted.
+       `bytes` has more, where a donor was not what it should be. */
+    uint64_t cloned_files; /* share the blocks of their donors (FICLONE) */
+    uint64_t cloned_bytes;
+    uint64_t copied_files; /* from their donors, otherwise */
+    uint64_t copied_bytes;
+    uint64_t fetched_files; /* from the source, or parts; empty ones included */
+    uint64_t fetched_bytes;
+    uint64_t arrivals; /* what else shows that it gets on: copyengine_supply_moves, and bytes that
+                          are read again */
 };
 
 struct copyengine_result {
@@ -109,9 +122,9 @@ enum copyengine_priority {
 
 /** A tree to copy. copyengine_submit_copy copies the strings. */
 struct copyengine_copy {
-    size_t size;           /* sizeof(struct copyengine_copy) */
-    const char *source;    /* a directory, or a symbolic link to one */
-    int destination_dirfd; /* where `destination` starts: AT_FDCWD or a directory that stays open */
+    size_t size;             /* sizeof(struct copyengine_copy) */
+    const char *source;      /* a directory, or a symbolic link to one */
+    int destination_dirfd;   /* where `destination` starts: AT_FDCWD or a directory, duplicated */
     const char *destination; /* must not exist; its parent must */
     enum copyengine_symlinks symlinks;
     bool root_stays_writable; /* the root of the copy keeps u+rwx, so that it can still be renamed;
@@ -136,10 +149,17 @@ struct copyengine_copy {
     uint64_t bytes_per_s; /* bandwidth of this job; 0: only the engine's limit */
     bool owner;           /* keep user and group: needs root */
     bool set_id;          /* keep set-user-ID and set-group-ID bits, and capabilities */
-    bool digest;          /* take the XXH3-128 of each file whose bytes pass through memory */
+    bool digest;          /* take the digest of each file whose bytes pass through memory:
+                             engine/digest.h says which; most often XXH3-128 */
     bool manifest;   /* write a manifest of the tree to manifest_fd, with what digests there are */
     int manifest_fd; /* the caller's, who closes it; written to from its position on.
                         engine/manifest.h has the format */
+    /* The directory that the source must be: the copy fails with ESTALE if its path leads to
+       another one by now. An inode number of 0: any. */
+    dev_t source_device;
+    ino_t source_inode;
+    const char *destination_shown; /* what errors call the destination; default: `destination` */
+    bool owned_directories;        /* only its owner may write to a directory of the copy */
 };
 
 /** A tree, or a file, to remove. copyengine_submit_removal copies the string. */
@@ -154,6 +174,8 @@ struct copyengine_removal {
     void (*on_done)(void *context);
     void *context;
     enum copyengine_priority priority;
+    bool count_bytes; /* in the progress, `bytes` is the size of the files of which the last name
+                         went; takes a call more for each file */
 };
 
 /** A tree to read. copyengine_submit_scan copies the string. */
@@ -170,6 +192,154 @@ struct copyengine_scan {
     void (*on_done)(void *context);
     void *context;
     enum copyengine_priority priority;
+    unsigned manifest_version; /* 1: to compare with one of version 1; 0: the newest, which is 2 */
+    bool relative;             /* `path` starts at `dirfd`, else where the process is */
+    int dirfd;                 /* the caller's; duplicated */
+    bool one_mount; /* what is mounted on `path`, which is one name then, or in the tree, is not
+                       entered: it cannot be read (EXDEV) */
+};
+
+/** What an entry of a supply is. */
+enum copyengine_type {
+    COPYENGINE_DIRECTORY,
+    COPYENGINE_FILE,
+    COPYENGINE_SYMLINK,
+    COPYENGINE_HARD_LINK,
+};
+
+/** An extended attribute that is supplied. This structure never grows. */
+struct copyengine_xattr {
+    const char *name;
+    const void *value;
+    size_t length;
+};
+
+/** Where bytes of a supplied file are. This structure never grows. */
+struct copyengine_extent {
+    uint64_t offset;      /* in the file */
+    uint64_t length;      /* at least 1 */
+    size_t part;          /* that has them, ... */
+    uint64_t part_offset; /* ... and where in it */
+};
+
+/** Something in a tree that is supplied. This structure never grows. */
+struct copyengine_entry {
+    const char *path; /* relative to the root; "" for the root. No name in it is . or .. */
+    enum copyengine_type type;
+    mode_t mode; /* permission bits; of a directory or a file */
+    struct timespec mtime;
+    uint64_t size;      /* of a file */
+    const char *target; /* what a symbolic link says */
+    size_t linked;      /* of a hard link: which entry it is another name of, a file or a symbolic
+                           link that comes before it */
+    const struct copyengine_xattr *xattrs; /* of a directory or a file */
+    size_t xattr_count;
+    const struct copyengine_extent *extents; /* of a file, in order; all else in it is a hole */
+    size_t extent_count;
+    unsigned char digest[16]; /* of a file: what engine/digest.h says, in canonical form */
+};
+
+/** What a supply is made of. This structure never grows. */
+struct copyengine_contents {
+    const struct copyengine_entry
+        *entries; /* the root first, each directory before what is in it */
+    size_t entry_count;
+    const size_t *part_bytes; /* how large each part is: 1 byte to 64 MiB */
+    size_t part_count;
+};
+
+/** A directory that files are taken from. This structure never grows. */
+struct copyengine_root {
+    int fd;            /* the caller's; stays open until on_released */
+    const char *shown; /* what warnings call it */
+};
+
+/**
+ * Where the contents of an entry are, as files. This structure never grows. The files are opened
+ * below their directories; no name in a path is . or .., and none may be a link. What is no regular
+ * file, or has not the entry's size, is not taken; nor are contents that are not what the entry's
+ * digest says, which is taken of the file that was made.
+ */
+struct copyengine_origin {
+    const struct copyengine_root *donor_root;
+    const char *donor;  /* tried first: a file on this machine, which is cloned (FICLONE) where
+                           that can be, else copied. If it cannot be taken, that is no error: the
+                           source is. A warning names it if it is there, and not what it should be.
+                           NULL: none */
+    const char *source; /* a file in the source, fetched as a copy does. If it cannot be taken, the
+                           job fails. NULL: the entry's extents say where its bytes are */
+};
+
+/** Files that a supply takes contents from. */
+struct copyengine_origins {
+    size_t size;                             /* sizeof(struct copyengine_origins) */
+    const struct copyengine_origin *origins; /* as many as there are entries, in their order; all
+                                                zero for what is no file. An entry with a source
+                                                has no extents */
+    size_t count;
+    int source_fd; /* the directory that sources are in, the caller's; stays open until on_released.
+                      Not used if no entry has a source */
+};
+
+/** Where the contents of an entry came from. */
+enum copyengine_taken {
+    COPYENGINE_TAKEN_FETCHED, /* its source, or parts */
+    COPYENGINE_TAKEN_CLONED,  /* its donor, whose blocks it shares */
+    COPYENGINE_TAKEN_COPIED,  /* its donor */
+};
+
+/**
+ * A tree to make of entries, and of the bytes of files, which come in parts.
+ * copyengine_submit_supply copies the strings of this structure; the contents, and all that they
+ * point to, are used until on_released.
+ */
+struct copyengine_supply {
+    size_t size;        /* sizeof(struct copyengine_supply) */
+    const char *source; /* what errors and warnings call where it comes from */
+    struct copyengine_contents contents;
+    /* If set: an engine's thread calls this first, and it fills the contents in. Returns 0 or
+       -errno, as `read`. */
+    int (*describe)(void *contents_context, struct copyengine_job *job,
+                    struct copyengine_contents *ret, const char **ret_explanation);
+    /*
+     * Fills a part in. The engine's threads call this, several at once, each part once at most, and
+     * in their order as far as they begin. At most 40 MiB of parts are in memory, of all jobs of an
+     * engine, or one part. Returns 0 or -errno: then the job fails, with what *ret_explanation
+     * says, which is static, or NULL. Both are given their job, for copyengine_supply_moves only.
+     */
+    int (*read)(void *contents_context, struct copyengine_job *job, size_t part, void *buffer,
+                const char **ret_explanation);
+    bool waits; /* these two may wait for a server, or for another program: such calls get threads
+                   of their own */
+    dev_t source_device; /* what they wait for: each has its share of these threads */
+    /* The last use of contents_context and of the contents; called once, by any thread: soon after
+       the job is freed, or when a `read` returns that hung in a job that was cancelled. */
+    void (*on_released)(void *contents_context);
+    void *contents_context; /* of these three, which may be called when on_done was */
+    /* As for copies. */
+    int destination_dirfd;
+    const char *destination;
+    const char *destination_shown;
+    bool root_stays_writable;
+    int (*on_progress)(void *context, const struct copyengine_progress *progress);
+    unsigned progress_interval_ms;
+    void (*on_warning)(void *context, const char *path, const char *text);
+    void (*on_done)(void *context);
+    void *context;
+    enum copyengine_priority priority;
+    uint64_t bytes_per_s;
+    bool set_id;
+    bool manifest; /* each digest that it has was checked */
+    int manifest_fd;
+    bool owned_directories;
+    /* Files that contents are taken from, instead of parts, or before these; NULL: none. Read when
+       `describe` has returned, which may fill it in; used, with all that it points to, until
+       on_released. Of a part that nothing is taken from in the end there is no `read`. */
+    const struct copyengine_origins *origins;
+    /* A thread of the engine calls this when a file is complete, also if it has no origin. `entry`:
+       its number in the contents; its hard links are not told of. One job has one call at a time,
+       and none after on_done. */
+    void (*on_file)(void *context, size_t entry, enum copyengine_taken taken);
 };
 
 /**
@@ -244,6 +414,46 @@ COPYENGINE_PUBLIC int copyengine_submit_scan(struct copyengine *engine,
     COPYENGINE_NONNULL(1, 2, 3) COPYENGINE_CHECKED;
 
 /**
+ * Submits a supply. Nothing is made before all entries were checked: an entry that would be outside
+ * of the tree, below a link, or there twice ends the job with EBADMSG, and so does a file that is
+ * not what its digest says. A supply that fails removes what it made.
+ *
+ * @param ret as of copyengine_submit_copy
+ * @return    0, -EINVAL, -ENOMEM; on failure on_released is not called
+ */
+COPYENGINE_PUBLIC int copyengine_submit_supply(struct copyengine *engine,
+                                               const struct copyengine_supply *supply,
+                                               struct copyengine_job **ret)
+    COPYENGINE_NONNULL(1, 2, 3) COPYENGINE_CHECKED;
+
+/**
+ * Tells that something has arrived of what a supply's `describe` or `read` waits for, though not
+ * all yet: on_progress is called if it is time to. What does not arrive must not be told of: that
+ * is how a source that hangs is seen to hang. Only these two functions may call this. It counts no
+ * bytes: they count when they are written.
+ *
+ * @return whether the job goes on; if not (it failed, or was cancelled), the rest need not be read
+ */
+COPYENGINE_PUBLIC bool copyengine_supply_moves(struct copyengine_job *job) COPYENGINE_NONNULL(1);
+
+enum { COPYENGINE_LINK_SIZE = 4096 }; /* the longest text of a symbolic link, with its NUL */
+
+/**
+ * Finds what a link must say in a copy of a tree to reach what it reaches in the tree, as
+ * COPYENGINE_SYMLINKS_KEEP has it: for who supplies links.
+ *
+ * @param root    of the tree, an absolute path
+ * @param root_fd the same, open
+ * @param path    of the link, relative to the root
+ * @param target  what it says
+ * @param ret     what its copy shall say
+ * @return        0; -ENAMETOOLONG: that is longer than a link can be; or another -errno
+ */
+COPYENGINE_PUBLIC int copyengine_keep_link(const char *root, int root_fd, const char *path,
+                                           const char *target, char ret[COPYENGINE_LINK_SIZE])
+    COPYENGINE_NONNULL(1, 3, 4, 5) COPYENGINE_CHECKED;
+
+/**
  * Cancels a job: it ends early with ECANCELED, and removes what it made. Returns at once. The job
  * ends soon, also when its source does not answer: then an operation still hangs in a thread of the
  * engine, but changes nothing when it returns.
@@ -257,6 +467,15 @@ COPYENGINE_PUBLIC void copyengine_cancel(struct copyengine_job *job) COPYENGINE_
  * @param fd any open file of it
  */
 COPYENGINE_PUBLIC bool copyengine_is_remote(int fd);
+
+/**
+ * Whether a directory is another one, or lies in it, whichever mounts lead to the two: also if it
+ * is named through a bind mount of a part of the other. Reads /proc; false if that says nothing.
+ *
+ * @param fd           of the directory that may be inside
+ * @param directory_fd of the other; both may have been opened with O_PATH
+ */
+COPYENGINE_PUBLIC bool copyengine_is_inside(int fd, int directory_fd);
 
 /**
  * Keeps one processor free of copying: the threads of all engines of this process run on all of its

@@ -1,4 +1,4 @@
-/* What waits for its bandwidth on a thread: a queue of moments. */
+/* What waits for its bandwidth, or for a lease to end, on a thread: a queue of moments. */
 #pragma once
 
 #include <stdbool.h>

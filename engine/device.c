@@ -5,6 +5,7 @@
 #include "engine/compiler.h"
 #include "engine/copyengine.h"
 
+#include <assert.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
@@ -14,6 +15,8 @@ enum {
     MAGIC_LUSTRE = 0x0bd00bd0,
     MAGIC_GPFS = 0x47504653,
     MAGIC_BEEGFS = 0x19830326,
+    MAGIC_ZFS = 0x2fc12fc1,
+    MAGIC_EXFAT = 0x2011bab0,
 };
 
 enum {
@@ -39,7 +42,21 @@ void devices_destroy(struct devices *devices)
     pthread_mutex_destroy(&devices->lock);
 }
 
-struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t destination)
+/* What is learned begins anew. Who waits in a call is not forgotten. */
+static void forget(struct device_pair *pair)
+{
+    atomic_bool *flags[] = {&pair->no_clone,    &pair->no_copy_range, &pair->no_send,
+                            &pair->no_allocate, &pair->no_direct,     &pair->no_inline,
+                            &pair->keeps_times, &pair->flushes,       &pair->keeps_link_times,
+                            &pair->knows_links, &pair->follows_links, &pair->keeps_modes};
+    atomic_uint *counts[] = {&pair->slow_inline, &pair->quick_inline, &pair->hot, &pair->cold};
+    for (size_t i = 0; i < ARRAY_LENGTH(flags); i++)
+        atomic_store(flags[i], false);
+    for (size_t i = 0; i < ARRAY_LENGTH(counts); i++)
+        atomic_store(counts[i], 0);
+}
+
+struct device_pair *devices_enter(struct devices *devices, dev_t source, dev_t destination)
 {
     pthread_mutex_lock(&devices->lock);
     struct device_pair *pair = devices->pairs;
@@ -51,8 +68,18 @@ struct device_pair *devices_find(struct devices *devices, dev_t source, dev_t de
         pair->next = devices->pairs;
         devices->pairs = pair;
     }
+    if (pair && pair->jobs++ == 0)
+        forget(pair);
     pthread_mutex_unlock(&devices->lock);
     return pair;
+}
+
+void devices_leave(struct devices *devices, struct device_pair *pair)
+{
+    pthread_mutex_lock(&devices->lock);
+    assert(pair->jobs > 0);
+    pair->jobs--;
+    pthread_mutex_unlock(&devices->lock);
 }
 
 enum device_kind device_kind(int fd)
@@ -83,6 +110,56 @@ enum device_kind device_kind(int fd)
     default:
         return DEVICE_LOCAL;
     }
+}
+
+/*
+ * Sizes are right where files are on a disk or in memory, and where a server says how much may be
+ * read. Others make up contents as they are read, and do not know how much that will be: those of
+ * the kernel (proc, sysfs, ...), FUSE with direct_io, 9P. A file system that is not known here may
+ * be one of them.
+ */
+static bool knows_sizes(unsigned type)
+{
+    switch (type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case (unsigned)MAGIC_CIFS:
+    case CEPH_SUPER_MAGIC:
+    case AFS_SUPER_MAGIC:
+    case AFS_FS_MAGIC:
+    case OCFS2_SUPER_MAGIC:
+    case MAGIC_LUSTRE:
+    case MAGIC_GPFS:
+    case MAGIC_BEEGFS:
+    case MAGIC_ZFS:
+    case MSDOS_SUPER_MAGIC:
+    case MAGIC_EXFAT:
+    case ISOFS_SUPER_MAGIC:
+    case SQUASHFS_MAGIC:
+    case EROFS_SUPER_MAGIC_V1:
+        return true;
+    default:
+        return false;
+    }
+}
+
+struct device_files device_files(int fd)
+{
+    struct statfs file_system;
+    if (fstatfs(fd, &file_system) < 0)
+        return (struct device_files){.sizes_may_lie = true};
+    return (struct device_files){
+        .sizes_may_lie = !knows_sizes((unsigned)file_system.f_type),
+        .stacked = (unsigned)file_system.f_type == OVERLAYFS_SUPER_MAGIC,
+    };
 }
 
 bool copyengine_is_remote(int fd)

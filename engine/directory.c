@@ -22,8 +22,10 @@ struct directory *directory_new(struct copyengine_job *job, struct directory *pa
     directory->source_fd = -1;
     directory->destination_fd = -1;
     memcpy(directory->name, name, name_bytes);
-    if (parent)
+    if (parent) {
+        directory->depth = parent->depth + 1;
         directory_reference(parent);
+    }
     return directory;
 }
 
@@ -45,6 +47,28 @@ struct batch *batch_new(struct directory *directory, const char *const *names, u
     }
     directory_reference(directory);
     return batch;
+}
+
+struct batch *batch_new_of_entries(struct directory *directory, const char *const *names,
+                                   const uint32_t *entries, unsigned count)
+{
+    assert(count > 0);
+    struct batch *batch = malloc(sizeof(*batch) + count * (sizeof(*names) + sizeof(*entries)));
+    if (!batch)
+        return NULL;
+    *batch = (struct batch){.directory = directory, .references = count, .count = count};
+    memcpy(batch->names, names, count * sizeof(*names));
+    batch->entries = memcpy(&batch->names[count], entries, count * sizeof(*entries));
+    directory_reference(directory);
+    return batch;
+}
+
+uint64_t batch_count_files(const struct batch *batches)
+{
+    uint64_t count = 0;
+    for (; batches; batches = batches->next)
+        count += batches->count;
+    return count;
 }
 
 void batch_queue_append(struct batch_queue *queue, struct batch *batch)

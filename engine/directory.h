@@ -2,8 +2,11 @@
  * release.h. */
 #pragma once
 
+#include "engine/device.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -37,8 +40,13 @@ struct directory {
     int source_fd; /* -1: not opened yet; a removal reads what is to be removed with it */
     int destination_fd;
     bool unreadable; /* of a scan: its end was not reached */
+    bool again;      /* of a removal: it is not empty yet, and read again instead of ended */
+    unsigned depth;  /* below the root, as far as it was found there */
+    uint32_t number; /* of a supply: see supply.c */
     dev_t device;
     ino_t inode;
+    struct device_files files;    /* of the source */
+    uint64_t mount;               /* as source_mount() says */
     struct attributes attributes; /* that the copy shall have */
     enum reading reading;         /* as what it is being read, or was last */
     char name[];
@@ -50,7 +58,9 @@ struct batch {
     struct directory *directory;
     atomic_uint references; /* one for each file not completed */
     unsigned count;
-    unsigned taken; /* of the files, by workers; under the schedule's lock */
+    unsigned taken;          /* of the files, by workers; under the schedule's lock */
+    bool donated;            /* of a supply: their contents are taken from donors */
+    const uint32_t *entries; /* of a supply: what each is there; else NULL */
     const char *names[];
 };
 
@@ -81,6 +91,18 @@ static inline void directory_reference(struct directory *directory)
  * @return      NULL for want of memory
  */
 struct batch *batch_new(struct directory *directory, const char *const *names, unsigned count);
+
+/**
+ * Collects files of a supply for a batch.
+ *
+ * @param names   not copied
+ * @param entries their numbers; copied
+ */
+struct batch *batch_new_of_entries(struct directory *directory, const char *const *names,
+                                   const uint32_t *entries, unsigned count);
+
+/** @param batches linked by `next`; may be NULL @return how many files they have */
+uint64_t batch_count_files(const struct batch *batches);
 
 void batch_queue_append(struct batch_queue *queue, struct batch *batch);
 

@@ -7,6 +7,7 @@
 #include "engine/processors.h"
 #include "engine/remove.h"
 #include "engine/scan.h"
+#include "engine/supply.h"
 #include "engine/thread.h"
 #include "engine/walk.h"
 
@@ -26,6 +27,8 @@ enum {
      * rest is for our caller. */
     DESCRIPTORS_PER_BATCH = 16,
     DESCRIPTORS_PER_FILE = 16,
+    DESCRIPTORS_PER_LEVEL = 16, /* of a removal; there are several at once, each with two readers */
+    REMOVAL_DEPTH_MAX = 64,
     BATCHES_MAX = 1024,
     DESCRIPTORS_READY = 1024, /* what copies keep open as a rule */
 };
@@ -128,6 +131,8 @@ static void set_bounds(struct copyengine *engine, unsigned in_flight)
         (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_BATCH, 2UL), (unsigned long)BATCHES_MAX);
     unsigned most = (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_FILE, 1UL),
                                   (unsigned long)(in_flight ? in_flight : IN_FLIGHT_MAX));
+    engine->common.removal_depth_max = (unsigned)MIN(MAX(descriptors / DESCRIPTORS_PER_LEVEL, 1UL),
+                                                     (unsigned long)REMOVAL_DEPTH_MAX);
     processors = MIN(processors, most);
     unsigned first = MIN(IN_FLIGHT_FIRST * processors, (unsigned)IN_FLIGHT_FIRST_MAX);
     unsigned least = MIN(IO_TOGETHER * processors, IN_FLIGHT_FIRST_MAX / 2U);
@@ -267,6 +272,12 @@ int copyengine_submit_scan(struct copyengine *engine, const struct copyengine_sc
                            struct copyengine_job **ret)
 {
     return scan_submit(&engine->common, scan, ret);
+}
+
+int copyengine_submit_supply(struct copyengine *engine, const struct copyengine_supply *supply,
+                             struct copyengine_job **ret)
+{
+    return supply_submit(&engine->common, supply, ret);
 }
 
 /* Removes a tree without any thread but the caller's. *ret: the job, which is done. */

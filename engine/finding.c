@@ -52,6 +52,7 @@ int finding_ask_type(const struct finding *finding, const struct directory *dire
     int64_t result = io_do(finding->port, (struct io_op){.kind = IO_STAT,
                                                          .fd = directory->source_fd,
                                                          .name = entry->d_name,
+                                                         .one_mount = directory->job->one_mount,
                                                          .flags = follow ? 0 : AT_SYMLINK_NOFOLLOW,
                                                          .data = &status});
     return result < 0 ? (int)result : IFTODT(status.stx_mode);

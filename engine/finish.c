@@ -32,9 +32,7 @@ bool finish_settle(struct copyengine_job *job)
 
 void finish_report(struct copyengine_job *job)
 {
-    pthread_mutex_lock(&job->report_lock);
-    job->silent = true;
-    pthread_mutex_unlock(&job->report_lock);
+    job_silence(job);
     if (job->copy.on_done)
         job->copy.on_done(job->copy.context);
     pthread_mutex_lock(&job->lock);
@@ -46,6 +44,10 @@ void finish_report(struct copyengine_job *job)
 
 void finish_leave(struct copyengine_job *job, bool report)
 {
+    if (job->pair)
+        devices_leave(&job->common->devices, job->pair);
+    if (job->donor_pair)
+        devices_leave(&job->common->devices, job->donor_pair);
     schedule_remove_job(job->common->schedule, job);
     if (report)
         finish_report(job);

@@ -13,8 +13,9 @@ struct hard_link;
 /** The files with several names that a job has met. */
 struct hard_links {
     pthread_mutex_t lock;
-    struct hard_link **buckets; /* NULL: none was met yet */
-    size_t bucket_count;        /* a power of two */
+    pthread_mutex_t symlink_lock; /* who makes one that has several names; taken first */
+    struct hard_link **buckets;   /* NULL: none was met yet */
+    size_t bucket_count;          /* a power of two */
     size_t count;
 };
 
@@ -48,3 +49,29 @@ enum hard_link_answer hard_link_enter(struct hard_links *links, const struct io_
  *         with one name
  */
 struct batch *hard_link_ready(struct hard_links *links, struct file *file);
+
+/*
+ * Symbolic links with several names. They are made at once, by whoever reads the directory; so one
+ * thread at a time makes such a one, between begin and end, and finds the first name made or not.
+ */
+
+void hard_link_begin_symlink(struct hard_links *links);
+void hard_link_end_symlink(struct hard_links *links);
+
+/**
+ * Links a name to another one that was made, if that says the same.
+ *
+ * @param root_fd   of the copy
+ * @param target    that this name is to say in the copy
+ * @param source    the link's attributes
+ * @param ret_mtime changed to what the other name has
+ * @return          false: it has to be made
+ */
+bool hard_link_symlink(struct hard_links *links, const struct io_port *port, int root_fd,
+                       const struct directory *directory, const char *name, const char *target,
+                       const struct statx *source, struct timespec *ret_mtime);
+
+/** A name was made; others are to be linked to it. @return 0 or -ENOMEM */
+int hard_link_add_symlink(struct hard_links *links, const struct directory *directory,
+                          const char *name, const char *target, const struct statx *source,
+                          struct timespec mtime);

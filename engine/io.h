@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 
 enum io_kind {
     /* These may be queued. */
-    IO_OPEN,  /* openat(2) */
+    IO_OPEN,  /* openat(2), openat2(2) */
     IO_READ,  /* pread(2) */
     IO_WRITE, /* pwrite(2) */
     IO_CLOSE, /* close(2) */
@@ -29,10 +30,13 @@ enum io_kind {
     IO_READ_LINK,  /* readlinkat(2) */
     IO_HARD_LINK,  /* linkat(2); other_name, in other_fd, becomes another name of name, in fd */
     IO_REMOVE,     /* unlinkat(2) */
-    IO_SET_MODE,   /* fchmod(2), fchmodat(2) */
+    IO_RENAME,     /* renameat(2) of name, in fd, to other_name, in other_fd */
+    IO_SET_MODE,   /* fchmod(2); with a name: adds to the mode of a directory of this user's */
     IO_SET_OWNER,  /* fchownat(2) */
     IO_SET_TIMES,  /* utimensat(2); data: struct timespec[2] */
     IO_SEEK,       /* lseek(2); flags: whence */
+    IO_PAGE_STATE, /* cachestat(2) of all of fd; data: struct io_page_state */
+    IO_FLUSH,      /* sync_file_range(2) of all of fd; flags not 0: fdatasync(2) */
     IO_TRUNCATE,   /* ftruncate(2) to offset */
     IO_ALLOCATE,   /* fallocate(2) */
     IO_CLONE,      /* FICLONE of fd onto other_fd */
@@ -58,16 +62,27 @@ enum io_answer {
     IO_BUSY,   /* no room; reap, then try again */
 };
 
+/** What the page cache has of a file, in pages, as cachestat(2) tells. */
+struct io_page_state {
+    uint64_t cached;
+    uint64_t dirty;
+    uint64_t writeback; /* on their way to the disk */
+    uint64_t evicted;
+    uint64_t recently_evicted;
+};
+
 /** What an operation does not use is zero. */
 struct io_op {
     enum io_kind kind;
     enum io_latency latency; /* of the kinds that may be queued; others: IO_IMMEDIATE */
     bool one_of_many;        /* a ring takes it together with others, though it would not block:
                                 cheaper than a system call each */
-    int fd;                  /* the file, or the directory that `name` is in */
+    bool one_mount; /* IO_OPEN, IO_STAT: what is mounted on the name is left alone (EXDEV) */
+    int fd;         /* the file, or the directory that `name` is in */
     int other_fd;
     const char *name; /* NULL or "": fd itself */
     const char *other_name;
+    const struct open_how *how; /* of IO_OPEN: openat2(2), with these flags; stays as it is */
     int flags;
     mode_t mode;
     uid_t user;
@@ -75,8 +90,9 @@ struct io_op {
     void *data; /* IO_READ, IO_WRITE: inside a buffer of this io */
     size_t length;
     uint64_t offset;
-    int buffer_index; /* which of the io's buffers `data` is in */
-    int64_t result;   /* what the call returned, or -errno */
+    int buffer_index;        /* which of the io's buffers `data` is in */
+    int64_t result;          /* what the call returned, or -errno */
+    struct open_how own_how; /* IO_OPEN with one_mount: a ring fills it in */
 };
 
 enum {

@@ -12,6 +12,7 @@
 #include "engine/assertion.h"
 #include "engine/compiler.h"
 #include "engine/io.h"
+#include "engine/same_mount.h"
 #include "engine/wake.h"
 
 #include <liburing.h>
@@ -29,6 +30,7 @@ void __sanitizer_syscall_pre_impl_close(long fd); /* NOLINT(bugprone-reserved-id
 #endif
 
 enum {
+    REGISTER_AFTER = 512,     /* so many reads and writes the buffers are registered */
     IDLE_CHECKS_MAX = 16,     /* for completions, in vain; then what is queued is submitted, too */
     KERNEL_THREADS_MAX = 512, /* of one ring, for operations that block: opens */
     FAILED_CHECK_US = 1000,   /* between two checks of a ring that failed */
@@ -47,6 +49,7 @@ struct io {
     bool buffers_registered;
     bool wake_armed; /* a read of wake_fd is with the ring */
     unsigned entries;
+    unsigned data_count;  /* reads and writes until the buffers are registered */
     unsigned idle_checks; /* for completions, in vain, since operations were submitted */
     unsigned in_flight;   /* operations queued and not reaped */
     int wake_fd;
@@ -81,8 +84,8 @@ static int ring_init(struct io_uring *ring, unsigned entries)
 
 int io_ring_probe(const char **ret_why)
 {
-    static const int needed[] = {IORING_OP_OPENAT, IORING_OP_CLOSE, IORING_OP_READ,
-                                 IORING_OP_WRITE};
+    static const int needed[] = {IORING_OP_OPENAT, IORING_OP_OPENAT2, IORING_OP_CLOSE,
+                                 IORING_OP_READ, IORING_OP_WRITE};
     struct io_uring ring;
     int result = ring_init(&ring, 2);
     if (result < 0) {
@@ -128,13 +131,14 @@ static int ring_create(unsigned entries, const struct io_buffers *buffers, struc
 
 /*
  * Registers the buffers, if the limit of locked memory allows it. The kernel has to find a page for
- * each byte of them, so not before bytes are to pass through the ring.
+ * each byte of them, and clears it: that takes milliseconds, and saves each read and write less
+ * than a microsecond.
  */
-static bool register_buffers(struct io *io)
+static void register_buffers(struct io *io)
 {
     struct iovec vectors[IO_BUFFERS_MAX];
     if (io->buffers_asked)
-        return io->buffers_registered;
+        return;
     io->buffers_asked = true;
     for (unsigned i = 0; i < io->buffers->count; i++)
         vectors[i] = (struct iovec){
@@ -142,6 +146,13 @@ static bool register_buffers(struct io *io)
             .iov_len = io->buffers->buffer_bytes,
         };
     io->buffers_registered = io_uring_register_buffers(&io->ring, vectors, io->buffers->count) == 0;
+}
+
+/* Whether a read or write is to name its buffer by number: once there were enough of them. */
+static bool use_registered_buffers(struct io *io)
+{
+    if (!io->buffers_asked && ++io->data_count > REGISTER_AFTER)
+        register_buffers(io);
     return io->buffers_registered;
 }
 
@@ -177,11 +188,16 @@ static void prepare_sqe(struct io *io, struct io_uring_sqe *sqe, struct io_op *o
 {
     switch (op->kind) {
     case IO_OPEN:
-        io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
+        op->own_how = same_mount_how(op->flags, op->mode);
+        if (op->how || op->one_mount)
+            io_uring_prep_openat2(sqe, op->fd, op->name,
+                                  op->how ? (struct open_how *)op->how : &op->own_how);
+        else
+            io_uring_prep_openat(sqe, op->fd, op->name, op->flags, op->mode);
         break;
     case IO_READ:
         assert(is_in_buffer(io, op));
-        if (register_buffers(io))
+        if (use_registered_buffers(io))
             io_uring_prep_read_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                      op->buffer_index);
         else
@@ -189,7 +205,7 @@ static void prepare_sqe(struct io *io, struct io_uring_sqe *sqe, struct io_op *o
         break;
     case IO_WRITE:
         assert(is_in_buffer(io, op));
-        if (register_buffers(io))
+        if (use_registered_buffers(io))
             io_uring_prep_write_fixed(sqe, op->fd, op->data, (unsigned)op->length, op->offset,
                                       op->buffer_index);
         else
@@ -293,6 +309,18 @@ static struct io_op *take_returned(struct io *io)
 }
 
 /*
+ * Whether the kernel did not carry an operation out because it would have had to wait, and nobody
+ * but its caller can. A read answers 0 then on Linux 5.9 and 5.10 (BUGS in preadv2(2)), but only
+ * where it was tried at once, which a server's file system cannot be.
+ */
+static bool needs_plain_call(const struct io_op *op)
+{
+    if (op->result == -EAGAIN || op->result == -EINTR)
+        return op->kind != IO_CLOSE;
+    return op->result == 0 && op->kind == IO_READ && op->length > 0 && op->latency != IO_REMOTE;
+}
+
+/*
  * Takes one completion off the ring. After a failure those that the kernel had already taken still
  * arrive there.
  */
@@ -312,8 +340,8 @@ static struct io_op *take_completion(struct io *io, bool *ret_woken)
         assert(io->in_flight > io->returned_count);
         io->in_flight--;
         op->result = result;
-        if ((result == -EAGAIN || result == -EINTR) && op->kind != IO_CLOSE)
-            io_call(op); /* the kernel could not carry it out without its caller */
+        if (needs_plain_call(op))
+            io_call(op);
         return op;
     }
     return NULL;

@@ -8,8 +8,11 @@
 #include "engine/compiler.h"
 #include "engine/directory.h"
 #include "engine/manifest.h"
+#include "engine/supplied.h"
 
 #include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 
@@ -17,12 +20,19 @@ enum {
     PROGRESS_INTERVAL_MS = 200,
     FILE_SERVICE_BYTES = 16384, /* what creating a file costs, in bytes copied */
     PRIORITY_WEIGHT = 16,
+    WARNINGS_MAX = 100, /* of a job; more are counted */
 };
 
 static void job_destroy(struct copyengine_job *job)
 {
     assert(!job->unread_directories && !job->batches.first && !job->untaken_files);
-    assert(job->active_readers == 0);
+    assert(!job->local_batches.first && job->ready_units == job->unit_count);
+    assert(job->active_readers == 0 && job->untaken_unit == job->unit_count);
+    if (job->asked_kind->destroy)
+        job->asked_kind->destroy(job);
+    cleanup_close_fd(&job->source_dirfd);
+    cleanup_close_fd(&job->copy.destination_dirfd);
+    free((char *)job->copy.destination_shown);
     free((char *)job->copy.source);
     free((char *)job->copy.destination);
     free(job->root_absolute);
@@ -48,8 +58,13 @@ int job_new(struct engine_common *common, const struct job_kind *kind,
     job->copy = *copy;
     job->copy.source = copy->source ? strdup(copy->source) : NULL;
     job->copy.destination = strdup(copy->destination);
+    job->copy.destination_shown =
+        strdup(copy->destination_shown ? copy->destination_shown : copy->destination);
+    if (copy->destination_dirfd >= 0)
+        job->copy.destination_dirfd = fcntl(copy->destination_dirfd, F_DUPFD_CLOEXEC, 0);
     if (job->copy.progress_interval_ms == 0)
         job->copy.progress_interval_ms = PROGRESS_INTERVAL_MS;
+    job->source_dirfd = AT_FDCWD;
     job->references = 1;
     job->last_progress.size = sizeof(job->last_progress);
     job->result.progress = &job->last_progress;
@@ -60,7 +75,10 @@ int job_new(struct engine_common *common, const struct job_kind *kind,
     hard_links_init(&job->hard_links);
     atomic_store(&job->reported_ns, clock_monotonic_ns());
     int result = copy->manifest ? manifest_new(copy->manifest_fd, &job->manifest) : 0;
-    if (!job->copy.destination || (copy->source && !job->copy.source))
+    if (copy->destination_dirfd >= 0 && job->copy.destination_dirfd < 0)
+        result = -EMFILE;
+    if (!job->copy.destination || !job->copy.destination_shown ||
+        (copy->source && !job->copy.source))
         result = -ENOMEM;
     if (result < 0) {
         job_destroy(job);
@@ -96,9 +114,46 @@ void copyengine_job_free(struct copyengine_job *job)
 
 static const char *root_path(const struct copyengine_job *job, enum job_side side)
 {
-    const char *path = side == JOB_SOURCE ? job->copy.source : job->copy.destination;
+    const char *path = side == JOB_SOURCE ? job->copy.source : job->copy.destination_shown;
     assert(path);
     return path;
+}
+
+/* The explanation of an error, if it lies behind its path, in the same memory; else NULL. */
+static const char *own_explanation(const struct copyengine_error *error)
+{
+    const char *behind = error->path ? error->path + strlen(error->path) + 1 : NULL;
+    return behind == error->explanation ? behind : NULL;
+}
+
+/* A path, allocated; with its explanation, if that lies behind it. */
+static char *copy_path(const struct copyengine_error *error)
+{
+    const char *explanation = own_explanation(error);
+    size_t length = strlen(error->path) + 1;
+    if (explanation)
+        length += strlen(explanation) + 1;
+    char *copy = malloc(length);
+    return copy ? memcpy(copy, error->path, length) : NULL;
+}
+
+void copyengine_error_copy(const struct copyengine_error *error, struct copyengine_error *ret)
+{
+    *ret = *error;
+    ret->path = error->path ? copy_path(error) : NULL;
+    if (own_explanation(error))
+        ret->explanation = ret->path ? ret->path + strlen(ret->path) + 1 : NULL;
+}
+
+/* Stops a job with an error, if it is the first. */
+static void take_error(struct copyengine_job *job, const struct copyengine_error *error)
+{
+    pthread_mutex_lock(&job->lock);
+    if (job->result.error.code == 0 && !job->ended)
+        copyengine_error_copy(error, &job->result.error);
+    if (!job->cleaning_up) /* which goes on, whatever cannot be removed */
+        atomic_store(&job->stopped, true);
+    pthread_mutex_unlock(&job->lock);
 }
 
 void job_fail_because(struct copyengine_job *job, const char *operation, enum job_side side,
@@ -107,20 +162,20 @@ void job_fail_because(struct copyengine_job *job, const char *operation, enum jo
 {
     char path[PATH_MAX];
     assert(code > 0);
-    pthread_mutex_lock(&job->lock);
-    struct copyengine_error *error = &job->result.error;
-    if (error->code == 0 && !job->ended) {
-        directory_path(root_path(job, side), directory, name, path, sizeof(path));
-        *error = (struct copyengine_error){
-            .code = code,
-            .operation = operation,
-            .path = strdup(path),
-            .explanation = explanation,
-        };
-    }
-    if (!job->cleaning_up) /* which goes on, whatever cannot be removed */
-        atomic_store(&job->stopped, true);
-    pthread_mutex_unlock(&job->lock);
+    directory_path(root_path(job, side), directory, name, path, sizeof(path));
+    take_error(job, &(struct copyengine_error){code, operation, path, explanation});
+}
+
+void job_fail_at(struct copyengine_job *job, const char *operation, const char *path, int code,
+                 const char *explanation)
+{
+    char shown[PATH_MAX];
+    char both[PATH_MAX + 256];
+    directory_path(job->copy.source, NULL, path, shown, sizeof(shown));
+    size_t at = strlen(shown) + 1;
+    memcpy(both, shown, at);
+    snprintf(both + at, sizeof(both) - at, "%s", explanation);
+    take_error(job, &(struct copyengine_error){code, operation, both, both + at});
 }
 
 void job_fail(struct copyengine_job *job, const char *operation, enum job_side side,
@@ -136,6 +191,16 @@ void copyengine_cancel(struct copyengine_job *job)
     job->common->on_cancelled(job);
 }
 
+void job_warn_of(struct copyengine_job *job, const char *path, const char *text)
+{
+    if (!job->copy.on_warning)
+        return;
+    pthread_mutex_lock(&job->report_lock);
+    if (!job->silent && job->warnings++ < WARNINGS_MAX)
+        job->copy.on_warning(job->copy.context, path, text);
+    pthread_mutex_unlock(&job->report_lock);
+}
+
 void job_warn(struct copyengine_job *job, const struct directory *directory, const char *name,
               const char *text)
 {
@@ -143,9 +208,19 @@ void job_warn(struct copyengine_job *job, const struct directory *directory, con
         return;
     char path[PATH_MAX];
     directory_path(job->copy.source, directory, name, path, sizeof(path));
+    job_warn_of(job, path, text);
+}
+
+void job_silence(struct copyengine_job *job)
+{
+    char text[64];
     pthread_mutex_lock(&job->report_lock);
-    if (!job->silent)
-        job->copy.on_warning(job->copy.context, path, text);
+    if (!job->silent && job->warnings > WARNINGS_MAX) {
+        snprintf(text, sizeof(text), "%" PRIu64 " more warnings are not shown",
+                 job->warnings - WARNINGS_MAX);
+        job->copy.on_warning(job->copy.context, job->copy.source, text);
+    }
+    job->silent = true;
     pthread_mutex_unlock(&job->report_lock);
 }
 
@@ -163,6 +238,15 @@ static struct copyengine_progress find_progress(const struct copyengine_job *job
         .symlinks = counter_value(&job->symlinks_done),
         .skipped = counter_value(&job->skipped),
         .bytes = counter_value(&job->bytes_done),
+        .files_found = counter_value(&job->files_found),
+        .walked = atomic_load_explicit(&job->walked, memory_order_relaxed),
+        .arrivals = counter_value(&job->arrivals),
+        .cloned_files = counter_value(&job->taken_files[COPYENGINE_TAKEN_CLONED]),
+        .cloned_bytes = counter_value(&job->taken_bytes[COPYENGINE_TAKEN_CLONED]),
+        .copied_files = counter_value(&job->taken_files[COPYENGINE_TAKEN_COPIED]),
+        .copied_bytes = counter_value(&job->taken_bytes[COPYENGINE_TAKEN_COPIED]),
+        .fetched_files = counter_value(&job->taken_files[COPYENGINE_TAKEN_FETCHED]),
+        .fetched_bytes = counter_value(&job->taken_bytes[COPYENGINE_TAKEN_FETCHED]),
     };
 }
 
@@ -212,11 +296,31 @@ void job_moved(struct copyengine_job *job, uint64_t bytes)
     report_if_due(job);
 }
 
+void job_arrived(struct copyengine_job *job)
+{
+    atomic_fetch_add_explicit(&job->arrivals, 1, memory_order_relaxed);
+    report_if_due(job);
+}
+
 void job_completed(struct copyengine_job *job, atomic_ullong *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&job->service, FILE_SERVICE_BYTES, memory_order_relaxed);
     report_if_due(job);
+}
+
+void job_taken(struct copyengine_job *job, size_t entry, enum copyengine_taken taken,
+               uint64_t bytes)
+{
+    const struct supply *supply = job->supply;
+    atomic_fetch_add_explicit(&job->taken_files[taken], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&job->taken_bytes[taken], bytes, memory_order_relaxed);
+    if (!supply->on_file)
+        return;
+    pthread_mutex_lock(&job->report_lock);
+    if (!job->silent)
+        supply->on_file(job->copy.context, entry, taken);
+    pthread_mutex_unlock(&job->report_lock);
 }
 
 const struct copyengine_result *copyengine_wait(struct copyengine_job *job)
@@ -236,12 +340,6 @@ const char *copyengine_error_text(const struct copyengine_error *error, char *bu
     snprintf(buffer, size, "%s%s%s: %s", error->operation ? error->operation : "",
              error->path ? " " : "", error->path ? error->path : "", why);
     return buffer;
-}
-
-void copyengine_error_copy(const struct copyengine_error *error, struct copyengine_error *ret)
-{
-    *ret = *error;
-    ret->path = error->path ? strdup(error->path) : NULL;
 }
 
 void copyengine_error_clear(struct copyengine_error *error)

@@ -14,7 +14,6 @@
 
 enum {
     BUFFER_BYTES = 64 << 10,
-    FIELDS_BYTES = 160, /* all but the path */
     DIGEST_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1,
 };
 
@@ -55,7 +54,6 @@ static void append_bytes(struct manifest *manifest, const char *bytes, size_t le
 
 int manifest_new(int fd, struct manifest **ret)
 {
-    static const char head[] = "pkgcache-manifest 1";
     struct manifest *manifest = malloc(sizeof(*manifest));
     if (!manifest)
         return -ENOMEM;
@@ -67,15 +65,22 @@ int manifest_new(int fd, struct manifest **ret)
     }
     manifest->error = 0;
     manifest->count = 0;
-    manifest->used = 0;
     pthread_mutex_init(&manifest->lock, NULL);
-    append_bytes(manifest, head, sizeof(head));
+    manifest_begin(manifest, MANIFEST_VERSION);
     *ret = manifest;
     return 0;
 }
 
-/* The canonical form of XXH3-128 (xxhash.h): most significant digit first, as xxhsum prints it. */
-static void format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTES])
+void manifest_begin(struct manifest *manifest, unsigned version)
+{
+    char head[32];
+    int length = snprintf(head, sizeof(head), "pkgcache-manifest %u", version);
+    assert(manifest->count == 0);
+    manifest->used = 0;
+    append_bytes(manifest, head, (size_t)length + 1);
+}
+
+void manifest_format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     XXH128_canonical_t canonical;
@@ -87,34 +92,31 @@ static void format_digest(XXH128_hash_t digest, char ret[static DIGEST_TEXT_BYTE
     *ret = '\0';
 }
 
-/* A record, but for the path. */
-struct record {
-    char type;
-    mode_t mode;
-    uint64_t size;
-    struct timespec mtime;
-    const XXH128_hash_t *digest; /* NULL: none */
-    int error;                   /* why it could not be read; 0: nothing */
-};
+size_t manifest_format_fields(const struct manifest_fields *fields,
+                              char ret[static MANIFEST_FIELDS_BYTES])
+{
+    char digest[DIGEST_TEXT_BYTES] = "-";
+    if (fields->digest)
+        manifest_format_digest(*fields->digest, digest);
+    else if (fields->error)
+        snprintf(digest, sizeof(digest), "!%d", fields->error);
+    int length = snprintf(ret, MANIFEST_FIELDS_BYTES, "%c %o %" PRIu64 " %jd.%09ld %s ",
+                          fields->type, fields->mode, fields->size, (intmax_t)fields->mtime.tv_sec,
+                          fields->mtime.tv_nsec, digest);
+    assert(length > 0 && length < MANIFEST_FIELDS_BYTES);
+    return (size_t)length;
+}
 
 static void add_record(struct manifest *manifest, const struct directory *directory,
-                       const char *name, const struct record *record)
+                       const char *name, const struct manifest_fields *record)
 {
     CLEANUP_FREE char *path = directory_relative_path(directory, name);
-    char fields[FIELDS_BYTES];
-    char digest[DIGEST_TEXT_BYTES] = "-";
-    if (record->digest)
-        format_digest(*record->digest, digest);
-    else if (record->error)
-        snprintf(digest, sizeof(digest), "!%d", record->error);
-    int length = snprintf(fields, sizeof(fields), "%c %o %" PRIu64 " %jd.%09ld %s ", record->type,
-                          record->mode, record->size, (intmax_t)record->mtime.tv_sec,
-                          record->mtime.tv_nsec, digest);
-    assert(length > 0 && length < FIELDS_BYTES);
+    char fields[MANIFEST_FIELDS_BYTES];
+    size_t length = manifest_format_fields(record, fields);
     pthread_mutex_lock(&manifest->lock);
     if (!path && manifest->error == 0)
         manifest->error = -ENOMEM;
-    append_bytes(manifest, fields, (size_t)length);
+    append_bytes(manifest, fields, length);
     if (path && *path)
         append_bytes(manifest, path, strlen(path) + 1);
     else
@@ -126,15 +128,16 @@ static void add_record(struct manifest *manifest, const struct directory *direct
 void manifest_add_file(struct manifest *manifest, const struct file *file)
 {
     add_record(manifest, file->batch->directory, file->name,
-               &(struct record){'f', file->attributes.mode, file->size, file->attributes.mtime,
-                                file->has_digest ? &file->digest : NULL, 0});
+               &(struct manifest_fields){'f', file->attributes.mode, file->size,
+                                         file->attributes.mtime,
+                                         file->has_digest ? &file->digest : NULL, 0});
 }
 
 void manifest_add_directory(struct manifest *manifest, const struct directory *directory)
 {
-    add_record(
-        manifest, directory, NULL,
-        &(struct record){'d', directory->attributes.mode, 0, directory->attributes.mtime, NULL, 0});
+    add_record(manifest, directory, NULL,
+               &(struct manifest_fields){'d', directory->attributes.mode, 0,
+                                         directory->attributes.mtime, NULL, 0});
 }
 
 void manifest_add_symlink(struct manifest *manifest, const struct directory *directory,
@@ -142,14 +145,15 @@ void manifest_add_symlink(struct manifest *manifest, const struct directory *dir
 {
     size_t length = strlen(target);
     XXH128_hash_t digest = digest_of(target, length);
-    add_record(manifest, directory, name,
-               &(struct record){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
+    add_record(
+        manifest, directory, name,
+        &(struct manifest_fields){'l', S_IRWXU | S_IRWXG | S_IRWXO, length, mtime, &digest, 0});
 }
 
 void manifest_add_other(struct manifest *manifest, const struct directory *directory,
                         const char *name, char type, int code)
 {
-    add_record(manifest, directory, name, &(struct record){.type = type, .error = code});
+    add_record(manifest, directory, name, &(struct manifest_fields){.type = type, .error = code});
 }
 
 int manifest_end(struct manifest *manifest)

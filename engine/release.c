@@ -6,6 +6,7 @@
 
 #include "engine/compiler.h"
 #include "engine/job.h"
+#include "engine/schedule.h"
 
 #include <assert.h>
 
@@ -22,6 +23,14 @@ void directory_release(const struct io_port *port, struct directory *directory)
         assert(!parent || parent->job == job);
         if (!job_is_stopped(job))
             job->kind->complete(port, directory);
+        if (directory->again) {
+            directory->again = false;
+            atomic_store(&directory->references, 1);
+            schedule_add_directory(job->common->schedule, directory);
+            return;
+        }
+        if (job->kind->forget)
+            job->kind->forget(directory);
         cleanup_close_fd(&directory->source_fd);
         cleanup_close_fd(&directory->destination_fd);
         free(directory);

@@ -22,11 +22,12 @@ static bool learn_root(struct directory *root)
 {
     struct copyengine_job *job = root->job;
     /* A pair of its own: how direct reads go says nothing about copies. */
-    job->pair = devices_find(&job->common->devices, root->device, 0);
+    job->pair = devices_enter(&job->common->devices, root->device, 0);
     if (!job->pair) {
         job_fail(job, "open", JOB_SOURCE, root, NULL, ENOMEM);
         return false;
     }
+    job->source_mount = root->mount;
     job->source_latency = device_latency(device_kind(root->source_fd));
     job->workers_max = UINT_MAX;
     return true;
@@ -35,9 +36,10 @@ static bool learn_root(struct directory *root)
 static bool scan_open(const struct io_port *port, struct directory *directory)
 {
     const struct directory *parent = directory->parent;
-    int64_t fd =
-        source_open_directory(port, parent ? parent->source_fd : AT_FDCWD,
-                              parent ? directory->name : directory->job->copy.source, O_NOFOLLOW);
+    const struct copyengine_job *job = directory->job;
+    int64_t fd = source_open_directory(port, parent ? parent->source_fd : job->source_dirfd,
+                                       parent ? directory->name : job->copy.source, O_NOFOLLOW,
+                                       job->one_mount);
     directory->source_fd = (int)fd;
     if (fd < 0)
         return scan_note_failure(directory, NULL, 'd', "open", (int)-fd);
@@ -126,13 +128,14 @@ int scan_submit(struct engine_common *common, const struct copyengine_scan *scan
 {
     struct copyengine_scan known;
     if (take_struct(&known, sizeof(known), scan) < 0 || !known.path || !*known.path ||
-        known.sample < 0 || known.sample > 1)
+        known.sample < 0 || known.sample > 1 || known.manifest_version > MANIFEST_VERSION)
         return -EINVAL;
     struct copyengine_job *job;
     int result = job_new(common, &scan_kind,
                          &(struct copyengine_copy){
                              .source = known.path,
                              .destination = "",
+                             .destination_dirfd = AT_FDCWD,
                              .on_progress = known.on_progress,
                              .progress_interval_ms = known.progress_interval_ms,
                              .on_done = known.on_done,
@@ -145,6 +148,19 @@ int scan_submit(struct engine_common *common, const struct copyengine_scan *scan
                          &job);
     if (result < 0)
         return result;
+    if (known.manifest_version == 1) {
+        job->digest_kind = DIGEST_PLAIN;
+        manifest_begin(job->manifest, 1);
+    }
+    job->one_mount = known.one_mount;
+    if (known.relative) {
+        job->source_dirfd = fcntl(known.dirfd, F_DUPFD_CLOEXEC, 0);
+        if (job->source_dirfd < 0) {
+            result = -errno;
+            job_release(job);
+            return result;
+        }
+    }
     job->sample_below = sample_below(known.sample);
     job->sample_seed = known.seed;
     return schedule_submit(common->schedule, job, ret);

@@ -17,8 +17,13 @@
  * count for more or less, so no job starves.
  *
  * A worker takes more files at once the more are queued (guided self-scheduling, Polychronopoulos
- * and Kuck 1987), so the lock is taken rarely and the end of a tree is shared out evenly. Large
- * files are shared out in ranges, which are taken before new files, so few of them are open.
+ * and Kuck 1987; slices.c), so the lock is taken rarely and the end of a tree is shared out evenly.
+ * Large files are shared out in ranges, which are taken before new files, so few of them are open.
+ *
+ * The units of a supply are its parts, whose bytes its caller fills in, and what has no bytes.
+ * Parts are taken in their order, one at a time by each worker, and only as many as their memory
+ * allows. Files of a supply that have donors on this machine are copied by workers that do not
+ * block, while others fetch what has to be fetched.
  *
  * Files of a server are copied by blocking workers, one operation each, which are started beyond
  * the one worker per processor: calls that block cost less there than a ring, which would hand each
@@ -34,20 +39,19 @@
 #include "engine/compiler.h"
 #include "engine/file.h"
 #include "engine/job.h"
+#include "engine/ranges.h"
+#include "engine/shares.h"
+#include "engine/slices.h"
+#include "engine/units.h"
 
 enum {
     FILES_ENOUGH = 256,         /* queued: one reader will do */
     REMOTE_FILES_ENOUGH = 1024, /* the same where hundreds are copied at once */
     FILES_MAX = 4096,           /* queued: back-pressure, nobody reads on */
-    SLICE_MAX = 32,             /* files that a worker takes at once */
     WOKEN_AT_ONCE = 4,          /* workers; each wakes another one if there is more to do */
     READERS_MAX_OF_CACHED = 2,  /* more only contend (measured) */
-    READERS_PER_PROCESSOR = 8,  /* for one server; more take longer to start than they save */
-    READERS_MIN_OF_REMOTE = 16, /* bounds of the same, whatever the number of processors */
-    READERS_MAX_OF_REMOTE = 64,
-    READERS_KEPT = 16,      /* never given to what may hang */
-    SHARES_MAX = 4,         /* the share of a source is at least one of so many */
-    COUNTS_PER_SAMPLE = 16, /* completions between two readings of the clock */
+    READERS_KEPT = 16,          /* never given to what may hang */
+    COUNTS_PER_SAMPLE = 16,     /* completions between two readings of the clock */
 };
 
 void schedule_init(struct schedule *schedule, const struct schedule_threads *threads,
@@ -86,14 +90,6 @@ ASSERTION_ONLY static bool is_locked(struct schedule *schedule)
     return pthread_mutex_trylock(&schedule->lock) == EBUSY;
 }
 
-/* What holds of a job's queue, and of what is counted, whenever the lock is free. */
-static void check_queue(const struct copyengine_job *job)
-{
-    assert(!job->batches.first == (job->queued_batches == 0));
-    assert(job->queued_files >= job->queued_batches); /* no batch without a file to be taken */
-    (void)job;
-}
-
 /*
  * Whether a job is under back-pressure: enough is queued for nobody to read on. Once that is so, it
  * stays so until half is copied; else a reader would be woken for every directory.
@@ -108,19 +104,16 @@ static bool has_back_pressure(const struct schedule *schedule, struct copyengine
 
 static bool has_work(const struct copyengine_job *job)
 {
-    return job->batches.first || job->untaken_files || job->unread_directories;
+    return job->batches.first || job->local_batches.first || job->untaken_files ||
+           job->unread_directories || job->untaken_unit < job->unit_count;
 }
 
-static bool has_work_for_workers(const struct copyengine_job *job)
+/* Beside local batches. */
+static bool has_work_for_workers(const struct schedule *schedule, const struct copyengine_job *job)
 {
     return job->batches.first || job->untaken_files ||
-           (job->unread_directories && job->read_by_workers);
-}
-
-static unsigned count_readers_of_remote(const struct schedule *schedule)
-{
-    return MIN(MAX(READERS_PER_PROCESSOR * schedule->processors, (unsigned)READERS_MIN_OF_REMOTE),
-               (unsigned)READERS_MAX_OF_REMOTE);
+           (job->unread_directories && job->read_by_workers) ||
+           units_has_next(job, schedule->parts_bytes);
 }
 
 static unsigned count_readers_wanted(const struct schedule *schedule, struct copyengine_job *job)
@@ -132,24 +125,7 @@ static unsigned count_readers_wanted(const struct schedule *schedule, struct cop
     bool remote = job->source_latency == IO_REMOTE;
     if (job->queued_files >= (remote ? REMOTE_FILES_ENOUGH : FILES_ENOUGH))
         return 1;
-    return remote ? count_readers_of_remote(schedule) : READERS_MAX_OF_CACHED;
-}
-
-/*
- * The share of one source: how many threads may block for it at once. That is all that do not block
- * for others, and at least a fixed part, also when all are taken by others, whose servers may hang.
- *
- * total:   threads that may block for all sources together
- * blocked: threads that do
- * own:     those of them that block for this source
- */
-static unsigned share_of_source(const struct schedule *schedule, unsigned total, unsigned blocked,
-                                unsigned own)
-{
-    assert(own <= blocked);
-    unsigned others = MIN(blocked - own, total);
-    unsigned least = total / MIN(MAX(schedule->job_count, 1U), (unsigned)SHARES_MAX);
-    return MAX(total - others, MAX(least, 1U));
+    return remote ? share_readers_of_server(schedule->processors) : READERS_MAX_OF_CACHED;
 }
 
 static enum reading classify_reading(const struct copyengine_job *job)
@@ -173,7 +149,8 @@ static bool may_read(const struct schedule *schedule, struct copyengine_job *job
         return schedule->blocked_readers < READERS_MAX - READERS_KEPT;
     case READING_REMOTE:
         return schedule->blocked_readers < READERS_MAX - READERS_KEPT &&
-               job->pair->readers < share_of_source(schedule, count_readers_of_remote(schedule),
+               job->pair->readers < share_of_source(schedule->job_count,
+                                                    share_readers_of_server(schedule->processors),
                                                     schedule->blocked_readers, job->pair->readers);
     default:
         return true;
@@ -251,28 +228,20 @@ static bool decide_who_copies(const struct schedule *schedule, struct copyengine
     return job->blocking != was_blocking || job->read_by_workers != was_read_by_workers;
 }
 
-/* How many blocking workers may copy from the source of a job. */
-static unsigned share_of_blocking(struct schedule *schedule, const struct copyengine_job *job)
+static bool may_take_local(struct schedule *schedule, const struct seat *seat,
+                           const struct copyengine_job *job)
 {
-    return share_of_source(schedule, tuner_value(&schedule->in_flight_tuner),
-                           schedule->blocked_workers, job->pair->workers);
-}
-
-/* How many of the first workers, which do not block, may copy files of a job. */
-static unsigned share_of_first(struct schedule *schedule, const struct copyengine_job *job)
-{
-    if (job->blocking || device_pair_is_cold(job->pair))
-        return schedule->processors;
-    return MIN(tuner_value(&schedule->workers_tuner), job->workers_max);
+    return job->local_batches.first && !seat->blocking &&
+           seat->number < slice_share_of_local(schedule, job);
 }
 
 static bool may_copy(struct schedule *schedule, const struct seat *seat,
                      const struct copyengine_job *job)
 {
     if (!seat->blocking)
-        return seat->number < share_of_first(schedule, job) &&
+        return seat->number < slice_share_of_first(schedule, job) &&
                (!job->blocking || schedule->seat_count <= schedule->processors);
-    return job->blocking && job->pair->workers < share_of_blocking(schedule, job);
+    return job->blocking && job->pair->workers < slice_share_of_blocking(schedule, job);
 }
 
 static void set_seat_idle(struct schedule *schedule, struct seat *seat, bool idle)
@@ -321,10 +290,10 @@ static void wake_workers(struct schedule *schedule, const struct copyengine_job 
                          unsigned items)
 {
     if (!job->blocking) {
-        wake_seats(schedule, 0, share_of_first(schedule, job), items);
+        wake_seats(schedule, 0, slice_share_of_first(schedule, job), items);
         return;
     }
-    unsigned share = share_of_blocking(schedule, job);
+    unsigned share = slice_share_of_blocking(schedule, job);
     unsigned count = MIN(items, share - MIN(job->pair->workers, share));
     unsigned wanted = schedule->processors + schedule->blocked_workers + count;
     if (schedule->seat_count < wanted)
@@ -339,9 +308,12 @@ static void wake_workers(struct schedule *schedule, const struct copyengine_job 
  * whose server hangs, somebody has to take its place. */
 static void wake_for_other_jobs(struct schedule *schedule)
 {
-    for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
-        if (has_work_for_workers(job))
+    for (struct copyengine_job *job = schedule->jobs; job; job = job->next) {
+        if (has_work_for_workers(schedule, job))
             wake_workers(schedule, job, 1);
+        if (job->local_batches.first)
+            wake_seats(schedule, 0, slice_share_of_local(schedule, job), 1);
+    }
 }
 
 /* Where it changed who copies, or reads, a job, those have to go on who slept while it was not
@@ -349,7 +321,8 @@ static void wake_for_other_jobs(struct schedule *schedule)
 static void wake_for_changed_jobs(struct schedule *schedule)
 {
     for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
-        if (has_work(job) && decide_who_copies(schedule, job) && has_work_for_workers(job))
+        if (has_work(job) && decide_who_copies(schedule, job) &&
+            has_work_for_workers(schedule, job))
             wake_workers(schedule, job, WOKEN_AT_ONCE);
 }
 
@@ -405,11 +378,11 @@ struct directory *schedule_take_directory(struct schedule *schedule)
     return directory;
 }
 
-void schedule_add_root(struct schedule *schedule, struct directory *root)
+void schedule_add_directory(struct schedule *schedule, struct directory *directory)
 {
     pthread_mutex_lock(&schedule->lock);
-    assert(!has_work(root->job));
-    push_directory(root->job, root);
+    assert(directory->parent || !has_work(directory->job));
+    push_directory(directory->job, directory);
     wake_reader(schedule);
     pthread_mutex_unlock(&schedule->lock);
 }
@@ -429,7 +402,7 @@ int schedule_submit(struct schedule *schedule, struct copyengine_job *job,
     schedule->jobs = job;
     schedule->job_count++;
     pthread_mutex_unlock(&schedule->lock);
-    schedule_add_root(schedule, root);
+    schedule_add_directory(schedule, root);
     return 0;
 }
 
@@ -460,7 +433,7 @@ static void append_batches(struct schedule *schedule, struct copyengine_job *job
         job->queued_batches++;
         job->queued_files += batch->count;
     }
-    check_queue(job);
+    assert(!job->batches.first == (job->queued_batches == 0));
     wake_for_changed_jobs(schedule);
     if (any)
         wake_workers(schedule, job, MIN(job->queued_files, (unsigned)WOKEN_AT_ONCE));
@@ -471,6 +444,7 @@ void schedule_give_directory(struct schedule *schedule, struct directory *direct
 {
     struct copyengine_job *job = directory->job;
     pthread_mutex_lock(&schedule->lock);
+    job->files_found += batch_count_files(batches);
     if (more)
         push_directory(job, directory);
     while (directories) {
@@ -483,6 +457,8 @@ void schedule_give_directory(struct schedule *schedule, struct directory *direct
         wake_workers(schedule, job, WOKEN_AT_ONCE);
     wake_reader(schedule); /* one more than the caller, who comes back for the next directory */
     count_reader(schedule, directory, -1);
+    if (!job->unread_directories && job->active_readers == 0)
+        job->walked = true;
     pthread_mutex_unlock(&schedule->lock);
 }
 
@@ -491,6 +467,21 @@ void schedule_add_batches(struct schedule *schedule, struct copyengine_job *job,
 {
     pthread_mutex_lock(&schedule->lock);
     append_batches(schedule, job, batches);
+    pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_add_local_batches(struct schedule *schedule, struct copyengine_job *job,
+                                struct batch *batches)
+{
+    pthread_mutex_lock(&schedule->lock);
+    while (batches) {
+        struct batch *batch = batches;
+        batches = batch->next;
+        batch_queue_append(&job->local_batches, batch);
+        job->queued_local_files += batch->count;
+    }
+    wake_seats(schedule, 0, slice_share_of_local(schedule, job),
+               MIN(job->queued_local_files, (unsigned)WOKEN_AT_ONCE));
     pthread_mutex_unlock(&schedule->lock);
 }
 
@@ -505,60 +496,53 @@ void schedule_add_file(struct schedule *schedule, struct copyengine_job *job, st
     pthread_mutex_unlock(&schedule->lock);
 }
 
+void schedule_skip_hole(struct schedule *schedule, struct file *file, uint64_t offset)
+{
+    pthread_mutex_lock(&schedule->lock);
+    file->untaken = MAX(file->untaken, MIN(offset, file->size - 1)); /* the last range stays */
+    pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_add_units(struct schedule *schedule, struct copyengine_job *job, size_t count)
+{
+    pthread_mutex_lock(&schedule->lock);
+    assert(job->unit_count == 0 && count >= job->part_count);
+    job->unit_count = count;
+    decide_who_copies(schedule, job);
+    pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_ready_units(struct schedule *schedule, struct copyengine_job *job, size_t count)
+{
+    pthread_mutex_lock(&schedule->lock);
+    assert(count <= job->unit_count);
+    if (count > job->ready_units) {
+        job->ready_units = count;
+        wake_workers(schedule, job,
+                     (unsigned)MIN(count - job->untaken_unit, (size_t)WOKEN_AT_ONCE));
+    }
+    pthread_mutex_unlock(&schedule->lock);
+}
+
+void schedule_release_units(struct schedule *schedule, struct copyengine_job *job, size_t first,
+                            size_t end)
+{
+    pthread_mutex_lock(&schedule->lock);
+    units_give_back(job, first, end, &schedule->parts_bytes);
+    wake_for_other_jobs(schedule);
+    pthread_mutex_unlock(&schedule->lock);
+}
+
 static struct copyengine_job *choose_job_to_copy(struct schedule *schedule, const struct seat *seat)
 {
     struct copyengine_job *best = NULL;
     for (struct copyengine_job *job = schedule->jobs; job; job = job->next)
-        if (has_work_for_workers(job) && may_copy(schedule, seat, job) &&
+        if ((may_take_local(schedule, seat, job) ||
+             (has_work_for_workers(schedule, job) && may_copy(schedule, seat, job))) &&
             !delay_list_has_job(&seat->delays, job) &&
             (!best || job_weigh_service(job) < job_weigh_service(best)))
             best = job;
     return best;
-}
-
-/* Takes the next range of a shared file; all that is left when the job has stopped. */
-static struct slice take_range(struct copyengine_job *job)
-{
-    struct file *file = job->untaken_files;
-    assert(file->untaken < file->size && atomic_load(&file->references) > 0);
-    struct slice slice = {.file = file, .offset = file->untaken};
-    uint64_t left = file->size - file->untaken;
-    slice.range_end = file->untaken + (job_is_stopped(job) ? left : MIN(left, file->range_bytes));
-    file->untaken = slice.range_end;
-    if (file->untaken < file->size)
-        atomic_fetch_add(&file->references, 1);
-    else
-        job->untaken_files = file->next; /* and its reference goes with the slice */
-    return slice;
-}
-
-/*
- * Takes files of one directory. What is left of it has its turn after the others where files wait
- * for a server, so that many directories are in use at once: FUSE may look up one name of each at a
- * time only (fuse_lock_inode in fs/fuse/inode.c).
- */
-static struct slice take_files(struct schedule *schedule, struct copyengine_job *job)
-{
-    struct batch *batch = job->batches.first;
-    assert(batch->taken < batch->count);
-    unsigned left = batch->count - batch->taken;
-    unsigned takers =
-        job->blocking ? share_of_blocking(schedule, job) : share_of_first(schedule, job);
-    unsigned share = MIN(MAX(job->queued_files / takers, 1U), (unsigned)SLICE_MAX);
-    if (job->unread_directories && job->read_by_workers)
-        share = left; /* others read a directory, and do not contend for this one */
-    unsigned count = MIN(share, left);
-    struct slice slice = {.batch = batch, .next = batch->taken, .end = batch->taken + count};
-    batch->taken += count;
-    job->queued_files -= count;
-    if (batch->taken == batch->count) {
-        batch_queue_pop(&job->batches);
-        job->queued_batches--;
-    } else if (job->blocking) {
-        batch_queue_append(&job->batches, batch_queue_pop(&job->batches));
-    }
-    check_queue(job);
-    return slice;
 }
 
 bool schedule_take_slice(struct schedule *schedule, struct seat *seat, struct slice *ret)
@@ -569,12 +553,19 @@ bool schedule_take_slice(struct schedule *schedule, struct seat *seat, struct sl
     struct copyengine_job *job = choose_job_to_copy(schedule, seat);
     if (job) {
         set_seat_job(schedule, seat, job);
-        if (job->untaken_files)
-            *ret = take_range(job);
+        *ret = (struct slice){0};
+        bool rest = has_work_for_workers(schedule, job) && may_copy(schedule, seat, job);
+        if (may_take_local(schedule, seat, job) && !(rest && job->untaken_files))
+            *ret = slice_take_local(schedule, job);
+        else if (job->untaken_files)
+            ret->file = ranges_take(job, &ret->offset, &ret->range_end);
         else if (job->batches.first)
-            *ret = take_files(schedule, job);
-        else
+            *ret = slice_take_files(schedule, job);
+        else if (job->untaken_unit == job->ready_units)
             *ret = (struct slice){.directory = pop_directory(schedule, job)};
+        else
+            *ret = (struct slice){.supplied = job, .unit = units_take(job, &schedule->parts_bytes)};
+        ret->unit_end = job->untaken_unit;
         wake_for_other_jobs(schedule);
     }
     wake_reader(schedule);

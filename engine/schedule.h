@@ -5,80 +5,7 @@
  */
 #pragma once
 
-#include "engine/delay.h"
-#include "engine/io.h"
-#include "engine/tuner.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-
-struct batch;
-struct copyengine_job;
-struct device_pair;
-struct directory;
-struct file;
-
-enum {
-    WORKERS_MAX = 1024,
-    READERS_MAX = 160, /* many more than one server may have: see schedule.c */
-};
-
-/** A worker as the schedule knows it. Part of the worker, which fills in all but the marked. */
-struct seat {
-    unsigned number;
-    bool blocking; /* beyond the processors: takes only what needs a thread for each operation */
-    const struct io_port *port; /* whose `wake` wakes the worker */
-    struct delay_list delays;   /* read and changed by the worker's own thread only */
-    /* The schedule's, under its lock: */
-    bool idle;
-    struct device_pair *pair; /* of a blocking worker: of what it has taken; NULL: nothing */
-};
-
-/** How the schedule has threads started. Called with its lock held. */
-struct schedule_threads {
-    /** @return 0 or -errno */
-    int (*start_worker)(void *context, unsigned number, struct seat **ret);
-    int (*start_reader)(void *context, unsigned number);
-};
-
-struct schedule {
-    const struct schedule_threads *threads; /* NULL: there are none, and the caller does it all */
-    void *threads_context;
-    struct tuner in_flight_tuner; /* operations at once, where they wait for a disk or a server */
-    struct tuner workers_tuner;   /* workers, where they do not wait */
-    unsigned processors;          /* so many workers are not blocking */
-    unsigned batches_max;         /* queued at once: each keeps descriptors open */
-    bool queues;                  /* workers that are not blocking queue what would block */
-
-    pthread_mutex_t lock; /* everything below, and what job.h says */
-    pthread_cond_t reader_wake;
-    struct copyengine_job *jobs;
-    unsigned job_count;
-    atomic_bool stopping; /* also read without the lock */
-    struct seat *seats[WORKERS_MAX];
-    unsigned seat_count;
-    unsigned idle_seats[2];   /* [blocking] */
-    unsigned blocked_workers; /* blocking ones that have taken something */
-    unsigned reader_count;
-    unsigned idle_readers;
-    unsigned blocked_readers;  /* that read what may hang */
-    unsigned starting_readers; /* of reader_count, those whose thread has not begun yet */
-
-    atomic_ullong completed; /* files and ranges of files: what the tuners go by. Last, because each
-                                file changes it: what all read is in other cache lines */
-};
-
-/** Work that a worker has taken: files [next, end) of a batch, a range of a shared file, or a
- * directory to be read. */
-struct slice {
-    struct batch *batch; /* NULL: none */
-    unsigned next;
-    unsigned end;
-    struct file *file; /* NULL: none */
-    uint64_t offset;
-    uint64_t range_end;
-    struct directory *directory; /* NULL: none */
-};
+#include "engine/schedule_state.h"
 
 /**
  * Begins without threads; processors, batches_max, queues and the tuners are the caller's to set.
@@ -115,8 +42,11 @@ static inline bool schedule_is_stopping(struct schedule *schedule)
 int schedule_submit(struct schedule *schedule, struct copyengine_job *job,
                     struct copyengine_job **ret);
 
-/** Adds the root of a tree that is to be read: its job begins, or a copy that failed is removed. */
-void schedule_add_root(struct schedule *schedule, struct directory *root);
+/**
+ * Adds a directory that is to be read: the root of a tree, with which a job begins, or what a copy
+ * made that failed is removed; or one that was read to its end, and is where it began, once more.
+ */
+void schedule_add_directory(struct schedule *schedule, struct directory *directory);
 
 /** Takes out a job of which nothing is under way. */
 void schedule_remove_job(struct schedule *schedule, struct copyengine_job *job);
@@ -148,9 +78,27 @@ void schedule_add_batches(struct schedule *schedule, struct copyengine_job *job,
 /** Adds a shared file, of which no range is taken. */
 void schedule_add_file(struct schedule *schedule, struct copyengine_job *job, struct file *file);
 
+/** Says that a shared file has no data before an offset, beyond what is taken: nobody takes that.
+ */
+void schedule_skip_hole(struct schedule *schedule, struct file *file, uint64_t offset);
+
+/** Adds batches of files that are on this machine, whatever the source is. */
+void schedule_add_local_batches(struct schedule *schedule, struct copyengine_job *job,
+                                struct batch *batches);
+
+/** Adds the units of a supply, whose root is made. None of them is ready. */
+void schedule_add_units(struct schedule *schedule, struct copyengine_job *job, size_t count);
+
+/** Says that so many units of a supply, from the first on, may be taken. */
+void schedule_ready_units(struct schedule *schedule, struct copyengine_job *job, size_t count);
+
+/** Units of a supply that were taken are done: their memory is free. */
+void schedule_release_units(struct schedule *schedule, struct copyengine_job *job, size_t first,
+                            size_t end);
+
 /**
- * Takes files to copy, a range, or a directory to be read, of the job that has had least. Marks the
- * worker as idle when there is nothing to do.
+ * Takes files to copy, a range, a directory to be read, or a unit, of the job that has had least.
+ * Marks the worker as idle when there is nothing to do.
  *
  * @param seat the calling worker's
  * @return     false: nothing

@@ -6,12 +6,20 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
-int64_t source_open_directory(const struct io_port *port, int dirfd, const char *name, int flags)
+int64_t source_open_directory(const struct io_port *port, int dirfd, const char *name, int flags,
+                              bool one_mount)
 {
     return io_do(port, (struct io_op){.kind = IO_OPEN,
                                       .fd = dirfd,
                                       .name = name,
+                                      .one_mount = one_mount,
                                       .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags});
+}
+
+uint64_t source_mount(const struct statx *status)
+{
+    return status->stx_mask & STATX_MNT_ID ? status->stx_mnt_id
+                                           : makedev(status->stx_dev_major, status->stx_dev_minor);
 }
 
 bool source_stat_directory(const struct io_port *port, struct directory *directory)
@@ -25,6 +33,11 @@ bool source_stat_directory(const struct io_port *port, struct directory *directo
     }
     directory->device = makedev(status.stx_dev_major, status.stx_dev_minor);
     directory->inode = status.stx_ino;
+    const struct directory *parent = directory->parent;
+    directory->files = parent && parent->device == directory->device
+                           ? parent->files
+                           : device_files(directory->source_fd);
+    directory->mount = source_mount(&status);
     directory->attributes = (struct attributes){
         .mode = attr_permissions(directory->job, status.stx_mode),
         .user = status.stx_uid,

@@ -6,20 +6,36 @@
  */
 #include "engine/transfer.h"
 
+#include "engine/clock.h"
 #include "engine/compiler.h"
-#include "engine/digest.h"
 #include "engine/release.h"
 
 #include <assert.h>
 
-void transfer_begin(struct transfer *transfer, struct batch *batch, const char *name)
+/* How often an open is tried again while a lease is being given back, and for how long at most. */
+#define LEASE_RETRY_NS (10 * NS_PER_MS)
+#define LEASE_WAIT_NS  (300 * NS_PER_S)
+
+static struct file file_of_batch(struct batch *batch, unsigned number)
+{
+    assert(number < batch->count);
+    return (struct file){.batch = batch,
+                         .name = batch->names[number],
+                         .entry = batch->entries ? batch->entries[number] : 0,
+                         .supplied = batch->entries,
+                         .donated = batch->donated,
+                         .source_fd = -1,
+                         .destination_fd = -1};
+}
+
+void transfer_begin(struct transfer *transfer, struct batch *batch, unsigned number)
 {
     struct copyengine_job *job = batch->directory->job;
     *transfer = (struct transfer){
-        .own = {.batch = batch, .name = name, .source_fd = -1, .destination_fd = -1},
+        .own = file_of_batch(batch, number),
         .delay = {.job = job},
         .buffer_index = -1,
-        .hash = transfer->hash,
+        .digest = {.state = transfer->digest.state, .kind = job->digest_kind},
     };
     transfer->file = &transfer->own;
     job->kind->begin(transfer);
@@ -44,6 +60,21 @@ void transfer_allow_links(struct transfer *transfer)
         schedule_add_batches(job->common->schedule, job, batches);
 }
 
+/* A file is done, whatever became of it. */
+static void release_file(const struct io_port *port, struct file *file)
+{
+    const struct copyengine_job *job = file->batch->directory->job;
+    if (job->kind->end_file)
+        job->kind->end_file(port, file);
+    batch_release(port, file->batch);
+}
+
+void transfer_drop_file(const struct io_port *port, struct batch *batch, unsigned number)
+{
+    struct file file = file_of_batch(batch, number);
+    release_file(port, &file);
+}
+
 bool transfer_release_range(struct transfer *transfer)
 {
     if (!transfer->file->shared)
@@ -62,7 +93,7 @@ enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer
     transfer_allow_links(transfer);
     cleanup_close_fd(&file->source_fd);
     cleanup_close_fd(&file->destination_fd);
-    batch_release(&host->port, file->batch);
+    release_file(&host->port, file);
     if (file->shared)
         free(file);
     return TRANSFER_DONE;
@@ -71,7 +102,12 @@ enum transfer_state transfer_give_up(struct transfer_host *host, struct transfer
 enum transfer_state transfer_fail(struct transfer_host *host, struct transfer *transfer,
                                   const char *operation, enum job_side side, int64_t code)
 {
-    const struct file *file = transfer->file;
+    struct file *file = transfer->file;
+    if (file->donated && side == JOB_SOURCE) {
+        transfer_release_buffer(host, transfer);
+        atomic_store(&file->shorter, true);
+        return transfer_go_on(transfer, transfer->copied);
+    }
     job_fail(transfer_job(transfer), operation, side, file->batch->directory, file->name,
              (int)code);
     return transfer_give_up(host, transfer);
@@ -93,6 +129,15 @@ enum transfer_state transfer_start(struct transfer_host *host, struct transfer *
     transfer->after = next;
     transfer->step = step_submit;
     return step_submit(host, transfer);
+}
+
+bool transfer_waits_for_lease(struct transfer *transfer)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    if (transfer->leased_ns == 0)
+        transfer->leased_ns = now_ns;
+    transfer->delay.due_ns = now_ns + LEASE_RETRY_NS;
+    return !job_is_stopped(transfer_job(transfer)) && now_ns - transfer->leased_ns < LEASE_WAIT_NS;
 }
 
 bool transfer_take_buffer(struct transfer_host *host, struct transfer *transfer)
@@ -156,23 +201,44 @@ void transfer_learn_heat(struct device_pair *pair, uint64_t began_ns, int64_t by
 int transfer_digest(struct transfer *transfer, const void *data, size_t length)
 {
     struct file *file = transfer->file;
-    assert(!file->has_digest && transfer->offset + length <= file->size);
-    if (transfer->offset == 0 && length == file->size) {
-        file->digest = digest_of(data, length);
-        file->has_digest = true;
+    struct digest *digest = &transfer->digest;
+    assert(!file->has_digest && digest->length <= transfer->offset);
+    if (transfer->offset == 0 && length == file->size && !file->file_system.sizes_may_lie) {
+        int whole = digest_whole(digest, digest->kind, data, length, &file->digest);
+        file->has_digest = whole == 0;
+        return whole;
+    }
+    int result = 0;
+    if (digest->length < transfer->offset)
+        result = digest_add_hole(digest, transfer->offset - digest->length);
+    return result < 0 ? result : digest_add(digest, data, length);
+}
+
+int transfer_end_digest(struct transfer *transfer)
+{
+    struct file *file = transfer->file;
+    struct digest *digest = &transfer->digest;
+    int result = 0;
+    if (file->has_digest)
         return 0;
-    }
-    if (!transfer->hash) {
-        transfer->hash = XXH3_createState();
-        if (!transfer->hash)
-            return -ENOMEM;
-    }
-    if (transfer->offset == 0)
-        XXH3_128bits_reset(transfer->hash);
-    digest_update(transfer->hash, data, length);
-    if (transfer->offset + length == file->size) {
-        file->digest = XXH3_128bits_digest(transfer->hash);
-        file->has_digest = true;
-    }
-    return 0;
+    assert(digest->length <= file->size);
+    if (digest->length < file->size)
+        result = digest_add_hole(digest, file->size - digest->length);
+    if (result == 0)
+        result = digest_end(digest, &file->digest);
+    file->has_digest = result == 0;
+    return result;
+}
+
+void transfer_find_blocks(struct transfer_host *host, struct transfer *transfer, int fd)
+{
+    const struct file *file = transfer->file;
+    uint64_t data = transfer->offset, hole = file->size;
+    assert(transfer->offset < file->size);
+    if (file->holes == HOLES_TOLD)
+        holes_find_data(&host->port, fd, transfer->offset, file->size, &data, &hole);
+    data -= data < file->size ? data % DIGEST_BLOCK_BYTES : 0;
+    hole += -hole % DIGEST_BLOCK_BYTES;
+    transfer->offset = MAX(data, transfer->offset);
+    transfer->extent_end = MIN(hole, file->size);
 }

@@ -13,28 +13,29 @@
 #include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/manifest.h"
+#include "engine/source.h"
 #include "engine/transfer_data.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 enum {
     SHARED_BYTES_MIN = 16 << 20, /* files from here on are copied in ranges */
     RANGE_BYTES = 8 << 20,
     REMOTE_SHARED_BYTES_MIN = 2 << 20, /* where every read takes its time, more at once pay */
     REMOTE_RANGE_STEP = 1 << 20,       /* the least, and a multiple of it */
-    REMOTE_RANGES = 32,     /* at once are enough, since the kernel reads ahead in each */
-    STAT_BLOCK_BYTES = 512, /* the unit of stx_blocks */
+    REMOTE_RANGES = 32, /* at once are enough, since the kernel reads ahead in each */
     SLOW_INLINE_NS = 2000000,
     SLOW_INLINES = 4,   /* in a row: a thread that was not running looks slow, too */
     QUICK_INLINES = 64, /* that kept their promise: the next ones will, and go together */
     TRIED_OF_MANY = 64, /* one of so many is tried all the same */
 };
 
-static transfer_step step_opened_source, step_opened_destination, step_copied, step_complete,
-    step_close_source, step_finish;
+static transfer_step step_opened_source, step_opened_destination, step_complete, step_close_source,
+    step_finish;
 static transfer_step open_destination;
 
 /*
@@ -59,48 +60,55 @@ static void learn_inline(struct device_pair *pair, uint64_t began_ns)
  * what it does. Not before some opens were tried: what blocks in spite of its promise would hold up
  * all others; and for a few files a ring does not pay.
  */
-static bool opens_together(const struct copyengine_job *job)
+static bool opens_together(const struct device_pair *pair)
 {
-    return atomic_load_explicit(&job->pair->quick_inline, memory_order_relaxed) >= QUICK_INLINES;
+    return atomic_load_explicit(&pair->quick_inline, memory_order_relaxed) >= QUICK_INLINES;
 }
 
-static enum transfer_state start_close(struct transfer_host *host, struct transfer *transfer,
-                                       int *fd, enum io_latency latency, transfer_step *next)
+enum transfer_state transfer_close(struct transfer_host *host, struct transfer *transfer, int *fd,
+                                   enum io_latency latency, transfer_step *next)
 {
-    const struct copyengine_job *job = transfer_job(transfer);
+    const struct device_pair *pair = transfer_pair(transfer);
     assert(*fd >= 0);
-    bool flushes = atomic_load_explicit(&job->pair->flushes, memory_order_relaxed);
+    bool flushes = atomic_load_explicit(&pair->flushes, memory_order_relaxed);
     return transfer_start(host, transfer,
                           (struct io_op){.kind = IO_CLOSE,
                                          .latency = latency,
-                                         .one_of_many = opens_together(job) && !flushes,
+                                         .one_of_many = opens_together(pair) && !flushes,
                                          .fd = steal_fd(fd)},
                           next);
 }
 
+enum transfer_state transfer_open_source(struct transfer_host *host, struct transfer *transfer,
+                                         struct io_op op, transfer_step *next)
+{
+    struct device_pair *pair = transfer_pair(transfer);
+    enum io_latency latency = transfer_source_latency(transfer);
+    /* One now and then is tried all the same: names may have been cached since, and opens block. */
+    bool together = opens_together(pair) && ++host->opens % TRIED_OF_MANY != 0;
+    bool tries = !together && latency == IO_CACHED && host->port.backend->queues;
+    uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
+    op.kind = IO_OPEN;
+    op.latency = latency;
+    op.one_of_many = together;
+    enum transfer_state state = transfer_start(host, transfer, op, next);
+    if (tries)
+        learn_inline(pair, began_ns);
+    return state;
+}
+
 static enum transfer_state step_open(struct transfer_host *host, struct transfer *transfer)
 {
-    const struct copyengine_job *job = transfer_job(transfer);
-    int follow = job_follows_links(job) ? 0 : O_NOFOLLOW;
-    /* One now and then is tried all the same: names may have been cached since, and opens block. */
-    bool together = opens_together(job) && ++host->opens % TRIED_OF_MANY != 0;
-    bool tries = !together && job_source_latency(job) == IO_CACHED && host->port.backend->queues;
-    uint64_t began_ns = tries ? clock_monotonic_ns() : 0;
-    enum transfer_state state =
-        transfer_start(host, transfer,
-                       (struct io_op){
-                           .kind = IO_OPEN,
-                           .latency = job_source_latency(job),
-                           .one_of_many = together,
-                           .fd = transfer->file->batch->directory->source_fd,
-                           .name = transfer->file->name,
-                           /* O_NONBLOCK: the name may have become a fifo since it was read */
-                           .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
-                       },
-                       step_opened_source);
-    if (tries)
-        learn_inline(job->pair, began_ns);
-    return state;
+    int follow = job_follows_links(transfer_job(transfer)) ? 0 : O_NOFOLLOW;
+    return transfer_open_source(
+        host, transfer,
+        (struct io_op){
+            .fd = transfer->file->batch->directory->source_fd,
+            .name = transfer->file->name,
+            /* O_NONBLOCK: the name may have become a fifo since it was read */
+            .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow,
+        },
+        step_opened_source);
 }
 
 /*
@@ -121,10 +129,21 @@ static struct timespec to_timespec(struct statx_timestamp time)
     return (struct timespec){.tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec};
 }
 
+/* What the file system is like that a file is on: another one where only the file is mounted. */
+static struct device_files file_system_of(const struct file *file, const struct statx *source)
+{
+    const struct directory *directory = file->batch->directory;
+    dev_t device = makedev(source->stx_dev_major, source->stx_dev_minor);
+    return device == directory->device || directory->files.stacked ? directory->files
+                                                                   : device_files(file->source_fd);
+}
+
 static void take_attributes(const struct copyengine_job *job, struct file *file,
                             const struct statx *source)
 {
-    file->size = source->stx_size;
+    file->size = file->stated = source->stx_size;
+    file->blocks = source->stx_blocks;
+    file->file_system = file_system_of(file, source);
     file->attributes = (struct attributes){
         .mode = attr_permissions(job, source->stx_mode),
         .user = source->stx_uid,
@@ -132,13 +151,25 @@ static void take_attributes(const struct copyengine_job *job, struct file *file,
         .mtime = to_timespec(source->stx_mtime),
     };
     file->ctime = to_timespec(source->stx_ctime);
-    file->sparse = source->stx_blocks * STAT_BLOCK_BYTES < source->stx_size;
+    file->other_mount = source_mount(source) != job->source_mount;
+}
+
+static struct attr_target target_of(const struct transfer_host *host, const struct file *file)
+{
+    return (struct attr_target){
+        .port = &host->port,
+        .directory = file->batch->directory,
+        .name = file->name,
+        .source_fd = file->source_fd,
+        .destination_fd = file->destination_fd,
+    };
 }
 
 /* Learns whether there are xattrs to copy. Returns 0 or -errno. */
-static int learn_xattrs(struct transfer_host *host, struct transfer *transfer)
+static int learn_xattrs(const struct transfer_host *host, struct transfer *transfer)
 {
-    int result = attr_has_xattrs(&host->port, transfer_job(transfer), transfer->file->source_fd);
+    struct attr_target target = target_of(host, transfer->file);
+    int result = attr_has_xattrs(&target);
     transfer->file->has_xattrs = result > 0;
     return MIN(result, 0);
 }
@@ -169,6 +200,17 @@ static enum transfer_state open_destination(struct transfer_host *host, struct t
                           step_opened_destination);
 }
 
+/* Ends with a name of a file that was copied by another name. */
+static enum transfer_state finish_linked(struct transfer_host *host, struct transfer *transfer)
+{
+    struct file *file = transfer->file;
+    struct attr_target target = target_of(host, file);
+    int result = attr_note_linked(&target, &file->attributes);
+    if (result < 0)
+        return transfer_fail(host, transfer, "stat", JOB_DESTINATION, -result);
+    return transfer_go_on(transfer, step_finish);
+}
+
 /* Goes on with a file that has several names. */
 static enum transfer_state link_or_copy(struct transfer_host *host, struct transfer *transfer,
                                         const struct statx *source)
@@ -180,7 +222,7 @@ static enum transfer_state link_or_copy(struct transfer_host *host, struct trans
     case HARD_LINK_COPY:
         return list_xattrs(host, transfer);
     case HARD_LINK_MADE:
-        return transfer_go_on(transfer, step_finish);
+        return finish_linked(host, transfer);
     case HARD_LINK_FAILED:
         return transfer_fail(host, transfer, "link", code == ENOMEM ? JOB_SOURCE : JOB_DESTINATION,
                              code);
@@ -194,6 +236,10 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
 {
     struct copyengine_job *job = transfer_job(transfer);
     struct file *file = transfer->file;
+    if (transfer->op.result == -EAGAIN && transfer_waits_for_lease(transfer)) {
+        transfer->step = step_open;
+        return TRANSFER_DELAYED;
+    }
     if (transfer->op.result < 0)
         return transfer_fail(host, transfer, "open", JOB_SOURCE, -transfer->op.result);
     assert(file->source_fd < 0 && file->destination_fd < 0);
@@ -216,18 +262,19 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
 }
 
 /* How long the ranges are that a large file is copied in. */
-static uint64_t range_bytes(const struct copyengine_job *job, const struct file *file)
+static uint64_t range_bytes(const struct file *file, bool remote)
 {
-    if (job->source_latency != IO_REMOTE)
+    if (!remote)
         return RANGE_BYTES;
     uint64_t steps = file->size / REMOTE_RANGES / REMOTE_RANGE_STEP + 1;
     return MIN(steps * REMOTE_RANGE_STEP, (uint64_t)RANGE_BYTES);
 }
 
-static bool is_large(const struct copyengine_job *job, const struct file *file)
+/* Whether a file is on a server, by what its file system is. */
+static bool is_remote(const struct transfer *transfer)
 {
-    return file->size >= (uint64_t)(job->source_latency == IO_REMOTE ? REMOTE_SHARED_BYTES_MIN
-                                                                     : SHARED_BYTES_MIN);
+    const struct copyengine_job *job = transfer_job(transfer);
+    return (transfer->file->donated ? job->destination_latency : job->source_latency) == IO_REMOTE;
 }
 
 /*
@@ -239,7 +286,7 @@ static int64_t allocate_room(struct transfer_host *host, struct copyengine_job *
                              const struct file *file)
 {
     atomic_bool *unsupported = &job->pair->no_allocate;
-    if (file->sparse || atomic_load_explicit(unsupported, memory_order_relaxed))
+    if (file->holes != HOLES_NONE || atomic_load_explicit(unsupported, memory_order_relaxed))
         return 0;
     int64_t result = io_do(
         &host->port,
@@ -266,34 +313,39 @@ static enum transfer_state share_file(struct transfer_host *host, struct transfe
         file->shared = true;
     }
     assert(transfer->buffer_index < 0 && file->size > 0);
-    file->range_bytes = range_bytes(job, file);
+    file->range_bytes = range_bytes(file, is_remote(transfer));
     file->untaken = 0;
     atomic_store(&file->references, 1);
     schedule_add_file(job->common->schedule, job, file);
     return TRANSFER_DONE;
 }
 
-static enum transfer_state copy_contents(struct transfer_host *host, struct transfer *transfer)
+enum transfer_state transfer_copy_contents(struct transfer_host *host, struct transfer *transfer)
 {
+    struct copyengine_job *job = transfer_job(transfer);
     struct file *file = transfer->file;
-    if (is_large(transfer_job(transfer), file))
+    file->holes = holes_learn(&host->port, file->source_fd, file->file_system.stacked, file->size,
+                              file->blocks);
+    if (file->size >= (uint64_t)(is_remote(transfer) ? REMOTE_SHARED_BYTES_MIN : SHARED_BYTES_MIN))
         return share_file(host, transfer);
+    digest_begin(&transfer->digest, job->digest_kind);
     transfer->offset = 0;
     transfer->end = file->size;
-    return transfer_go_on(transfer, file->size ? transfer_step_next_extent : step_copied);
+    return transfer_go_on(transfer, file->size ? transfer_step_next_extent : transfer->copied);
 }
 
 /* Shares the blocks of the source; false: it cannot be done here. */
-static bool clone_file(struct transfer_host *host, struct copyengine_job *job,
-                       const struct file *file)
+static bool clone_file(struct transfer_host *host, const struct transfer *transfer)
 {
-    if (atomic_load_explicit(&job->pair->no_clone, memory_order_relaxed))
+    const struct file *file = transfer->file;
+    atomic_bool *cannot = &transfer_job(transfer)->pair->no_clone;
+    if (!transfer_may_try(transfer, cannot))
         return false;
     int64_t result = io_do(
         &host->port,
         (struct io_op){.kind = IO_CLONE, .fd = file->source_fd, .other_fd = file->destination_fd});
     if (result < 0 && device_pair_cannot((int)-result))
-        atomic_store_explicit(&job->pair->no_clone, true, memory_order_relaxed);
+        transfer_learn_cannot(transfer, cannot);
     return result >= 0; /* if the disk is full, the copy will find out */
 }
 
@@ -306,16 +358,17 @@ static enum transfer_state step_opened_destination(struct transfer_host *host,
         return transfer_fail(host, transfer, "create", JOB_DESTINATION, -transfer->op.result);
     assert(file->destination_fd < 0);
     file->destination_fd = (int)transfer->op.result;
-    transfer_allow_links(transfer);
-    if (file->size > 0 && clone_file(host, job, file)) {
+    if (!file->has_xattrs && attr_keeps(job, &file->attributes))
+        transfer_allow_links(transfer); /* else when it has what its other names note */
+    if (file->size > 0 && clone_file(host, transfer)) {
         atomic_store(&file->in_kernel, true);
-        job_moved(job, file->size);
+        job_moved(job, holes_data_bytes(file->size, file->blocks));
         return transfer_go_on(transfer, step_complete);
     }
-    return copy_contents(host, transfer);
+    return transfer_copy_contents(host, transfer);
 }
 
-static enum transfer_state step_copied(struct transfer_host *host, struct transfer *transfer)
+enum transfer_state transfer_step_copied(struct transfer_host *host, struct transfer *transfer)
 {
     struct file *file = transfer->file;
     (void)host;
@@ -323,7 +376,11 @@ static enum transfer_state step_copied(struct transfer_host *host, struct transf
         return TRANSFER_DONE; /* the last one completes the file */
     if (file->shared)
         atomic_store(&file->references, 1);
-    return transfer_go_on(transfer, step_complete);
+    const struct job_kind *kind = transfer_job(transfer)->kind;
+    transfer->step = step_complete;
+    if (kind->copied)
+        kind->copied(transfer);
+    return TRANSFER_ADVANCE;
 }
 
 static bool is_same_time(struct timespec a, struct statx_timestamp b)
@@ -331,7 +388,15 @@ static bool is_same_time(struct timespec a, struct statx_timestamp b)
     return a.tv_sec == b.tv_sec && (uint32_t)a.tv_nsec == b.tv_nsec;
 }
 
-/* Copies a file again that has changed. */
+/* Whether the source is as it was when its copy began, by its size and times. */
+static bool is_unchanged(const struct file *file, const struct statx *source)
+{
+    return source->stx_size == file->stated &&
+           is_same_time(file->attributes.mtime, source->stx_mtime) &&
+           is_same_time(file->ctime, source->stx_ctime);
+}
+
+/* Copies a file again that has changed, or was shorter than its size. */
 static enum transfer_state retry_changed(struct transfer_host *host, struct transfer *transfer,
                                          const struct statx *source)
 {
@@ -339,11 +404,14 @@ static enum transfer_state retry_changed(struct transfer_host *host, struct tran
     struct file *file = transfer->file;
     if (file->retried) {
         job_fail_because(job, "read", JOB_SOURCE, file->batch->directory, file->name, ESTALE,
-                         "the file changed during the copy, and again during the second attempt");
+                         is_unchanged(file, source)
+                             ? "the file ends before the size that its file system states"
+                             : "the file changed during the copy, and again during the second "
+                               "attempt");
         return transfer_give_up(host, transfer);
     }
     file->retried = true;
-    file->has_digest = false;
+    file->has_digest = file->ended = false;
     file->made_otherwise = true; /* its mode may have changed as well */
     atomic_store(&file->in_kernel, false);
     atomic_store(&file->shorter, false);
@@ -360,7 +428,14 @@ static enum transfer_state retry_changed(struct transfer_host *host, struct tran
     result = io_do(&host->port, (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd});
     if (result < 0)
         return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
-    return copy_contents(host, transfer);
+    return transfer_copy_contents(host, transfer);
+}
+
+enum transfer_state transfer_read_again(struct transfer *transfer)
+{
+    digest_begin(&transfer->digest, transfer_job(transfer)->digest_kind);
+    transfer->offset = transfer->extent_end = 0;
+    return transfer_go_on(transfer, transfer_step_digest);
 }
 
 /* All bytes are there. Was it one file that was read, or two versions of it mixed? */
@@ -371,14 +446,15 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
     struct statx source;
     if (job_is_stopped(job))
         return transfer_give_up(host, transfer);
+    bool shorter = atomic_load(&file->shorter);
+    if (file->file_system.sizes_may_lie && !file->ended && !shorter)
+        return transfer_go_on(transfer, transfer_step_read_on);
     int64_t result = stat_source(host, file, &source);
     if (result < 0)
         return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
-    if (atomic_load(&file->shorter) || source.stx_size != file->size ||
-        !is_same_time(file->attributes.mtime, source.stx_mtime) ||
-        !is_same_time(file->ctime, source.stx_ctime))
+    if (shorter || !is_unchanged(file, &source))
         return retry_changed(host, transfer, &source);
-    if (file->sparse) {
+    if (file->holes != HOLES_NONE) {
         result = io_do(
             &host->port,
             (struct io_op){.kind = IO_TRUNCATE, .fd = file->destination_fd, .offset = file->size});
@@ -386,16 +462,19 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
             return transfer_fail(host, transfer, "truncate", JOB_DESTINATION, -result);
     }
     if (job->copy.digest && !file->has_digest && !atomic_load(&file->in_kernel)) {
-        transfer->offset = 0;
-        return transfer_go_on(transfer, transfer_step_digest);
+        if (file->shared)
+            return transfer_read_again(transfer);
+        if (transfer_end_digest(transfer) < 0)
+            return transfer_fail(host, transfer, "digest", JOB_SOURCE, ENOMEM);
     }
     const char *failed = "";
-    result = attr_set(&host->port, job, file->source_fd, file->destination_fd, &file->attributes,
-                      file->has_xattrs, file->made_otherwise || job->modes_need_setting, &failed);
+    struct attr_target target = target_of(host, file);
+    result = attr_set(&target, &file->attributes, file->has_xattrs,
+                      file->made_otherwise || job->modes_need_setting, &failed);
     if (result < 0)
         return transfer_fail(host, transfer, failed, JOB_DESTINATION, -result);
-    return start_close(host, transfer, &file->destination_fd, job->destination_latency,
-                       step_close_source);
+    return transfer_close(host, transfer, &file->destination_fd, job->destination_latency,
+                          step_close_source);
 }
 
 static enum transfer_state step_close_source(struct transfer_host *host, struct transfer *transfer)
@@ -403,8 +482,8 @@ static enum transfer_state step_close_source(struct transfer_host *host, struct 
     struct copyengine_job *job = transfer_job(transfer);
     if (transfer->op.result < 0) /* a server may say only now that the disk is full */
         return transfer_fail(host, transfer, "close", JOB_DESTINATION, -transfer->op.result);
-    return start_close(host, transfer, &transfer->file->source_fd, job_source_latency(job),
-                       step_finish);
+    return transfer_close(host, transfer, &transfer->file->source_fd, job_source_latency(job),
+                          step_finish);
 }
 
 static enum transfer_state step_finish(struct transfer_host *host, struct transfer *transfer)
@@ -419,7 +498,7 @@ static enum transfer_state step_finish(struct transfer_host *host, struct transf
 void transfer_begin_copy(struct transfer *transfer)
 {
     transfer->step = step_open;
-    transfer->copied = step_copied;
+    transfer->copied = transfer_step_copied;
 }
 
 void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t offset,
@@ -430,10 +509,10 @@ void transfer_begin_range(struct transfer *transfer, struct file *file, uint64_t
         .file = file,
         .delay = {.job = file->batch->directory->job},
         .step = transfer_step_next_extent,
-        .copied = step_copied,
+        .copied = transfer_step_copied,
         .buffer_index = -1,
         .offset = offset,
         .end = end,
-        .hash = transfer->hash,
+        .digest.state = transfer->digest.state,
     };
 }

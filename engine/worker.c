@@ -1,8 +1,8 @@
 /*
  * A thread that copies files, many at once where operations are queued, and reads directories that
  * are in memory. It prefers, in this order: operations that completed, files that it has taken and
- * not begun (others were, while those waited for their bandwidth), files of the job that has had
- * least, directories.
+ * not begun (others were, while those waited for their time), files of the job that has had least,
+ * directories.
  */
 #include "engine/worker.h"
 
@@ -11,6 +11,7 @@
 #include "engine/release.h"
 #include "engine/thread.h"
 #include "engine/transfer_copy.h"
+#include "engine/transfer_supply.h"
 #include "engine/walk.h"
 
 #include <assert.h>
@@ -25,7 +26,7 @@ enum {
     SLICES_MAX = 4,
 };
 
-/* Under a bandwidth cap: how often to check whether the job was stopped. */
+/* While a transfer is delayed: how often to check whether its job was stopped. */
 #define DELAY_CHECK_NS (10 * NS_PER_MS)
 
 struct transfer_list {
@@ -192,7 +193,22 @@ static void read_directory(struct worker *worker, struct directory *directory)
     walk_read(&worker->host.port, directory, buffer);
 }
 
-/* Begins a file, or a range of one; or reads a directory. */
+/* Begins a unit of a supply; those of a job that has stopped it lets go of. */
+static bool begin_unit(struct worker *worker, struct slice *slice)
+{
+    struct slice taken = *slice;
+    slice->supplied = NULL;
+    if (job_is_stopped(taken.supplied) ||
+        !transfer_begin_unit(worker->unused.first, taken.supplied, taken.unit)) {
+        transfer_drop_units(&worker->host.port, taken.supplied, taken.unit, taken.unit_end);
+        return true;
+    }
+    worker->under_way++;
+    run_transfer(worker, list_pop(&worker->unused));
+    return true;
+}
+
+/* Begins a file, a range of one, or a unit; or reads a directory. */
 static bool begin_next(struct worker *worker)
 {
     struct slice *slice = has_room(worker) ? find_slice(worker) : NULL;
@@ -203,11 +219,14 @@ static bool begin_next(struct worker *worker)
         slice->directory = NULL;
         return true;
     }
+    if (slice->supplied)
+        return begin_unit(worker, slice);
     if (slice->batch && job_is_stopped(job_of(slice))) {
         struct batch *batch = slice->batch;
-        if (++slice->next == slice->end)
+        unsigned number = slice->next++;
+        if (slice->next == slice->end)
             slice->batch = NULL;
-        batch_release(&worker->host.port, batch);
+        transfer_drop_file(&worker->host.port, batch, number);
         return true;
     }
     struct transfer *transfer = list_pop(&worker->unused);
@@ -216,7 +235,7 @@ static bool begin_next(struct worker *worker)
         slice->file = NULL;
     } else {
         assert(slice->batch && slice->next < slice->end);
-        transfer_begin(transfer, slice->batch, slice->batch->names[slice->next++]);
+        transfer_begin(transfer, slice->batch, slice->next++);
         if (slice->next == slice->end)
             slice->batch = NULL;
     }
@@ -249,7 +268,7 @@ static void worker_free(struct worker *worker)
     if (worker->buffers.memory)
         munmap(worker->buffers.memory, worker->buffers.count * worker->buffers.buffer_bytes);
     for (unsigned i = 0; worker->transfers && i < worker->transfer_count; i++)
-        XXH3_freeState(worker->transfers[i].hash);
+        digest_free(&worker->transfers[i].digest);
     free(worker->transfers);
     free(worker);
 }
