@@ -8,6 +8,7 @@
 #include "cache/json/json_members.h"
 #include "cache/util/file.h"
 #include "cache/util/real.h"
+#include "cache/util/utf8.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -498,4 +499,23 @@ int json_integer(const struct json *value, int64_t minimum, int64_t maximum, int
         return -ERANGE;
     *ret_number = number;
     return 0;
+}
+
+uint64_t json_count(const struct json *object, const char *key)
+{
+    int64_t number = 0;
+    json_integer(json_member(object, key), 0, INT64_MAX, &number);
+    return (uint64_t)number;
+}
+
+int json_take_path(const struct json *value, char **ret)
+{
+    if (!value || value->type == JSON_NULL)
+        return 0;
+    if (value->type != JSON_STRING || memchr(value->text, '\0', value->text_length))
+        return -EBADMSG;
+    *ret = malloc(value->text_length + 1);
+    if (!*ret)
+        return -ENOMEM;
+    return utf8_to_path(value->text, value->text_length, *ret) < 0 ? -EBADMSG : 0;
 }

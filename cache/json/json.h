@@ -86,6 +86,9 @@ bool json_has_key(const struct json *member, const char *key);
  */
 int json_integer(const struct json *value, int64_t minimum, int64_t maximum, int64_t *ret_number);
 
+/** The number from 0 on that an object's member is; 0: there is none, or it is something else. */
+uint64_t json_count(const struct json *object, const char *key);
+
 /**
  * Appends a value exactly as Python's json.dumps does: `, ` and `: `, ASCII only, numbers in
  * Python's form. Tuples are written as arrays. Recursion is as deep as the value, so at most
@@ -100,3 +103,12 @@ void json_write(struct text *text, const struct json *value);
  * @return      the buffer
  */
 const char *json_quote(const struct json *value, char ret_buffer[JSON_QUOTE_SIZE]);
+
+/**
+ * Takes a text, or a path: its bytes that are no UTF-8 are what Python makes of them.
+ *
+ * @param value NULL or null: there is none
+ * @param ret   allocated, for the caller to free, also on failure; left as it is if there is none
+ * @return      0; -EBADMSG: it is another value, or has a NUL in it; -ENOMEM
+ */
+int json_take_path(const struct json *value, char **ret);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static bool is_printable(uint32_t code_point)
+bool repr_is_printable(uint32_t code_point)
 {
     size_t low = 0;
     size_t high = ARRAY_LENGTH(nonprintable);
@@ -62,7 +62,7 @@ void repr_append_string(struct text *text, const char *bytes, size_t length)
         }
         if (bytes[i] == quote || bytes[i] == '\\')
             text_append_byte(text, '\\');
-        if (is_printable(code_point))
+        if (repr_is_printable(code_point))
             text_append(text, bytes + i, used);
         else
             append_escape(text, code_point);

@@ -26,8 +26,11 @@
 #include "cache/lock/lock.h"
 
 #include "cache/lock/lock_file.h"
+#include "cache/lock/lock_holder.h"
+#include "cache/lock/lock_probe.h"
 #include "cache/lock/lock_record.h"
 #include "cache/lock/rezlock.h"
+#include "cache/util/names.h"
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
@@ -68,7 +71,7 @@ enum public_state { PUBLIC_FREE, PUBLIC_OURS, PUBLIC_FOREIGN };
 static int read_public_state(const struct lock *lock, enum public_state *ret_state)
 {
     struct stat status;
-    if (fstatat(lock->sys_fd, LOCK_PUBLIC_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (names_stat(lock->sys_fd, LOCK_PUBLIC_NAME, &status) < 0) {
         *ret_state = PUBLIC_FREE;
         return errno == ENOENT ? 0 : -errno;
     }
@@ -78,9 +81,9 @@ static int read_public_state(const struct lock *lock, enum public_state *ret_sta
 }
 
 /*
- * The link count of pkgcache.lock would nearly do, in one call that needs no name. But a backup
- * with hard links raises it although the lock is as it was, and renaming the lock aside leaves it
- * as it was although the lock is lost.
+ * The link count of pkgcache.lock would nearly do, in one call that needs no name. But somebody's
+ * hard link raises it although the lock is as it was, and renaming the lock aside leaves it as it
+ * was although the lock is lost.
  */
 bool lock_still_held(const struct lock *lock)
 {
@@ -133,7 +136,7 @@ static int explain_private(struct acquisition *acquisition)
     const struct lock *lock = acquisition->lock;
     const char *cache_path = acquisition->request->cache_path;
     double waited_s = (double)waited_ns(acquisition) / (double)NS_PER_S;
-    struct lock_record record;
+    char holder[LOCK_HOLDER_TEXT_MAX];
     struct rezlock found;
     int result = rezlock_read(lock->sys_fd, &found);
     if (result == 0 && found.status.st_ino != lock->inode) {
@@ -141,23 +144,22 @@ static int explain_private(struct acquisition *acquisition)
         return rezlock_timeout(&found, rezlock_judge(lock->sys_fd, &found, &clock), &clock,
                                cache_path, waited_ns(acquisition), acquisition->error);
     }
-    lock_record_read(lock->fd, &record);
-    if (result < 0 || record.holder.pid == 0)
+    if (result < 0)
         return error_set(acquisition->error, ETIMEDOUT,
                          "%s/.sys/" LOCK_PRIVATE_NAME
                          ": other pkgcache processes took the lock first for %.1f s. Try again, or "
                          "raise --lock-timeout",
                          cache_path, waited_s);
+    lock_holder_describe(lock->fd, &acquisition->self, holder);
     double age_s = (double)clock_ns(CLOCK_REALTIME) / (double)NS_PER_S -
                    (double)found.status.st_ctim.tv_sec -
                    (double)found.status.st_ctim.tv_nsec / (double)NS_PER_S;
     return error_set(acquisition->error, ETIMEDOUT,
                      "%s/.sys/" LOCK_PUBLIC_NAME
-                     ": held for %.1f s by pkgcache on host %s (pid %d, command %s); waited %.1f "
-                     "s. Try again when that process is done. If it hangs, end it: that frees the "
-                     "lock at once (fuser -v shows which process has the file open)",
-                     cache_path, MAX(age_s, 0.0), record.holder.host, record.holder.pid,
-                     record.holder.command, waited_s);
+                     ": held for %.1f s by %s; waited %.1f s. Try again when that process is done. "
+                     "If it hangs, end it: that frees the lock at once (fuser -v shows which "
+                     "process has the file open)",
+                     cache_path, MAX(age_s, 0.0), holder, waited_s);
 }
 
 /* Waits for our own processes and threads. */
@@ -272,9 +274,8 @@ static int wait_for_rez(struct acquisition *acquisition)
     }
     if (result == -ENOENT)
         return 0;
-    errno = -result;
-    return error_set(acquisition->error, -result, "%s/.sys: cannot be read: %m",
-                     acquisition->request->cache_path);
+    return error_set(acquisition->error, -result, "%s/.sys: cannot be read: %s",
+                     acquisition->request->cache_path, error_text(-result));
 }
 
 static int explain_link(const struct acquisition *acquisition, int code)
@@ -294,6 +295,20 @@ static int explain_link(const struct acquisition *acquisition, int code)
     errno = code;
     return error_set(acquisition->error, code, "%s/.sys/" LOCK_PUBLIC_NAME ": cannot be made: %m",
                      cache_path);
+}
+
+/*
+ * We have made the link, and it does not look like ours. Either pkgcache.lock was replaced since it
+ * was opened, or this file system cannot carry a lock; then nothing is to be left of it, since rez
+ * would wait for it for ever. Returns -ESTALE, or an error.
+ */
+static int explain_strange_link(const struct acquisition *acquisition)
+{
+    int sys_fd = acquisition->lock->sys_fd;
+    int result = lock_probe(sys_fd, acquisition->request->cache_path, acquisition->error);
+    if (result < 0)
+        (void)unlinkat(sys_fd, LOCK_PUBLIC_NAME, 0);
+    return result < 0 ? result : -ESTALE;
 }
 
 /* Writes down that the lock is ours from now on. */
@@ -330,7 +345,7 @@ static int take_public(struct acquisition *acquisition)
     while (result == 0) {
         if (linkat(lock->sys_fd, LOCK_PRIVATE_NAME, lock->sys_fd, LOCK_PUBLIC_NAME, 0) == 0) {
             if (!lock_still_held(lock))
-                return -ESTALE;
+                return explain_strange_link(acquisition);
             begin_to_hold(acquisition, false);
             return 0;
         }
@@ -353,18 +368,18 @@ static int acquire_once(struct acquisition *acquisition)
     struct lock *lock = acquisition->lock;
     struct stat status;
     assert(lock->fd < 0); /* each attempt opens pkgcache.lock anew */
-    int result = lock_file_open(lock->sys_fd, acquisition->request->cache_path, &lock->fd,
-                                acquisition->error);
+    const char *cache_path = acquisition->request->cache_path;
+    int result = lock_file_open(lock->sys_fd, cache_path, &lock->fd, &status, acquisition->error);
     if (result < 0)
         return result;
-    if (fstat(lock->fd, &status) < 0)
-        result = error_set(acquisition->error, errno, "%s/.sys/" LOCK_PRIVATE_NAME ": %m",
-                           acquisition->request->cache_path);
-    if (result == 0) {
-        lock->inode = status.st_ino;
-        lock->device = status.st_dev;
-        result = take_private(acquisition);
-    }
+    lock->inode = status.st_ino;
+    lock->device = status.st_dev;
+    result = take_private(acquisition);
+    if (result == 0)
+        result = lock_file_settle(lock->sys_fd, lock->fd, cache_path, acquisition->error);
+    /* where the names of one file have different numbers, one of them seems to be elsewhere */
+    if (result == -EINVAL && lock_probe(lock->sys_fd, cache_path, acquisition->error) < 0)
+        result = -EOPNOTSUPP;
     if (result == 0)
         result = take_public(acquisition);
     if (result < 0) {

@@ -5,7 +5,10 @@
 #include "cache/lock/lock_file.h"
 
 #include "cache/lock/rezlock.h"
+#include "cache/util/names.h"
+#include "cache/util/record.h"
 #include "engine/clock.h"
+#include "engine/same_mount.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -44,7 +47,7 @@ static void follow_directory(int fd, const struct stat *status, const struct sta
 static bool was_just_made(int sys_fd)
 {
     struct stat status;
-    if (fstatat(sys_fd, LOCK_PRIVATE_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (names_stat(sys_fd, LOCK_PRIVATE_NAME, &status) < 0)
         return true; /* gone again, or not yet there */
     return llabs((long long)time(NULL) - status.st_ctime) <= JUST_MADE_S;
 }
@@ -55,11 +58,11 @@ static bool was_just_made(int sys_fd)
  */
 static int open_or_make(int sys_fd, mode_t mode)
 {
-    const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+    const int flags = O_RDWR | O_NOCTTY | O_NONBLOCK;
     for (int attempt = 0;; attempt++) {
-        int fd = openat(sys_fd, LOCK_PRIVATE_NAME, flags);
+        int fd = names_open_file(sys_fd, LOCK_PRIVATE_NAME, flags, 0);
         if (fd < 0 && errno == ENOENT)
-            fd = openat(sys_fd, LOCK_PRIVATE_NAME, flags | O_CREAT | O_EXCL, mode);
+            fd = names_open_file(sys_fd, LOCK_PRIVATE_NAME, flags | O_CREAT | O_EXCL, mode);
         if (fd >= 0)
             return fd;
         int code = errno;
@@ -81,14 +84,18 @@ static int explain_open(int code, const char *cache_path, struct pkgcache_error 
                          cache_path, path);
     case EACCES:
     case EPERM:
-        return error_set(error, code,
-                         "%s%s: no permission to change this cache. Its .sys directory and this "
-                         "file must be writable for you (0770 and 0660 for a group's cache)",
-                         cache_path, path);
+        return error_set(
+            error, code,
+            "%s%s: no permission to change this cache: only users who may write to its "
+            ".sys directory and to this file can (in a group's cache, modes 2770 "
+            "and 0660)",
+            cache_path, path);
     case EISDIR:
     case ELOOP:
     case ENXIO:
         return error_set(error, code, "%s%s: not a regular file: move it away", cache_path, path);
+    case EXDEV:
+        return error_set(error, code, "%s%s: " SAME_MOUNT_WHY, cache_path, path);
     case ENOENT:
         return error_set(error, code,
                          "%s/.sys: no such directory: this is not a cache yet, or it was removed",
@@ -99,22 +106,73 @@ static int explain_open(int code, const char *cache_path, struct pkgcache_error 
     }
 }
 
-int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct pkgcache_error *error)
+/* What another user, root for instance, has made in a cache of this user's own is in the way. */
+static int explain_open_or_make(int sys_fd, const struct stat *sys_status, int code,
+                                const char *cache_path, struct pkgcache_error *error)
 {
-    struct stat status, sys_status;
+    struct stat status;
+    if (code != EACCES || sys_status->st_uid != geteuid() ||
+        names_stat(sys_fd, LOCK_PRIVATE_NAME, &status) < 0 || status.st_uid == geteuid())
+        return explain_open(code, cache_path, error);
+    return error_set(error, code,
+                     "%s/.sys/" LOCK_PRIVATE_NAME ": belongs to user %u, who has worked in this "
+                     "cache of user %u: as root, chown -R %u %s",
+                     cache_path, status.st_uid, geteuid(), geteuid(), cache_path);
+}
+
+int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct stat *ret_status,
+                   struct pkgcache_error *error)
+{
+    struct stat sys_status;
     if (fstat(sys_fd, &sys_status) < 0)
         return explain_open(errno, cache_path, error);
     CLEANUP_CLOSE int fd = open_or_make(sys_fd, wanted_mode(&sys_status));
     if (fd < 0)
-        return explain_open(-fd, cache_path, error);
-    if (fstat(fd, &status) < 0)
+        return explain_open_or_make(sys_fd, &sys_status, -fd, cache_path, error);
+    if (fstat(fd, ret_status) < 0)
         return explain_open(errno, cache_path, error);
-    if (!S_ISREG(status.st_mode))
+    if (!S_ISREG(ret_status->st_mode))
         return error_set(error, EINVAL,
                          "%s/.sys/" LOCK_PRIVATE_NAME ": not a regular file: move it away",
                          cache_path);
-    follow_directory(fd, &status, &sys_status);
     *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static bool is_name_of(int sys_fd, const char *name, const struct stat *status)
+{
+    struct stat named;
+    return names_stat(sys_fd, name, &named) == 0 && named.st_ino == status->st_ino &&
+           named.st_dev == status->st_dev;
+}
+
+static bool has_record(int fd)
+{
+    char text[sizeof(RECORD_FIRST_LINE)];
+    ssize_t length = pread(fd, text, sizeof(text), 0);
+    return length >= 0 && record_may_be(text, (size_t)length);
+}
+
+/*
+ * While the private lock is held, only its holder gives the file its second name, or takes that
+ * away: so all names that it has can be counted. Where users can make hard links to each other's
+ * files (fs.protected_hardlinks, proc(5)), the file may be somebody's that is called so, too; and
+ * one that lay where others may write may have been moved here.
+ */
+int lock_file_settle(int sys_fd, int fd, const char *cache_path, struct pkgcache_error *error)
+{
+    struct stat status, sys_status;
+    if (fstat(sys_fd, &sys_status) < 0 || fstat(fd, &status) < 0)
+        return explain_open(errno, cache_path, error);
+    nlink_t names = (nlink_t)is_name_of(sys_fd, LOCK_PRIVATE_NAME, &status) +
+                    (nlink_t)is_name_of(sys_fd, LOCK_PUBLIC_NAME, &status);
+    if (status.st_nlink > names || !has_record(fd))
+        return error_set(error, EINVAL,
+                         "%s/.sys/" LOCK_PRIVATE_NAME
+                         ": is no lock's file, or has a name outside of this cache as well, so it "
+                         "is not written to. Delete it in .sys, and pkgcache makes a new one",
+                         cache_path);
+    follow_directory(fd, &status, &sys_status);
     return 0;
 }
 

@@ -6,17 +6,29 @@
 
 #include "cache/util/error.h"
 
+#include <sys/stat.h>
+
 /**
- * Opens the lock file, and makes it if need be. Its mode follows that of `.sys` whatever the umask:
- * whoever may write there may read and write it (0600, 0660 or 0666).
+ * Opens the lock file, and makes it if need be. Nothing is changed in it before lock_file_settle().
  *
  * @param sys_fd     the `.sys` directory
  * @param cache_path of the cache, for messages
  * @param ret_fd     receives a new open file description, close-on-exec; the caller closes it
+ * @param ret_status what the file is
  * @param error      filled in on failure
  * @return           0; -EACCES, -EROFS, -ENOENT (no `.sys`) and whatever else open(2) says
  */
-int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct pkgcache_error *error);
+int lock_file_open(int sys_fd, const char *cache_path, int *ret_fd, struct stat *ret_status,
+                   struct pkgcache_error *error);
+
+/**
+ * Makes sure that the file is the lock's, and no other file that has its name as well. Then its
+ * mode follows that of `.sys` whatever the umask: whoever may write there may read and write it
+ * (0600, 0660 or 0666). The private lock is held.
+ *
+ * @return 0; -EINVAL: it is another file as well; or another -errno
+ */
+int lock_file_settle(int sys_fd, int fd, const char *cache_path, struct pkgcache_error *error);
 
 /**
  * Takes the private lock, if it is free. It belongs to the open file description.

@@ -22,6 +22,7 @@
 #include "cache/lock/rezlock.h"
 
 #include "cache/owner/process.h"
+#include "cache/util/names.h"
 #include "engine/clock.h"
 #include "engine/compiler.h"
 
@@ -36,11 +37,6 @@ enum {
     WAITER_AGE_MAX_S = 15,
     START_MARGIN_NS = 1000000000
 };
-
-static int64_t time_ns(const struct timespec *time)
-{
-    return (int64_t)time->tv_sec * (int64_t)NS_PER_S + time->tv_nsec;
-}
 
 /* A decimal number without leading zeros, all of the `length` digits. */
 static bool parse_digits(const char *digits, size_t length, uint64_t maximum, uint64_t *ret_value)
@@ -133,7 +129,7 @@ static int find_other_name(int sys_fd, struct rezlock *lock)
             return -errno;
         /* d_ino may be another number than st_ino on stacked file systems: ask for each. */
         if (entry->d_type == DT_DIR || strcmp(entry->d_name, LOCK_PUBLIC_NAME) == 0 ||
-            fstatat(sys_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            names_stat(sys_fd, entry->d_name, &status) < 0 ||
             !is_same_inode(&status, &lock->status))
             continue;
         snprintf(lock->name, sizeof(lock->name), "%s", entry->d_name);
@@ -145,7 +141,7 @@ static int find_other_name(int sys_fd, struct rezlock *lock)
 int rezlock_read(int sys_fd, struct rezlock *ret_lock)
 {
     struct rezlock lock = {0};
-    if (fstatat(sys_fd, LOCK_PUBLIC_NAME, &lock.status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (names_stat(sys_fd, LOCK_PUBLIC_NAME, &lock.status) < 0)
         return -errno;
     if (S_ISREG(lock.status.st_mode) && lock.status.st_nlink > 1) {
         int result = find_other_name(sys_fd, &lock);
@@ -160,7 +156,7 @@ bool rezlock_is_same(const struct rezlock *one, const struct rezlock *other)
 {
     return is_same_inode(&one->status, &other->status) &&
            one->status.st_nlink == other->status.st_nlink &&
-           time_ns(&one->status.st_ctim) == time_ns(&other->status.st_ctim) &&
+           clock_file_ns(one->status.st_ctim) == clock_file_ns(other->status.st_ctim) &&
            strcmp(one->name, other->name) == 0;
 }
 
@@ -178,7 +174,7 @@ static bool may_be_holder(pid_t pid, int64_t locked_ns, const struct rezlock_clo
 
 static bool is_any_alive(const struct rezlock *lock, const struct rezlock_clock *clock)
 {
-    int64_t locked_ns = time_ns(&lock->status.st_ctim);
+    int64_t locked_ns = clock_file_ns(lock->status.st_ctim);
     if (!clock->was_set && locked_ns < clock->boot_ns - START_MARGIN_NS)
         return false;
     for (size_t i = 0; i < lock->parsed.pid_count; i++) {
@@ -191,7 +187,7 @@ static bool is_any_alive(const struct rezlock *lock, const struct rezlock_clock 
 /* By the file's time, or, when the clock was set back, by how long we have been looking at it. */
 static bool is_older(const struct rezlock *lock, const struct rezlock_clock *clock, int age_s)
 {
-    int64_t age_ns = clock->now_ns - time_ns(&lock->status.st_ctim);
+    int64_t age_ns = clock->now_ns - clock_file_ns(lock->status.st_ctim);
     return MAX(age_ns, clock->seen_ns) > age_s * (int64_t)NS_PER_S;
 }
 
@@ -201,8 +197,7 @@ static bool is_older(const struct rezlock *lock, const struct rezlock_clock *clo
  */
 static bool is_open_and_locked(int sys_fd)
 {
-    CLEANUP_CLOSE int fd =
-        openat(sys_fd, LOCK_PUBLIC_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = names_open_file(sys_fd, LOCK_PUBLIC_NAME, O_RDONLY | O_NONBLOCK, 0);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
@@ -238,9 +233,9 @@ bool rezlock_is_awaited(int sys_fd)
     while ((entry = readdir(dir))) {
         /* The unique file is made when the waiting begins, and not written to after that. */
         if (entry->d_type != DT_DIR && rezlock_parse_name(entry->d_name, &parsed) &&
-            fstatat(sys_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-            llabs((long long)now - status.st_mtime) <= WAITER_AGE_MAX_S)
+            names_stat(sys_fd, entry->d_name, &status) == 0 && S_ISREG(status.st_mode) &&
+            status.st_nlink == 1 &&
+            llabs((long long)now - clock_file_s(status.st_mtim)) <= WAITER_AGE_MAX_S)
             return true;
     }
     return false;
@@ -250,8 +245,8 @@ bool rezlock_was_left(int sys_fd, const char *name, const struct rezlock_clock *
 {
     struct rezlock lock = {.is_rez = true};
     if (!rezlock_parse_name(name, &lock.parsed) || strcmp(lock.parsed.host, clock->hostname) != 0 ||
-        fstatat(sys_fd, name, &lock.status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !S_ISREG(lock.status.st_mode) || lock.status.st_nlink != 1)
+        names_stat(sys_fd, name, &lock.status) < 0 || !S_ISREG(lock.status.st_mode) ||
+        lock.status.st_nlink != 1)
         return false;
     lock.status.st_ctim = lock.status.st_mtim; /* when it was made, and the waiting began */
     return is_older(&lock, clock, REZLOCK_NAMELESS_AGE_MIN_S) && !is_any_alive(&lock, clock);
@@ -295,7 +290,7 @@ static void describe_rez(const struct rezlock *lock, enum rezlock_verdict verdic
 void rezlock_describe(const struct rezlock *lock, enum rezlock_verdict verdict,
                       const struct rezlock_clock *clock, struct text *holder, struct text *advice)
 {
-    double age_s = (double)(clock->now_ns - time_ns(&lock->status.st_ctim)) / (double)NS_PER_S;
+    double age_s = (double)(clock->now_ns - clock_file_ns(lock->status.st_ctim)) / (double)NS_PER_S;
     age_s = MAX(age_s, 0.0);
     if (lock->is_rez) {
         describe_rez(lock, verdict, age_s, holder, advice);

@@ -77,6 +77,7 @@ void owner_of_this_process(struct owner *ret_owner)
     if (uname(&names) == 0)
         copy_printable(ret_owner->host, names.nodename, sizeof(ret_owner->host));
     read_boot_id(ret_owner->boot);
+    ret_owner->boot_time_ns = (uint64_t)owner_boot_time_ns();
 }
 
 int owner_of_process(pid_t pid, const struct owner *self, struct owner *ret_owner)
@@ -140,6 +141,8 @@ size_t owner_format(const struct owner *owner, char ret_text[static OWNER_TEXT_M
         write_line(&writer, "pid-namespace %llu\n", (unsigned long long)owner->pid_namespace);
     if (is_boot_id(owner->boot, strlen(owner->boot)))
         write_line(&writer, "boot %s\n", owner->boot);
+    if (owner->boot_time_ns)
+        write_line(&writer, "boot-time %llu\n", (unsigned long long)owner->boot_time_ns);
     write_string(&writer, "host", owner->host);
     write_string(&writer, "command", owner->command);
     if (owner_staging_is_valid(owner->staging))
@@ -156,7 +159,8 @@ enum field {
     FIELD_BOOT = 8,
     FIELD_HOST = 16,
     FIELD_COMMAND = 32,
-    FIELD_STAGING = 64
+    FIELD_STAGING = 64,
+    FIELD_BOOT_TIME = 128
 };
 
 static enum field field_of(const struct record_line *line)
@@ -168,7 +172,7 @@ static enum field field_of(const struct record_line *line)
         {"pid", FIELD_PID},         {"start", FIELD_START},
         {"boot", FIELD_BOOT},       {"pid-namespace", FIELD_NAMESPACE},
         {"host", FIELD_HOST},       {"command", FIELD_COMMAND},
-        {"staging", FIELD_STAGING},
+        {"staging", FIELD_STAGING}, {"boot-time", FIELD_BOOT_TIME},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
         if (record_is(line, known[i].key))
@@ -197,6 +201,8 @@ static int parse_field(const struct record_line *line, enum field field, struct 
         if (!is_boot_id(line->value, line->value_length))
             return -EBADMSG;
         return record_string(line, owner->boot, sizeof(owner->boot));
+    case FIELD_BOOT_TIME:
+        return record_number(line, INT64_MAX, &owner->boot_time_ns);
     case FIELD_HOST:
         return record_string(line, owner->host, sizeof(owner->host));
     case FIELD_COMMAND:

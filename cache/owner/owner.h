@@ -25,6 +25,8 @@ struct owner {
     uint64_t start_ticks;   /* clock ticks after boot */
     uint64_t pid_namespace; /* its inode number */
     char boot[OWNER_BOOT_LENGTH + 1];
+    uint64_t
+        boot_time_ns; /* wall-clock time of that boot, as the clock was when this was found out */
     char host[OWNER_HOST_MAX + 1];
     char command[PROCESS_COMMAND_MAX + 1];
     char staging[OWNER_STAGING_MAX + 1]; /* its directory under .sys/staging, "": none */

@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum {
-    FIELD_FLAGS = 9, /* as proc(5) counts them; the state is field 3 */
+    FIELD_SESSION = 6, /* as proc(5) counts them; the state is field 3 */
+    FIELD_FLAGS = 9,
     FIELD_THREADS = 20,
     FIELD_START = 22,
     STAT_TEXT_MAX = 2048,
@@ -58,7 +59,9 @@ int process_parse_stat(const char *text, size_t length, struct process *ret_proc
     for (int field = 4; field <= FIELD_START; field++) {
         if (!read_field(&cursor, end, &value))
             return -EBADMSG;
-        if (field == FIELD_FLAGS)
+        if (field == FIELD_SESSION)
+            process.session = value <= INT32_MAX ? (pid_t)value : 0;
+        else if (field == FIELD_FLAGS)
             process.kernel_thread = value & KERNEL_THREAD_FLAG;
         else if (field == FIELD_THREADS)
             process.threads = value;

@@ -15,6 +15,7 @@ enum { PROCESS_COMMAND_MAX = 63 };
 struct process {
     pid_t pid;
     uint64_t start_ticks; /* clock ticks after boot: a pid and its start are used once per boot */
+    pid_t session;        /* the process that it is named after; 0: of another pid namespace */
     uint64_t threads;     /* that have not ended yet */
     char state;           /* R, S, D, T, Z, X, ... */
     bool kernel_thread;

@@ -24,5 +24,8 @@ int error_set(struct pkgcache_error *error, int code, const char *format, ...) P
  */
 int error_struct_size(struct pkgcache_error *error, const char *call, const char *type);
 
+/** @return an error in words, as strerror(3); EXDEV is what is mounted in a cache (names.h) */
+const char *error_text(int code);
+
 /** @return what to do about an error, to be put behind its text: "" or "; ..." */
 const char *error_advice(int code);

@@ -1,7 +1,10 @@
 /* Reading small files with suspicion. */
 #include "cache/util/file.h"
 
+#include "cache/util/names.h"
 #include "cache/util/share.h"
+
+#include "engine/same_mount.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -16,14 +19,44 @@ static const char *kind_of(mode_t mode)
     return "a device";
 }
 
+enum {
+    LEASE_RETRY_MS = 5,
+    LEASE_WAIT_MS = 60000, /* the kernel waits for 45 s (/proc/sys/fs/lease-break-time) */
+};
+
+bool file_waits_for_lease(int code, unsigned *waited_ms)
+{
+    if (code != EAGAIN || *waited_ms >= LEASE_WAIT_MS)
+        return false;
+    usleep(LEASE_RETRY_MS * 1000);
+    *waited_ms += LEASE_RETRY_MS;
+    return true;
+}
+
+/* A path that the caller has named may lead through mounts; a name in a directory may not. */
+static int open_there(int dirfd, const char *name, int flags)
+{
+    return dirfd == AT_FDCWD ? openat(dirfd, name, flags) : same_mount_open(dirfd, name, flags, 0);
+}
+
+int file_open(int dirfd, const char *name, int flags)
+{
+    for (unsigned waited_ms = 0;;) {
+        int fd = open_there(dirfd, name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0 || !file_waits_for_lease(errno, &waited_ms))
+            return fd;
+    }
+}
+
 int file_open_regular(int dirfd, const char *name, int *ret_fd, struct pkgcache_error *error)
 {
-    CLEANUP_CLOSE int fd =
-        openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    CLEANUP_CLOSE int fd = file_open(dirfd, name, O_RDONLY | O_NOFOLLOW);
     if (fd < 0) {
         int code = errno;
         if (code == ELOOP)
             return error_set(error, EBADMSG, "is a symbolic link, not a file");
+        if (code == EXDEV)
+            return error_set(error, code, SAME_MOUNT_WHY);
         if (code == ENXIO)
             return error_set(error, EBADMSG, "is a socket or a device, not a file");
         return error_set(error, code, "cannot open: %s", strerrordesc_np(code));
@@ -83,8 +116,7 @@ static void share(int dirfd, int fd)
 
 static int make_in_place(int dirfd, const char *name, const void *bytes, size_t length, int *ret_fd)
 {
-    CLEANUP_CLOSE int fd =
-        openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    CLEANUP_CLOSE int fd = names_open_file(dirfd, name, O_RDWR | O_CREAT | O_EXCL, 0666);
     if (fd < 0)
         return -errno;
     share(dirfd, fd);
@@ -121,14 +153,94 @@ int file_make_bytes(int dirfd, const char *name, const void *bytes, size_t lengt
     return 0;
 }
 
+int file_open_unnamed(const char *directory)
+{
+    CLEANUP_FREE char *name = NULL;
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL))
+        return fd >= 0 ? fd : -errno;
+    if (asprintf(&name, "%s/.pkgcache-XXXXXX", directory) < 0)
+        return -ENOMEM;
+    fd = mkostemp(name, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    unlink(name);
+    return fd;
+}
+
 bool file_exists(int dirfd, const char *name)
 {
     struct stat status;
-    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return names_stat(dirfd, name, &status) == 0 || errno == EXDEV;
+}
+
+static bool has_one_name(int fd, struct stat *ret)
+{
+    return fstat(fd, ret) == 0 && S_ISREG(ret->st_mode) && ret->st_nlink == 1;
+}
+
+/* The one name is this one if it was there in between: else there were two for a moment. */
+bool file_has_only_name(int dirfd, const char *name, int fd)
+{
+    struct stat opened;
+    struct stat named;
+    return has_one_name(fd, &opened) && names_stat(dirfd, name, &named) == 0 &&
+           named.st_ino == opened.st_ino && named.st_dev == opened.st_dev &&
+           has_one_name(fd, &opened);
 }
 
 bool file_is_directory(int dirfd, const char *name)
 {
     struct stat status;
-    return fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+    return names_stat(dirfd, name, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* As /dev/stdout is, whatever it leads to: a link that belongs to all of the system. */
+static bool is_link_into_proc(const char *path)
+{
+    static const char proc[] = "/proc/";
+    char target[sizeof(proc) - 1];
+    return readlink(path, target, sizeof(target)) == (ssize_t)sizeof(target) &&
+           memcmp(target, proc, sizeof(target)) == 0;
+}
+
+int file_check_place(const char *path, struct pkgcache_error *error)
+{
+    struct stat status;
+    if (stat(path, &status) < 0 || (S_ISREG(status.st_mode) && !is_link_into_proc(path)))
+        return 0;
+    if (S_ISDIR(status.st_mode))
+        return error_set(error, EISDIR, "%s is a directory: name a file", path);
+    return error_set(error, EINVAL,
+                     "%s is no regular file, and nothing else can be replaced: name another one",
+                     path);
+}
+
+int file_write_at(int fd, const void *bytes, size_t length, uint64_t offset)
+{
+    while (length > 0) {
+        ssize_t written = pwrite(fd, bytes, length, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
+        bytes = (const char *)bytes + written;
+        length -= (size_t)written;
+        offset += (uint64_t)written;
+    }
+    return 0;
+}
+
+int file_write_all(int fd, const void *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
+        bytes = (const char *)bytes + written;
+        length -= (size_t)written;
+    }
+    return 0;
 }

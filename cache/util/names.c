@@ -3,8 +3,24 @@
 
 #include "engine/compiler.h"
 
-#include <fcntl.h>
+#include "engine/same_mount.h"
+
 #include <string.h>
+
+int names_open_file(int dirfd, const char *name, int flags, mode_t mode)
+{
+    return same_mount_open(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+int names_open_directory(int dirfd, const char *name)
+{
+    return names_open_file(dirfd, name, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+}
+
+int names_stat(int dirfd, const char *name, struct stat *ret)
+{
+    return same_mount_stat(dirfd, name, ret);
+}
 
 int names_open(struct names *names, int dirfd)
 {

@@ -1,8 +1,13 @@
-/* The names in a directory, one after the other, without an allocation. */
+/*
+ * The names in a directory, one after the other, without an allocation. Opening what has a name
+ * there, and looking at it: no symbolic link, and nothing that is mounted there. Whoever mounted it
+ * (FUSE) may never answer.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct names {
@@ -14,6 +19,27 @@ struct names {
     unsigned char type; /* of the last name: DT_REG, DT_DIR, … or DT_UNKNOWN */
     _Alignas(8) char buffer[4096];
 };
+
+/**
+ * Opens a directory, close-on-exec. Kernels before 5.6 and sandboxes cannot tell what is mounted.
+ *
+ * @return a descriptor; -1: errno says why (EXDEV: something is mounted there)
+ */
+int names_open_directory(int dirfd, const char *name);
+
+/**
+ * The same for any file, as openat(2) does.
+ *
+ * @param mode only with O_CREAT
+ */
+int names_open_file(int dirfd, const char *name, int flags, mode_t mode);
+
+/**
+ * Looks at a name as lstat(2) does. Kernels before 5.8 do not tell what is mounted.
+ *
+ * @return 0; -1: errno says why (EXDEV: something is mounted there)
+ */
+int names_stat(int dirfd, const char *name, struct stat *ret);
 
 /**
  * @param dirfd the directory; its own position is not touched

@@ -5,6 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
+bool record_may_be(const char *text, size_t length)
+{
+    size_t first_length = strlen(RECORD_FIRST_LINE);
+    return length == 0 || *text == '\0' ||
+           memcmp(text, RECORD_FIRST_LINE, length < first_length ? length : first_length) == 0;
+}
+
 int record_open(struct record_reader *reader, const char *text, size_t length)
 {
     size_t first_length = strlen(RECORD_FIRST_LINE);

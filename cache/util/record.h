@@ -23,6 +23,12 @@ struct record_reader {
 };
 
 /**
+ * Whether a text is a record's, whole or not: empty, cut off in its first line, or lost with the
+ * power (zeros). What is anything else was not written by us, and is not ours to write to.
+ */
+bool record_may_be(const char *text, size_t length);
+
+/**
  * Begins to read a record.
  *
  * @return 0, or -EBADMSG: the first line is another

@@ -1,10 +1,17 @@
 /* Modes and groups of what is made in a cache that several users share. */
 #include "cache/util/share.h"
 
+#include "cache/util/names.h"
+
 #include "engine/compiler.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
+
+bool share_is_sticky(mode_t directory_mode)
+{
+    return directory_mode & S_ISVTX && directory_mode & (S_IWGRP | S_IWOTH);
+}
 
 mode_t share_file_bits(mode_t directory_mode)
 {
@@ -41,14 +48,13 @@ void share_follow(int fd, const struct stat *directory, mode_t bits)
 
 int share_open_or_make(int dirfd, const char *name, const struct stat *directory, mode_t bits)
 {
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(dirfd, name, flags);
+    int fd = names_open_directory(dirfd, name);
     if (fd >= 0 || errno != ENOENT)
         return fd >= 0 ? fd : -errno;
     bool made = mkdirat(dirfd, name, 0777) == 0;
     if (!made && errno != EEXIST)
         return -errno;
-    fd = openat(dirfd, name, flags);
+    fd = names_open_directory(dirfd, name);
     if (fd >= 0 && made)
         share_follow(fd, directory, bits);
     return fd >= 0 ? fd : -errno;

@@ -2,11 +2,16 @@
  * Caches of several users. What is made in a cache follows the directory it is made in: where a
  * group may write, it may write to what is new there, too, whatever the umask says; so it is for
  * everybody, except where the sticky bit says that each is to keep off the others' files. A cache
- * that is one user's is left to the umask. Payloads keep the modes of their source.
+ * that is one user's is left to the umask. Payloads keep the modes of their source; in a sticky
+ * cache all but the permission of others to write to directories.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/stat.h>
+
+/** Whether several users write to a directory of this mode, and are kept off each other's files. */
+bool share_is_sticky(mode_t directory_mode);
 
 /** The bits that a new file in a directory of this mode needs in addition. */
 mode_t share_file_bits(mode_t directory_mode);

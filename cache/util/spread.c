@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { THREADS_MAX = 16 };
+enum { THREADS = 16 };
 
 struct spreading {
     size_t count;
@@ -26,11 +26,17 @@ static void *spread_main(void *argument)
 
 void spread(size_t count, void (*work)(void *context, size_t index), void *context)
 {
+    spread_over(THREADS, count, work, context);
+}
+
+void spread_over(size_t thread_count, size_t count, void (*work)(void *context, size_t index),
+                 void *context)
+{
     struct spreading spreading = {.count = count, .work = work, .context = context};
-    pthread_t threads[THREADS_MAX - 1];
+    pthread_t threads[SPREAD_THREADS_MAX - 1];
     size_t started = 0;
-    while (started < ARRAY_LENGTH(threads) && started + 1 < count &&
-           thread_start(&threads[started], spread_main, &spreading) == 0)
+    size_t wanted = MIN(MIN(thread_count, count), (size_t)SPREAD_THREADS_MAX);
+    while (started + 1 < wanted && thread_start(&threads[started], spread_main, &spreading) == 0)
         started++;
     spread_main(&spreading);
     for (size_t i = 0; i < started; i++)

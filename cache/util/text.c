@@ -81,6 +81,12 @@ void text_printf(struct text *text, const char *format, ...)
     va_end(arguments);
 }
 
+char *text_vformat(const char *format, va_list arguments)
+{
+    char *string;
+    return vasprintf(&string, format, arguments) < 0 ? NULL : string;
+}
+
 int text_steal(struct text *text, char **ret_bytes, size_t *ret_length)
 {
     int result = text->fixed ? -EINVAL : text_reserve(text, 0);

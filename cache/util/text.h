@@ -7,6 +7,7 @@
 
 #include "engine/compiler.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,6 +50,9 @@ void text_append_byte(struct text *text, char byte);
 
 /** Appends as printf does. Failure is remembered in the text. */
 void text_printf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/** Formats as vprintf(3). @return allocated; NULL: no memory */
+char *text_vformat(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /**
  * Hands the bytes on, and leaves an empty text behind, whether it fails or not.
