@@ -25,7 +25,8 @@
  */
 #pragma once
 
-#include "copyengine.h" /* installed beside this one */
+#include "copyengine.h" /* installed beside this one, as is the next */
+#include "pkgcache_handle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,11 +39,6 @@
 extern "C" {
 #endif
 
-#define PKGCACHE_PUBLIC __attribute__((visibility("default")))
-/* Not NULL: these parameters, counted from 1. All others that are pointers may be. */
-#define PKGCACHE_NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
-#define PKGCACHE_CHECKED      __attribute__((warn_unused_result))
-
 /* Both libraries are of one project, and have one version. To compare: 1.2.3 is 10203. */
 #define PKGCACHE_VERSION        COPYENGINE_VERSION
 #define PKGCACHE_VERSION_MAJOR  COPYENGINE_VERSION_MAJOR
@@ -51,16 +47,9 @@ extern "C" {
 #define PKGCACHE_VERSION_STRING COPYENGINE_VERSION_STRING
 
 struct pkgcache;
-struct pkgcache_handle;
 
 /** @return PKGCACHE_VERSION of the library that runs */
 PKGCACHE_PUBLIC int pkgcache_version(void);
-
-/** Why a call failed, for people: what failed, why, and what to do about it. Never grows. */
-struct pkgcache_error {
-    int code; /* an errno value, positive; 0 when nothing failed */
-    char message[1024];
-};
 
 /** Where a variant stands, or what became of it. 0 to 7 are rez's numbers; more may be added. */
 enum pkgcache_status {
@@ -112,6 +101,12 @@ struct pkgcache_options {
     /* Packages below these are not cached; NULL: there is none. The strings are copied. */
     const char *local_packages_path; /* the repository of local packages */
     const char *temporary_path;      /* what has temporary repositories below it */
+    bool own_only; /* pkgcache_get and its like find only what root or this user has cached, where
+                      nobody else can replace it: all directories on the way from the cache's own to
+                      the payload belong to root or this user, and others may at most add to them */
+    bool no_reuse; /* fetch also those files whose contents a cached variant of the same package has
+                    */
+    bool no_manifests; /* walk also those sources whose publisher wrote down what is in them */
 };
 
 /**
@@ -191,53 +186,6 @@ PKGCACHE_PUBLIC int pkgcache_release(struct pkgcache *cache, const struct pkgcac
                                      pid_t pid, struct pkgcache_error *ret_error)
     PKGCACHE_NONNULL(1, 2);
 
-/**
- * Makes a handle of its parts. A handle identifies a variant.
- *
- * @param location the repository's directory: an absolute path, as rez has it (links resolved)
- * @param name     of the package, UTF-8
- * @param version  UTF-8; NULL: the package has none
- * @param index    of the variant, from 0; -1: the package has no variants
- * @param ret      the handle; the caller frees it with pkgcache_handle_free
- * @return         0; -EINVAL: rez could not read it back; -ENOMEM; -ENOTSUP: this machine's
- *                 OpenSSL has no SHA-1
- */
-PKGCACHE_PUBLIC int pkgcache_handle_new(const char *location, const char *name, const char *version,
-                                        int32_t index, struct pkgcache_handle **ret,
-                                        struct pkgcache_error *ret_error)
-    PKGCACHE_NONNULL(1, 2, 5) PKGCACHE_CHECKED;
-
-/**
- * Makes a handle of JSON as rez writes it: {"key": "filesystem.variant", "variables": {"location",
- * "name", "version", "index", "repository_type"}}.
- *
- * @param length of `text` in bytes; no NUL is needed
- * @param ret    the handle; the caller frees it with pkgcache_handle_free
- * @return       0; -EBADMSG: it is not JSON; -EINVAL: rez could not read it back; -ENOMEM, -ENOTSUP
- */
-PKGCACHE_PUBLIC int pkgcache_handle_parse(const char *text, size_t length,
-                                          struct pkgcache_handle **ret,
-                                          struct pkgcache_error *ret_error)
-    PKGCACHE_NONNULL(1, 3) PKGCACHE_CHECKED;
-
-/** Frees a handle. NULL is allowed. */
-PKGCACHE_PUBLIC void pkgcache_handle_free(struct pkgcache_handle *handle);
-
-/** @return NAME-VERSION, or NAME; belongs to the handle */
-PKGCACHE_PUBLIC const char *pkgcache_handle_name(const struct pkgcache_handle *handle)
-    PKGCACHE_NONNULL(1);
-
-/**
- * @return the handle as JSON, which pkgcache_handle_parse reads; the caller frees it with free(3);
- *         NULL: out of memory
- */
-PKGCACHE_PUBLIC char *pkgcache_handle_json(const struct pkgcache_handle *handle)
-    PKGCACHE_NONNULL(1) PKGCACHE_CHECKED;
-
-/** Whether both identify the same variant. */
-PKGCACHE_PUBLIC bool pkgcache_handle_equal(const struct pkgcache_handle *a,
-                                           const struct pkgcache_handle *b) PKGCACHE_NONNULL(1, 2);
-
 /** A variant to be cached: an element of an array whose variant_size says how large it is. */
 struct pkgcache_variant {
     const struct pkgcache_handle *handle;
@@ -250,6 +198,13 @@ struct pkgcache_variant {
                                           keeps for people; NULL: none */
 };
 
+/** Something that a copy left out, or copied otherwise than it was: an extended attribute that the
+ * cache's file system refuses, a socket. This structure never grows. */
+struct pkgcache_warning {
+    char *path; /* at the source */
+    char *text;
+};
+
 /**
  * What became of one variant: an element of an array whose result_size says how large it is. The
  * caller frees the strings with pkgcache_results_free.
@@ -260,6 +215,13 @@ struct pkgcache_result {
     char *reason;   /* why there is none, for people; NULL when there is nothing to say */
     uint64_t files; /* copied for it */
     uint64_t bytes;
+    struct pkgcache_warning *warnings; /* what its copy left out, or copied otherwise */
+    size_t warning_count;
+    /* Of `files` and `bytes`; more names of a file (hard links) are in neither: */
+    uint64_t fetched_files; /* from the source */
+    uint64_t fetched_bytes;
+    uint64_t reused_files; /* from another cached variant, which had their contents */
+    uint64_t reused_bytes;
 };
 
 /**
@@ -293,6 +255,9 @@ struct pkgcache_progress {
     size_t variants_done;
     uint64_t files;
     uint64_t bytes;
+    uint64_t files_total; /* of all that is copied; 0: not known yet */
+    size_t current;       /* the first variant that is being copied, counted from 1; 0: none, or not
+                             known */
 };
 
 struct pkgcache_warm {
@@ -464,6 +429,8 @@ struct pkgcache_verify_summary {
  *
  * Look-ups find a payload all the time while it is repaired: the new copy is published beside it,
  * then the damaged one is removed. If the repair fails, the damaged payload stays, and is DAMAGED.
+ * What this user or root cached is repaired. As root, so is what others cached: in a child process
+ * of fork(2), which becomes the user who cached it, since that user says where it came from.
  *
  * @param ret_summary the caller sets its size; filled in whatever happens but -EINVAL
  * @return            0: each payload has a verdict of its own; -ETIMEDOUT: the lock, which repairs
@@ -479,8 +446,18 @@ PKGCACHE_PUBLIC int pkgcache_verify(struct pkgcache *cache, const struct pkgcach
 /** Something that pkgcache_clean deleted, would delete, or kept although it is old or damaged. */
 struct pkgcache_cleaned {
     const char *path;
-    const char *why; /* a few words */
-    uint64_t bytes;  /* of contents; PKGCACHE_NOT_COUNTED: not known */
+    const char *why;      /* a few words */
+    uint64_t bytes;       /* of contents; PKGCACHE_NOT_COUNTED: not known */
+    uint64_t freed_bytes; /* of contents that are gone with it, or would be; 0 also for a variant
+                             that was only taken out of the cache: what is left of it is deleted,
+                             and reported, by itself, unless a process uses it */
+};
+
+/** A file that shares the blocks of an equal one, or would. */
+struct pkgcache_shared {
+    const char *path;
+    const char *like; /* the other one */
+    uint64_t bytes;   /* that its blocks had, and the disk has back */
 };
 
 struct pkgcache_clean {
@@ -499,6 +476,9 @@ struct pkgcache_clean {
                                   no more; 0: no limit */
     unsigned max_disk_percent; /* the same until no more of the cache's file system is used; 0: no
                                   limit */
+    bool share; /* then have equal files of all variants share their blocks, on file systems that
+                   can: XFS, Btrfs */
+    void (*on_shared)(void *context, const struct pkgcache_shared *shared);
 };
 
 /**
@@ -507,8 +487,12 @@ struct pkgcache_clean {
  * logs; then variants that were not used for long, or that exceed the limits. It keeps each variant
  * that a process uses, as far as leases (pkgcache_lease) and /proc tell.
  *
+ * Which files are equal is found by the digests of their copies, and confirmed by the kernel, which
+ * compares them (FIDEDUPERANGE): a file that was changed keeps its blocks. No content, time or
+ * link count changes, and what a program writes into one of them stays in that one.
+ *
  * @return 0, also when the time limit ended it; -ETIMEDOUT (the lock), -ECANCELED, -EINVAL
- *         (`clean`), or another -errno
+ *         (`clean`), -EOPNOTSUPP (all but sharing is done), or another -errno
  */
 PKGCACHE_PUBLIC int pkgcache_clean(struct pkgcache *cache, const struct pkgcache_clean *clean,
                                    struct pkgcache_error *ret_error)
@@ -540,6 +524,11 @@ struct pkgcache_stats {
     struct timespec oldest_used; /* when the least recently used variant was used */
     char largest[512];           /* NAME-VERSION of the largest; "" when nothing is cached */
     char oldest[512];            /* NAME-VERSION of the least recently used */
+
+    uint64_t shared_files; /* that pkgcache_clean had share the blocks of equal ones */
+    uint64_t shared_bytes; /* that it gave back to the disk by that */
+    uint64_t reused_files; /* of `files`: those whose contents another cached variant had */
+    uint64_t reused_bytes; /* of `bytes`, likewise */
 };
 
 /**

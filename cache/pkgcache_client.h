@@ -73,8 +73,9 @@ pkgcache_client_list(struct pkgcache_client *client,
                      struct pkgcache_error *ret_error) PKGCACHE_NONNULL(1, 2) PKGCACHE_CHECKED;
 
 /**
- * As pkgcache_warm, with two differences. on_warning is not called. With `no_wait` the call does
- * not wait for any copy: a variant is COPYING unless the daemon knows already that it is there.
+ * As pkgcache_warm, with two differences. The calling thread calls on_warning, when the results are
+ * there. With `no_wait` the call does not wait for any copy: a variant is COPYING unless the daemon
+ * knows already that it is there, and its warnings are in the log only.
  *
  * @return as pkgcache_client_call; or -ECANCELED: the daemon rolls back what no other client wants
  */

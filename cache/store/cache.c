@@ -4,9 +4,13 @@
  */
 #include "cache/store/cache.h"
 
+#include "cache/lock/lock_probe.h"
+#include "cache/store/foreign.h"
+#include "cache/util/names.h"
 #include "cache/util/share.h"
 
 #include "engine/clock.h"
+#include "engine/same_mount.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -57,8 +61,19 @@ static int explain_directory(const struct pkgcache *cache, const char *name, boo
                          "cache: %s/%s%s is not a directory (symbolic links are not followed "
                          "there): move it away, and pkgcache creates it again",
                          cache->path, below, name);
+    if (code == EXDEV)
+        return error_set(error, code, "cache: %s/%s%s: " SAME_MOUNT_WHY, cache->path, below, name);
     return error_set(error, code, "cache %s: cannot create or open its directory %s%s: %s%s",
                      cache->path, below, name, strerror(code), error_advice(code));
+}
+
+/* Whether a directory that is no cache may become one. */
+static int check_new(const struct pkgcache *cache, struct pkgcache_error *error)
+{
+    int result = foreign_check_new(cache->fd, cache->path, error);
+    if (result == 0 && lock_probe(cache->fd, cache->path, error) < 0)
+        result = -EOPNOTSUPP;
+    return result;
 }
 
 /*
@@ -83,9 +98,12 @@ static int open_directories(struct pkgcache *cache, bool make, struct pkgcache_e
         const char *name = directories[i].name;
         if (*directories[i].fd >= 0)
             continue;
-        int fd = openat(*directories[i].parent, name, directory_flags | O_NOFOLLOW);
+        int fd = names_open_directory(*directories[i].parent, name);
         int code = fd >= 0 ? 0 : errno;
         if (code == ENOENT && make) {
+            int refused = i == 0 ? check_new(cache, error) : 0;
+            if (refused < 0 && faccessat(cache->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return refused; /* else another process has just made the cache */
             fd =
                 share_open_or_make(*directories[i].parent, name, &cache->root, directories[i].bits);
             code = fd >= 0 ? 0 : -fd;
@@ -142,7 +160,7 @@ static void on_deleted(void *context)
 }
 
 int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,
-                      struct copyengine_error *ret_error)
+                      uint64_t *ret_bytes, struct copyengine_error *ret_error)
 {
     CLEANUP_CLOSE int done_fd = eventfd(0, EFD_CLOEXEC);
     struct copyengine_removal removal = {
@@ -151,8 +169,11 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
         .path = name,
         .on_done = on_deleted,
         .context = &done_fd,
+        .count_bytes = ret_bytes,
     };
     struct copyengine_job *job = NULL;
+    if (ret_bytes)
+        *ret_bytes = PKGCACHE_NOT_COUNTED;
     if (cache_start_engine(cache, NULL) < 0) /* no thread to be had: on this one */
         return copyengine_remove_tree(NULL, dirfd, name, ret_error);
     int result = done_fd < 0 ? -errno : copyengine_submit_removal(cache->engine, &removal, &job);
@@ -168,8 +189,11 @@ int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int c
         continue;
     if (fds[1].revents)
         copyengine_cancel(job);
-    const struct copyengine_error *error = &copyengine_wait(job)->error;
+    const struct copyengine_result *ended = copyengine_wait(job);
+    const struct copyengine_error *error = &ended->error;
     result = -error->code;
+    if (ret_bytes)
+        *ret_bytes = ended->progress->bytes;
     if (ret_error)
         copyengine_error_copy(error, ret_error);
     copyengine_job_free(job);
@@ -193,15 +217,14 @@ const char *pkgcache_backend_description(const struct pkgcache *cache)
 
 int cache_open_private(const struct pkgcache *cache, const char *name, bool make)
 {
-    const int flags = directory_flags | O_NOFOLLOW;
-    CLEANUP_CLOSE int opened = cache->sys_fd < 0 ? openat(cache->fd, ".sys", flags) : -1;
+    CLEANUP_CLOSE int opened = cache->sys_fd < 0 ? names_open_directory(cache->fd, ".sys") : -1;
     int sys_fd = cache->sys_fd < 0 ? opened : cache->sys_fd;
     if (sys_fd < 0)
         return -errno;
     if (make)
         return share_open_or_make(sys_fd, name, &cache->root,
                                   share_directory_bits(cache->root.st_mode) & ~(mode_t)S_ISVTX);
-    int fd = openat(sys_fd, name, flags);
+    int fd = names_open_directory(sys_fd, name);
     return fd < 0 ? -errno : fd;
 }
 
@@ -220,7 +243,7 @@ static int open_name_by_name(const struct pkgcache *cache, const char *path, boo
             below = share_open_or_make(parent, name, &cache->root,
                                        share_directory_bits(cache->root.st_mode));
         } else {
-            below = openat(parent, name, directory_flags | O_NOFOLLOW);
+            below = names_open_directory(parent, name);
             below = below < 0 ? -errno : below;
         }
         if (below < 0)
@@ -234,7 +257,7 @@ static int open_name_by_name(const struct pkgcache *cache, const char *path, boo
 int cache_open_below(const struct pkgcache *cache, const char *path, int flags)
 {
     struct open_how how = {.flags = (uint64_t)flags,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
     long fd = syscall(SYS_openat2, cache->fd, path, &how, sizeof(how));
     if (fd < 0 &&
         (errno == EPERM || errno == EAGAIN)) /* a sandbox; something was moved meanwhile */

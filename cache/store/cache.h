@@ -99,12 +99,14 @@ int cache_start_engine(struct pkgcache *cache, struct pkgcache_error *ret_error)
  * Deletes a tree for good.
  *
  * @param cancel_fd readable: stop; -1: none
+ * @param ret_bytes of contents that went with it, also where it failed half-way;
+ *                  PKGCACHE_NOT_COUNTED: not known. NULL: need not be counted
  * @param ret_error may be NULL; what could not be deleted; the caller ends it with
  *                  copyengine_error_clear
  * @return          0, also when there is none; -ECANCELED; or -errno
  */
 int cache_delete_tree(struct pkgcache *cache, int dirfd, const char *name, int cancel_fd,
-                      struct copyengine_error *ret_error);
+                      uint64_t *ret_bytes, struct copyengine_error *ret_error);
 
 /** Writes a name that nobody uses into a buffer: PREFIX-32HEX, as rez names what it deletes. */
 void cache_unique_name(const char *prefix, char *buffer, size_t size);

@@ -17,9 +17,11 @@
 #include "cache/store/lookup.h"
 #include "cache/store/sidecar.h"
 #include "cache/util/file.h"
+#include "cache/util/names.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <search.h>
 #include <string.h>
 
 const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
@@ -33,8 +35,16 @@ const struct damage_kind damage_kinds[DAMAGE_COUNT] = {
     [DAMAGE_SIDECAR_CLOSED] = {"sidecar-closed", "its sidecar cannot be opened", false},
     [DAMAGE_SIDECAR_OTHER] = {"sidecar-other", "its sidecar holds another kind of handle", false},
     [DAMAGE_ELSEWHERE] = {"elsewhere", "its handle belongs in another directory", false},
+    [DAMAGE_MOUNTED] = {"mounted", "has another file system mounted on a part of it", false},
     [DAMAGE_FOREIGN] = {"foreign", "was not made by rez or pkgcache", false},
 };
+
+/* Whether a name is a directory, or was one before something was mounted there. */
+static bool may_be_payload(int hash_fd, const char *name)
+{
+    struct stat status;
+    return names_stat(hash_fd, name, &status) == 0 ? S_ISDIR(status.st_mode) : errno == EXDEV;
+}
 
 bool damage_find_slot_name(int hash_fd, const char *entry, unsigned char type,
                            char ret[static SLOT_NAME_MAX])
@@ -49,9 +59,9 @@ bool damage_find_slot_name(int hash_fd, const char *entry, unsigned char type,
         return false;
     slot_sidecar_name(name, sidecar);
     strcpy(ret, name);
-    if (file_exists(hash_fd, sidecar) || (is_copying && file_is_directory(hash_fd, name)))
+    if (file_exists(hash_fd, sidecar) || (is_copying && may_be_payload(hash_fd, name)))
         *ret = '\0'; /* the other entry stands for the slot */
-    else if (!is_copying && type != DT_DIR && !file_is_directory(hash_fd, name))
+    else if (!is_copying && type != DT_DIR && !may_be_payload(hash_fd, name))
         return false; /* somebody's file */
     return true;
 }
@@ -62,8 +72,7 @@ static enum damage damage_of_closed(int hash_fd, const char *name)
     char sidecar[SLOT_FILE_MAX];
     struct stat status;
     slot_sidecar_name(name, sidecar);
-    bool own =
-        fstatat(hash_fd, sidecar, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_uid == geteuid();
+    bool own = names_stat(hash_fd, sidecar, &status) == 0 && status.st_uid == geteuid();
     return own ? DAMAGE_SIDECAR_BAD : DAMAGE_SIDECAR_CLOSED;
 }
 
@@ -71,7 +80,9 @@ static enum damage damage_of_closed(int hash_fd, const char *name)
 static enum damage damage_of(int hash_fd, const char *name, int sidecar_result)
 {
     struct stat status;
-    bool payload = fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    bool payload = names_stat(hash_fd, name, &status) == 0;
+    if ((!payload && errno == EXDEV) || sidecar_result == -EXDEV)
+        return DAMAGE_MOUNTED;
     switch (sidecar_result) {
     case 0:
         return !payload                  ? DAMAGE_PAYLOAD_MISSING
@@ -100,16 +111,82 @@ static bool is_stalled(const struct owner_file *file, const struct diagnosis *be
            before->beat.tv_sec == now->beat.tv_sec && before->beat.tv_nsec == now->beat.tv_nsec;
 }
 
-/* For a whole slot: whether this directory is the right one for it. */
-static enum damage damage_of_place(int hash_fd, const char *name, const char *path,
-                                   const struct sidecar *sidecar)
+/** A slot that look-ups find. */
+struct whole_slot {
+    struct pkgcache_handle *handle;
+    char name[]; /* with the NUL */
+};
+
+static int compare_handles(const void *left, const void *right)
 {
-    struct slot_view first;
-    if (strcmp(sidecar->handle->relative_path, path) != 0)
-        return DAMAGE_ELSEWHERE;
-    bool found =
-        slot_find(hash_fd, sidecar->handle, false, &first) == 0 && first.status == PKGCACHE_FOUND;
-    return found && strcmp(first.name, name) != 0 ? DAMAGE_DUPLICATE : DAMAGE_NONE;
+    const struct whole_slot *a = left;
+    const struct whole_slot *b = right;
+    return handle_compare(a->handle, b->handle);
+}
+
+static void free_whole_slot(void *node)
+{
+    struct whole_slot *slot = node;
+    handle_free(slot->handle);
+    free(slot);
+}
+
+void damage_directory_free(struct damage_directory *directory)
+{
+    tdestroy(directory->whole, free_whole_slot);
+    directory->whole = NULL;
+}
+
+/* The first whole slot of a handle: this one, if there was none before it. NULL: no memory. */
+static const struct whole_slot *find_first(struct damage_directory *directory, const char *name,
+                                           struct sidecar *sidecar)
+{
+    struct whole_slot *slot = malloc(sizeof(*slot) + strlen(name) + 1);
+    if (!slot)
+        return NULL;
+    slot->handle = sidecar->handle;
+    strcpy(slot->name, name);
+    struct whole_slot *const *first = tsearch(slot, &directory->whole, compare_handles);
+    if (first && *first == slot)
+        sidecar->handle = NULL; /* the directory has it now */
+    else
+        free(slot);
+    return first ? *first : NULL;
+}
+
+/*
+ * For a whole slot: whether this directory is the right one for it, and which slot of its handle
+ * look-ups find. They read the names in the same order: so no directory is read again for each.
+ */
+static void judge_place(struct damage_directory *directory, const char *name,
+                        struct sidecar *sidecar, struct diagnosis *ret)
+{
+    if (strcmp(sidecar->handle->relative_path, directory->path) != 0) {
+        ret->damage = DAMAGE_ELSEWHERE;
+        return;
+    }
+    const struct whole_slot *first = find_first(directory, name, sidecar);
+    if (!first || strcmp(first->name, name) == 0)
+        return;
+    ret->damage = DAMAGE_DUPLICATE;
+    strcpy(ret->other, first->name);
+}
+
+/* For what was a duplicate without the lock: whether the other slot is still found. */
+static void judge_duplicate(int hash_fd, const struct diagnosis *before,
+                            const struct sidecar *sidecar, struct diagnosis *ret)
+{
+    char file[SLOT_FILE_MAX];
+    struct slot_view view;
+    CLEANUP_CLOSE int fd = -1;
+    slot_sidecar_name(before->other, file);
+    if (before->damage != DAMAGE_DUPLICATE || !sidecar_holds(hash_fd, file, sidecar->handle, &fd))
+        return;
+    slot_view_read(hash_fd, before->other, fd, &view);
+    if (view.status != PKGCACHE_FOUND)
+        return;
+    ret->damage = DAMAGE_DUPLICATE;
+    strcpy(ret->other, before->other);
 }
 
 /* For a slot with a .copying-INC. Returns false: there is none. */
@@ -119,12 +196,15 @@ static bool diagnose_copy(const struct pkgcache *cache, int hash_fd, const char 
     char copying[SLOT_FILE_MAX];
     struct owner_file file = {0};
     slot_copying_name(name, copying);
-    int result =
-        before
-            ? (fstatat(hash_fd, copying, &file.status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0)
-            : owner_file_find(hash_fd, copying, &cache->self, cache->options.stall_grace_s, &file);
+    int result = before ? (names_stat(hash_fd, copying, &file.status) < 0 ? -errno : 0)
+                        : owner_file_find(hash_fd, copying, &cache->self,
+                                          cache->options.stall_grace_s, &file);
     if (result == -ENOENT)
         return false;
+    if (result == -EXDEV) {
+        ret->damage = DAMAGE_MOUNTED;
+        return true;
+    }
     ret->owner = file.owner;
     ret->copying_inode = file.status.st_ino;
     ret->beat = file.status.st_mtim;
@@ -133,8 +213,9 @@ static bool diagnose_copy(const struct pkgcache *cache, int hash_fd, const char 
     return true;
 }
 
-void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name, const char *path,
-                     const struct diagnosis *before, struct diagnosis *ret)
+static void diagnose(const struct pkgcache *cache, int hash_fd, const char *name,
+                     struct damage_directory *directory, const struct diagnosis *before,
+                     int *ret_sidecar_fd, struct diagnosis *ret)
 {
     char file[SLOT_FILE_MAX];
     *ret = (struct diagnosis){.damage = DAMAGE_NONE};
@@ -144,6 +225,27 @@ void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name
     slot_sidecar_name(name, file);
     int result = sidecar_read(hash_fd, file, &sidecar, NULL);
     ret->damage = damage_of(hash_fd, name, result);
-    if (result == 0 && ret->damage == DAMAGE_NONE && path)
-        ret->damage = damage_of_place(hash_fd, name, path, &sidecar);
+    if (result < 0 || ret->damage != DAMAGE_NONE || !directory)
+        return;
+    if (before)
+        judge_duplicate(hash_fd, before, &sidecar, ret);
+    else
+        judge_place(directory, name, &sidecar, ret);
+    if (ret_sidecar_fd && ret->damage == DAMAGE_NONE)
+        *ret_sidecar_fd = steal_fd(&sidecar.fd);
+}
+
+void damage_diagnose(const struct pkgcache *cache, int hash_fd, const char *name,
+                     struct damage_directory *directory, const struct diagnosis *before,
+                     struct diagnosis *ret)
+{
+    diagnose(cache, hash_fd, name, directory, before, NULL, ret);
+}
+
+void damage_diagnose_first(const struct pkgcache *cache, int hash_fd, const char *name,
+                           struct damage_directory *directory, int *ret_sidecar_fd,
+                           struct diagnosis *ret)
+{
+    *ret_sidecar_fd = -1;
+    diagnose(cache, hash_fd, name, directory, NULL, ret_sidecar_fd, ret);
 }

@@ -1,6 +1,7 @@
 /* Arrays of callers whose elements may be of an older or a newer header. */
 #include "cache/store/elements.h"
 
+#include "cache/store/warnings.h"
 #include "cache/util/error.h"
 #include "engine/compiler.h"
 
@@ -10,6 +11,8 @@
 enum {
     VARIANT_BYTES_MIN = offsetof(struct pkgcache_variant, requires_json) + sizeof(const char *),
     RESULT_BYTES_MIN = offsetof(struct pkgcache_result, bytes) + sizeof(uint64_t),
+    /* of the first with warnings: */
+    RESULT_BYTES_WARNINGS = offsetof(struct pkgcache_result, warning_count) + sizeof(size_t),
 };
 
 bool elements_have_result(size_t result_size)
@@ -24,9 +27,11 @@ static struct pkgcache_result *find_result(struct pkgcache_result *results, size
 }
 
 void elements_give_result(struct pkgcache_result *results, size_t result_size, size_t index,
-                          const struct pkgcache_result *ours)
+                          struct pkgcache_result *ours)
 {
     void *given = find_result(results, result_size, index);
+    if (result_size < RESULT_BYTES_WARNINGS)
+        warnings_free(ours);
     memset(given, 0, result_size);
     memcpy(given, ours, MIN(result_size, sizeof(*ours)));
 }
@@ -37,6 +42,8 @@ void pkgcache_results_free(struct pkgcache_result *results, size_t result_size, 
         struct pkgcache_result *result = find_result(results, result_size, i);
         free(result->root);
         free(result->reason);
+        if (result_size >= RESULT_BYTES_WARNINGS)
+            warnings_free(result);
         memset(result, 0, result_size);
     }
 }

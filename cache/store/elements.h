@@ -15,9 +15,10 @@ struct elements {
 /** Whether results of this size have all members that the first version had. */
 bool elements_have_result(size_t result_size);
 
-/** Gives the caller one of his results: as much as both sides know, the rest is zero. */
+/** Gives the caller one of his results: as much as both sides know, the rest is zero. What he does
+ * not know of is freed. */
 void elements_give_result(struct pkgcache_result *results, size_t result_size, size_t index,
-                          const struct pkgcache_result *ours);
+                          struct pkgcache_result *ours);
 
 /**
  * Takes the variants of a caller, and makes as many empty results.

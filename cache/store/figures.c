@@ -35,6 +35,11 @@ static const struct stat_figure stat_figures[] = {
          files),
     STAT("bytes", "copied_bytes_total", "bytes copied", "Bytes that were copied.", UNIT_BYTES,
          bytes),
+    STAT("reused_files", "reused_files_total", "files reused",
+         "Of the copied files, those whose contents another cached variant had.", UNIT_COUNT,
+         reused_files),
+    STAT("reused_bytes", "reused_bytes_total", "bytes reused",
+         "Of the copied bytes, those that another cached variant had.", UNIT_BYTES, reused_bytes),
     STAT("copy_seconds", "copy_seconds_total", "copy time", "Time spent copying.", UNIT_SECONDS,
          copy_seconds),
     STAT("seconds_saved", "saved_seconds", "time saved",
@@ -48,6 +53,10 @@ static const struct stat_figure stat_figures[] = {
     STAT("evictions", "evictions_total", "evictions",
          "Variants that clean removed because of their age or for space.", UNIT_COUNT, evictions),
     STAT("cleans", "cleans_total", "cleans", "Runs of clean.", UNIT_COUNT, cleans),
+    STAT("shared_files", "shared_files_total", "files shared",
+         "Files that clean had share the blocks of equal ones.", UNIT_COUNT, shared_files),
+    STAT("shared_bytes", "shared_bytes_total", "bytes shared",
+         "Bytes that clean gave back to the disk by that.", UNIT_BYTES, shared_bytes),
     STAT("since", "counting_since_timestamp_seconds", "counting since",
          "Time when counting began; 0: nothing was counted yet.", UNIT_TIME, since),
     STAT("variants", "variants", "variants", "Variants that are cached.", UNIT_COUNT, variants),
@@ -140,6 +149,36 @@ cJSON *figures_build_stats(const struct pkgcache_stats *stats)
     json_add_string(object, "largest", *stats->largest ? stats->largest : NULL);
     json_add_string(object, "oldest", *stats->oldest ? stats->oldest : NULL);
     return object;
+}
+
+void figures_sum_copied(struct pkgcache_result *sum, const struct pkgcache_result *result)
+{
+    sum->files += result->files;
+    sum->bytes += result->bytes;
+    sum->fetched_files += result->fetched_files;
+    sum->fetched_bytes += result->fetched_bytes;
+    sum->reused_files += result->reused_files;
+    sum->reused_bytes += result->reused_bytes;
+}
+
+void figures_add_copied(cJSON *object, const struct pkgcache_result *result)
+{
+    json_add_unsigned(object, "files", result->files);
+    json_add_unsigned(object, "bytes", result->bytes);
+    json_add_unsigned(object, "fetched_files", result->fetched_files);
+    json_add_unsigned(object, "fetched_bytes", result->fetched_bytes);
+    json_add_unsigned(object, "reused_files", result->reused_files);
+    json_add_unsigned(object, "reused_bytes", result->reused_bytes);
+}
+
+void figures_read_copied(const struct json *object, struct pkgcache_result *ret)
+{
+    ret->files = json_count(object, "files");
+    ret->bytes = json_count(object, "bytes");
+    ret->fetched_files = json_count(object, "fetched_files");
+    ret->fetched_bytes = json_count(object, "fetched_bytes");
+    ret->reused_files = json_count(object, "reused_files");
+    ret->reused_bytes = json_count(object, "reused_bytes");
 }
 
 /* A label's value: UTF-8, with three escapes. */

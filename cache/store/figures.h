@@ -37,6 +37,15 @@ cJSON *figures_build_stats(const struct pkgcache_stats *stats);
 /** Reads what that is printed as. @return 0 or -EBADMSG */
 int figures_read_stats(const struct json *value, struct pkgcache_stats *ret);
 
+/** Adds the sizes of one copy to those of others. */
+void figures_sum_copied(struct pkgcache_result *sum, const struct pkgcache_result *result);
+
+/** Adds what was copied to an object: files and bytes, and of these what was fetched and reused. */
+void figures_add_copied(cJSON *object, const struct pkgcache_result *result);
+
+/** Reads what that added; what is missing is 0. */
+void figures_read_copied(const struct json *object, struct pkgcache_result *ret);
+
 /** Appends figures as Prometheus reads them. @param cache_path the value of their label "cache" */
 void figures_append_prometheus(struct text *text, const char *cache_path,
                                const struct figure *figures, size_t count);

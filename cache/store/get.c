@@ -25,11 +25,12 @@ static int write_path(const struct pkgcache *cache, const struct pkgcache_handle
 static int find(struct pkgcache *cache, const struct pkgcache_handle *handle, bool touch,
                 struct slot_view *ret)
 {
-    if (recall_find(cache, handle, touch, ret))
+    bool own_only = cache->options.own_only; /* who could replace it is found out each time */
+    if (!own_only && recall_find(cache, handle, touch, ret))
         return 0;
     CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
-    int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, touch, ret);
-    if (result == 0 && ret->status == PKGCACHE_FOUND)
+    int result = hash_fd < 0 ? hash_fd : slot_find_trusted(cache, hash_fd, handle, touch, ret);
+    if (result == 0 && ret->status == PKGCACHE_FOUND && !own_only)
         recall_note(cache, handle, ret->name);
     return result == -ENOENT ? 0 : result;
 }
@@ -48,7 +49,7 @@ int pkgcache_get_into(struct pkgcache *cache, const struct pkgcache_handle *hand
     }
     if (result < 0)
         error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
-                  cache->path, strerror(-result));
+                  cache->path, error_text(-result));
     else
         stats_add(cache, view.status == PKGCACHE_FOUND ? STATS_HITS : STATS_MISSES, 1);
     return status_answer(result < 0 ? result : (int)view.status, PKGCACHE_FOUND, ret_status);

@@ -146,11 +146,13 @@ static int hash_parts(const struct parts *parts, unsigned char ret_sha1[SHA1_BYT
     return sha1_digest(&repr, ret_sha1);
 }
 
+#define IS_MISSING "is missing"
+
 /* Why a value cannot be the name of a directory in the cache; NULL: it can. */
 static const char *component_fault(const struct json *value)
 {
     if (!value)
-        return "is missing";
+        return IS_MISSING;
     if (value->type != JSON_STRING)
         return "must be a string";
     if (value->text_length == 0)
@@ -173,6 +175,44 @@ static const char *component_fault(const struct json *value)
     return NULL;
 }
 
+static bool is_in_token(uint32_t code_point)
+{
+    return (code_point >= '0' && code_point <= '9') || (code_point >= 'a' && code_point <= 'z') ||
+           (code_point >= 'A' && code_point <= 'Z') || code_point == '_';
+}
+
+/*
+ * Whether rez can parse a version: tokens of ASCII letters, digits and `_`, with one character of
+ * any other kind between two (src/rez/version/_version.py, Version.__init__). rez parses the
+ * versions of all handles when it lists or cleans a cache, and gives up at the first that it
+ * cannot.
+ */
+static bool is_version(const struct json *value)
+{
+    bool between = true; /* no token ends here */
+    size_t used;
+    for (size_t i = 0; i < value->text_length; i += used) {
+        uint32_t code_point = 0;
+        used = utf8_decode(value->text + i, value->text_length - i, UTF8_GENERALISED, &code_point);
+        if (used == 0)
+            return false;
+        bool in_token = is_in_token(code_point);
+        if (!in_token && between)
+            return false;
+        between = !in_token;
+    }
+    return !between;
+}
+
+static const char *version_fault(const struct json *value)
+{
+    const char *fault = component_fault(value);
+    return fault || is_version(value)
+               ? fault
+               : "is none that rez can parse (letters, digits and _, with single characters "
+                 "between them): with it in the cache, rez could neither list nor clean that";
+}
+
 static const char *name_fault(const struct json *value)
 {
     const char *fault = component_fault(value);
@@ -184,7 +224,7 @@ static const char *name_fault(const struct json *value)
 static const char *location_fault(const struct json *value)
 {
     if (!value)
-        return "is missing";
+        return IS_MISSING;
     if (value->type != JSON_STRING)
         return "must be a string";
     if (value->text_length == 0)
@@ -200,6 +240,10 @@ static int refuse(struct pkgcache_error *error, const char *what, const struct j
                   const char *why)
 {
     char quoted[JSON_QUOTE_SIZE];
+    if (!value && strcmp(why, IS_MISSING) == 0)
+        return error_set(error, EINVAL, "handle: %s %s", what, why);
+    if (!value)
+        return error_set(error, EINVAL, "handle: %s is missing: it %s", what, why);
     return error_set(error, EINVAL, "handle: %s %s %s", what, json_quote(value, quoted), why);
 }
 
@@ -278,7 +322,7 @@ static int check_and_build(struct parts *parts, struct pkgcache_handle **ret_han
     fault = name_fault(parts->name);
     if (fault)
         return refuse(error, "name", parts->name, fault);
-    fault = parts->version ? component_fault(parts->version) : NULL;
+    fault = parts->version ? version_fault(parts->version) : NULL;
     if (fault)
         return refuse(error, "version", parts->version, fault);
     return handle_build(parts, ret_handle, error);
@@ -318,6 +362,35 @@ static int index_from_json(const struct json *value, int32_t *ret_index,
     return 0;
 }
 
+bool handle_json_is_foreign(const struct json *value, struct text *ret_name)
+{
+    const struct json *key = json_member(value, "key");
+    const struct json *variables = json_member(value, "variables");
+    const struct json *name = json_member(variables, "name");
+    const struct json *version = json_member(variables, "version");
+    const struct json *type = json_member(variables, "repository_type");
+    if (!key || key->type != JSON_STRING || !name || name->type != JSON_STRING || !type ||
+        type->type != JSON_STRING)
+        return false;
+    if (json_is_string(key, VARIANT_KEY) && json_is_string(type, REPOSITORY_TYPE))
+        return false;
+    if (!ret_name)
+        return true;
+    text_append(ret_name, name->text, name->text_length);
+    if (version && version->type == JSON_STRING && !means_no_version(version)) {
+        text_append_byte(ret_name, '-');
+        text_append(ret_name, version->text, version->text_length);
+    }
+    return true;
+}
+
+bool handle_json_breaks_rez(const struct json *value)
+{
+    const struct json *version = json_member(json_member(value, "variables"), "version");
+    return version && version->type == JSON_STRING && !means_no_version(version) &&
+           !is_version(version);
+}
+
 static const char *const handle_members[] = {"key", "variables"};
 static const char *const variable_names[] = {"location", "name", "version", "index",
                                              "repository_type"};
@@ -340,7 +413,7 @@ static int refuse_other_members(const struct json *object, const char *const *na
 int handle_from_json(const struct json *value, struct pkgcache_handle **ret_handle,
                      struct pkgcache_error *error)
 {
-    if (value->type != JSON_OBJECT)
+    if (!value || value->type != JSON_OBJECT)
         return refuse(error, "value", value, "must be an object");
     int result = refuse_other_members(value, handle_members, ARRAY_LENGTH(handle_members), error);
     if (result < 0)
@@ -371,6 +444,12 @@ int handle_parse(const char *text, size_t length, struct pkgcache_handle **ret_h
     CLEANUP_JSON struct json_document *document = NULL;
     int result = json_parse(text, length, &document, error);
     return result < 0 ? result : handle_from_json(document->root, ret_handle, error);
+}
+
+int handle_copy(const struct pkgcache_handle *handle, struct pkgcache_handle **ret_handle)
+{
+    return handle_create(handle->location, handle->name, handle->version, handle->index, ret_handle,
+                         NULL);
 }
 
 void handle_free(struct pkgcache_handle *handle)

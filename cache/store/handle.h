@@ -36,7 +36,7 @@ struct pkgcache_handle {
  *
  * @param location   an absolute path, canonical as far as the caller cares, any bytes
  * @param name       UTF-8, one path component, not beginning with a dot
- * @param version    UTF-8, one path component; NULL, "" or "_NO_VERSION": none
+ * @param version    UTF-8, one path component that rez can parse; NULL, "" or "_NO_VERSION": none
  * @param index      0 to INT32_MAX, or HANDLE_NO_INDEX
  * @param ret_handle receives the handle; the caller frees it with handle_free()
  * @return           0; -EINVAL: not a handle that rez can read back (the message says why);
@@ -52,7 +52,7 @@ int handle_create(const char *location, const char *name, const char *version, i
  * Refused: another key, other members, a missing index (rez always writes one), an index that is
  * not a whole number (0, 0.0 and false are equal to Python, but hash differently).
  *
- * @param value      not needed afterwards
+ * @param value      not needed afterwards; NULL: what should be a handle is missing
  * @param ret_handle receives the handle; the caller frees it with handle_free()
  * @return           0; -EINVAL: not a handle that rez can read back (the message says why);
  * -ENOMEM; -ENOTSUP as for handle_create()
@@ -67,6 +67,24 @@ int handle_from_json(const struct json *value, struct pkgcache_handle **ret_hand
  */
 int handle_parse(const char *text, size_t length, struct pkgcache_handle **ret_handle,
                  struct pkgcache_error *error);
+
+/**
+ * Whether a value is a handle that rez writes of another kind of variant: of a combined package, of
+ * a memory repository, of what repository plugins add. Such have no payload in a directory of
+ * their own.
+ *
+ * @param ret_name appended to: what the variant is called, for people; NULL: not wanted
+ */
+bool handle_json_is_foreign(const struct json *value, struct text *ret_name);
+
+/**
+ * Whether a handle, of whatever kind, has a version that rez cannot parse. With one in a cache rez
+ * can neither list nor clean any of it.
+ */
+bool handle_json_breaks_rez(const struct json *value);
+
+/** Makes an equal handle. @return as handle_create() */
+int handle_copy(const struct pkgcache_handle *handle, struct pkgcache_handle **ret_handle);
 
 /** Frees a handle; NULL is fine. */
 void handle_free(struct pkgcache_handle *handle);

@@ -84,10 +84,10 @@ static bool read_lease(int leases_fd, const char *name, struct lessee *ret)
     char text[OWNER_TEXT_MAX];
     struct stat status;
     *ret = (struct lessee){0};
-    if (fstatat(leases_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (names_stat(leases_fd, name, &status) < 0)
         return false;
     ret->leased = status.st_mtim;
-    CLEANUP_CLOSE int fd = openat(leases_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = file_open(leases_fd, name, O_RDONLY | O_NOFOLLOW);
     ssize_t length = fd < 0 ? -1 : pread(fd, text, sizeof(text), 0);
     ret->known = length > 0 && owner_parse(text, (size_t)length, &ret->owner) == 0;
     return true;
@@ -102,7 +102,7 @@ static bool has_ended(const struct pkgcache *cache, const struct lessee *lessee,
         judge(lessee->known ? &lessee->owner : NULL, &cache->self, &lessee->leased);
     int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
     return state == OWNER_GONE ||
-           (state == OWNER_UNKNOWN && now_s - lessee->leased.tv_sec > UNKNOWN_AGE_S);
+           (state == OWNER_UNKNOWN && now_s - clock_file_s(lessee->leased) > UNKNOWN_AGE_S);
 }
 
 bool lease_is_held(const struct pkgcache *cache, uint64_t slot, bool judge)
@@ -142,8 +142,7 @@ static int visit_lease(const struct round *round, const char *name, bool proven)
     if (!is_lease_name(name) || !read_lease(round->leases_fd, name, &lessee) ||
         !has_ended(round->cache, &lessee, owner_judge_once))
         return 0;
-    int64_t leased_ns = (int64_t)lessee.leased.tv_sec * (int64_t)NS_PER_S + lessee.leased.tv_nsec;
-    if (!proven || leased_ns > round->until_ns)
+    if (!proven || clock_file_ns(lessee.leased) > round->until_ns)
         return 1;
     if (!round->dry_run && unlinkat(round->leases_fd, name, 0) < 0)
         return errno == ENOENT ? 1 : -errno;
@@ -197,7 +196,7 @@ static int lease_found(struct pkgcache *cache, const struct pkgcache_handle *han
     CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
     if (hash_fd < 0)
         return hash_fd == -ENOENT ? PKGCACHE_NOT_FOUND : hash_fd;
-    int result = slot_find(hash_fd, handle, true, &view);
+    int result = slot_find_trusted(cache, hash_fd, handle, true, &view);
     if (result < 0 || view.status != PKGCACHE_FOUND)
         return result < 0 ? result : (int)view.status;
     CLEANUP_FREE char *root = cache_payload_path(cache, handle, view.name);
@@ -271,7 +270,7 @@ int pkgcache_release(struct pkgcache *cache, const struct pkgcache_handle *handl
     if (result < 0)
         return result;
     CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
-    result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, false, &view);
+    result = hash_fd < 0 ? hash_fd : slot_find_trusted(cache, hash_fd, handle, false, &view);
     if (result == 0 && view.status == PKGCACHE_FOUND)
         result = end_lease(cache, slot_key(handle->relative_path, view.name), &owner);
     if (result < 0 && result != -ENOENT)

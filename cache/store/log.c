@@ -4,6 +4,9 @@
  */
 #include "cache/store/log.h"
 
+#include "cache/json/visible.h"
+#include "cache/util/file.h"
+#include "cache/util/names.h"
 #include "cache/util/share.h"
 #include "cache/util/text.h"
 
@@ -13,7 +16,7 @@
 
 #define LOGGER "rez-pkg-cache" /* the first word of each line, in rez's log and so in ours */
 
-static const int file_flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+static const int file_flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY;
 
 const char *log_file_name(time_t time, char ret[static 32])
 {
@@ -33,18 +36,19 @@ bool log_is_file_name(const char *name)
     return true;
 }
 
-static void append_escaped(struct text *text, const char *message)
+bool log_read_line(FILE *file, struct log_line *ret)
 {
-    static const char letters[] = "abtnvfr"; /* from 7 on */
-    for (; *message && !text->truncated; message++) {
-        unsigned char byte = (unsigned char)*message;
-        if (byte >= ' ' && byte != 0x7f)
-            text_append_byte(text, (char)byte);
-        else if (byte >= '\a' && byte <= '\r')
-            text_printf(text, "\\%c", letters[byte - '\a']);
-        else
-            text_printf(text, "\\x%02x", byte);
+    int byte;
+    ret->bytes = ret->length = 0;
+    ret->whole = false;
+    while (!ret->whole && (byte = getc_unlocked(file)) != EOF) {
+        ret->bytes++;
+        ret->whole = byte == '\n';
+        if (!ret->whole && ret->length < LOG_SHOWN_MAX)
+            ret->text[ret->length++] = (char)byte;
     }
+    ret->text[ret->length] = '\0';
+    return ret->bytes > 0;
 }
 
 size_t log_format(struct timespec time, pid_t pid, enum log_level level, const char *message,
@@ -58,7 +62,7 @@ size_t log_format(struct timespec time, pid_t pid, enum log_level level, const c
     struct text line = text_over(ret, LOG_LINE_MAX);
     text_printf(&line, LOGGER " %s,%03ld PID-%d %s ", date, time.tv_nsec / 1000000, pid,
                 levels[level]);
-    append_escaped(&line, message);
+    visible_append(&line, message, strlen(message));
     ret[line.length] = '\n'; /* the text kept room for a NUL */
     ret[line.length + 1] = '\0';
     return line.length + 1;
@@ -67,7 +71,7 @@ size_t log_format(struct timespec time, pid_t pid, enum log_level level, const c
 static int open_directory(struct pkgcache *cache)
 {
     if (cache->log_fd < 0 && cache->sys_fd >= 0)
-        cache->log_fd = MAX(cache_open_private(cache, "log", true), -1);
+        cache->log_fd = cache_open_private(cache, "log", true);
     return cache->log_fd;
 }
 
@@ -80,18 +84,16 @@ static int open_file(struct pkgcache *cache, time_t now)
     char name[32];
     struct stat status;
     log_file_name(now, name);
-    CLEANUP_CLOSE int fd = openat(cache->log_fd, name, file_flags);
+    CLEANUP_CLOSE int fd = names_open_file(cache->log_fd, name, file_flags, 0);
     if (fd < 0 && errno == ENOENT) {
-        fd = openat(cache->log_fd, name, file_flags | O_CREAT | O_EXCL, 0666);
+        fd = names_open_file(cache->log_fd, name, file_flags | O_CREAT | O_EXCL, 0666);
         if (fd >= 0 && fstat(cache->log_fd, &status) == 0)
             share_follow(fd, &status, share_file_bits(status.st_mode));
         else if (errno == EEXIST)
-            fd = openat(cache->log_fd, name, file_flags);
+            fd = names_open_file(cache->log_fd, name, file_flags, 0);
     }
     /* with a second name it may be a file of ours that somebody wants to see written to */
-    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1)
-        return -1;
-    return steal_fd(&fd);
+    return fd >= 0 && file_has_only_name(cache->log_fd, name, fd) ? steal_fd(&fd) : -1;
 }
 
 void log_write(struct pkgcache *cache, enum log_level level, const char *format, ...)

@@ -8,8 +8,17 @@
 #include "cache/store/cache.h"
 
 enum {
-    LOG_LINE_MAX = 8192, /* bytes, the line feed included; longer lines are cut */
+    LOG_LINE_MAX = 8192,     /* bytes, the line feed included; longer lines are cut */
+    LOG_SHOWN_MAX = 1 << 20, /* bytes of a line that are read */
     LOG_URI_MAX = 6144,
+};
+
+/** A line of a log file, which anybody may have written. */
+struct log_line {
+    size_t bytes;  /* in the file, the line feed included */
+    size_t length; /* of the text; the rest of a line that is longer is left out */
+    bool whole;    /* it ends in a line feed */
+    char text[LOG_SHOWN_MAX + 1];
 };
 
 /**
@@ -28,6 +37,9 @@ void log_write(struct pkgcache *cache, enum log_level level, const char *format,
  */
 size_t log_format(struct timespec time, pid_t pid, enum log_level level, const char *message,
                   char ret[static LOG_LINE_MAX + 1]);
+
+/** Reads the next line, in bounded memory. @return false: the file ends */
+bool log_read_line(FILE *file, struct log_line *ret);
 
 /** The name of a day's file. @return ret */
 const char *log_file_name(time_t time, char ret[static 32]);

@@ -9,6 +9,7 @@
 #include "cache/store/lookup.h"
 
 #include "cache/owner/owner_file.h"
+#include "cache/store/own.h"
 #include "cache/store/sidecar.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
@@ -24,7 +25,8 @@ static double seconds_since(struct timespec time)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (double)(now.tv_sec - time.tv_sec) + (double)(now.tv_nsec - time.tv_nsec) / NS_PER_S;
+    return (double)(now.tv_sec - clock_file_s(time)) +
+           (double)(now.tv_nsec - time.tv_nsec) / NS_PER_S;
 }
 
 void slot_view_read(int hash_fd, const char *name, int sidecar_fd, struct slot_view *ret)
@@ -34,7 +36,10 @@ void slot_view_read(int hash_fd, const char *name, int sidecar_fd, struct slot_v
     slot_copying_name(name, copying);
     *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
     snprintf(ret->name, sizeof(ret->name), "%s", name);
-    if (fstatat(hash_fd, copying, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    int result = names_stat(hash_fd, copying, &status);
+    if (result < 0 && errno == EXDEV)
+        return; /* who can tell whether it is whole? */
+    if (result == 0) {
         ret->beat = status.st_mtim;
         ret->copying_inode = status.st_ino;
         ret->status = seconds_since(ret->beat) > REZ_STALLED_AFTER_S ? PKGCACHE_COPY_STALLED
@@ -66,13 +71,17 @@ static int rank(const struct slot_view *view)
     }
 }
 
-int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret)
+/* Whether sidecar and payload are ours. */
+static bool is_own(int hash_fd, const char *name, int sidecar_fd)
 {
-    return slot_find_other(hash_fd, handle, NULL, touch, ret);
+    struct stat sidecar;
+    struct stat payload;
+    return fstat(sidecar_fd, &sidecar) == 0 && own_is_ours(&sidecar) &&
+           (names_stat(hash_fd, name, &payload) < 0 || own_is_ours(&payload));
 }
 
-int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
-                    bool touch, struct slot_view *ret)
+static int find(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
+                bool own_only, bool touch, struct slot_view *ret)
 {
     struct names names;
     int result = lseek(hash_fd, 0, SEEK_SET) < 0 ? -errno : 0;
@@ -85,7 +94,8 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
         if (!slot_name_of_sidecar(file, name) || (not_this && strcmp(name, not_this) == 0))
             continue;
         CLEANUP_CLOSE int sidecar_fd = -1;
-        if (!sidecar_holds(hash_fd, file, handle, &sidecar_fd))
+        if (!sidecar_holds(hash_fd, file, handle, &sidecar_fd) ||
+            (own_only && !is_own(hash_fd, name, sidecar_fd)))
             continue;
         slot_view_read(hash_fd, name, sidecar_fd, &view);
         view.touch_refused =
@@ -97,6 +107,27 @@ int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const cha
         result = names.error;
     names_close(&names);
     return result;
+}
+
+int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret)
+{
+    return find(hash_fd, handle, NULL, false, touch, ret);
+}
+
+int slot_find_other(int hash_fd, const struct pkgcache_handle *handle, const char *not_this,
+                    bool touch, struct slot_view *ret)
+{
+    return find(hash_fd, handle, not_this, false, touch, ret);
+}
+
+int slot_find_trusted(const struct pkgcache *cache, int hash_fd,
+                      const struct pkgcache_handle *handle, bool touch, struct slot_view *ret)
+{
+    bool own_only = cache->options.own_only;
+    *ret = (struct slot_view){.status = PKGCACHE_NOT_FOUND};
+    if (own_only && !own_is_hash_directory_safe(cache, hash_fd))
+        return 0;
+    return find(hash_fd, handle, NULL, own_only, touch, ret);
 }
 
 bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle)

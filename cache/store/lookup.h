@@ -29,6 +29,11 @@ struct slot_view {
  */
 int slot_find(int hash_fd, const struct pkgcache_handle *handle, bool touch, struct slot_view *ret);
 
+/** As slot_find, for those who are going to use what is found: with the option own_only, ignores
+ * what somebody else than root or this user can have put there (own.h). */
+int slot_find_trusted(const struct pkgcache *cache, int hash_fd,
+                      const struct pkgcache_handle *handle, bool touch, struct slot_view *ret);
+
 /** Whether a handle is cached. Changes nothing, and counts nowhere. */
 bool slot_is_cached(const struct pkgcache *cache, const struct pkgcache_handle *handle);
 

@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define MANIFEST_HEAD "pkgcache-manifest 1"
+#define MANIFEST_HEAD "pkgcache-manifest "
 
 enum { NANOSECOND_DIGITS = 9, ERRNO_MAX = 4095 };
 
@@ -23,12 +23,12 @@ static bool take_number(const char **text, int base, char after, uint64_t maximu
     *ret = strtoull(*text, &end, base);
     if (errno || *ret > maximum || *end != after)
         return false;
-    *text = end + 1;
+    *text = end + (after != '\0');
     return true;
 }
 
-/* SECONDS.NANOSECONDS; the seconds may be before the epoch. */
-static bool take_time(const char **text, struct timespec *ret)
+/* The seconds may be before the epoch. */
+bool manifest_take_time(const char **text, char after, struct timespec *ret)
 {
     uint64_t seconds;
     uint64_t nanoseconds;
@@ -36,7 +36,7 @@ static bool take_time(const char **text, struct timespec *ret)
     *text += negative;
     if (!take_number(text, 10, '.', INT64_MAX, &seconds) ||
         strspn(*text, "0123456789") != NANOSECOND_DIGITS ||
-        !take_number(text, 10, ' ', UINT32_MAX, &nanoseconds))
+        !take_number(text, 10, after, UINT32_MAX, &nanoseconds))
         return false;
     ret->tv_sec = negative ? -(time_t)seconds : (time_t)seconds;
     ret->tv_nsec = (long)nanoseconds;
@@ -101,8 +101,9 @@ int manifest_record_parse(const char *text, struct manifest_record *ret)
         return -EBADMSG;
     text += 2;
     if (!take_number(&text, 8, ' ', 07777, &mode) ||
-        !take_number(&text, 10, ' ', INT64_MAX, &record.size) || !take_time(&text, &record.mtime) ||
-        !take_digest(&text, &record) || !is_inside(text))
+        !take_number(&text, 10, ' ', INT64_MAX, &record.size) ||
+        !manifest_take_time(&text, ' ', &record.mtime) || !take_digest(&text, &record) ||
+        !is_inside(text))
         return -EBADMSG;
     record.mode = (mode_t)mode;
     record.path = text;
@@ -140,6 +141,15 @@ static int next_text(struct manifest_reader *reader, const char **ret)
     }
 }
 
+/* The version that the first text names; 0: none that is known. */
+static unsigned parse_head(const char *head)
+{
+    size_t length = strlen(MANIFEST_HEAD);
+    if (strncmp(head, MANIFEST_HEAD, length) != 0)
+        return 0;
+    return strcmp(head + length, "1") == 0 ? 1 : strcmp(head + length, "2") == 0 ? 2 : 0;
+}
+
 int manifest_reader_open(struct manifest_reader *reader, int fd, uint64_t offset)
 {
     const char *head = "";
@@ -150,7 +160,22 @@ int manifest_reader_open(struct manifest_reader *reader, int fd, uint64_t offset
     int result = next_text(reader, &head);
     if (result < 0)
         return result;
-    return result == 1 && strcmp(head, MANIFEST_HEAD) == 0 ? 0 : -EBADMSG;
+    reader->version = result == 1 ? parse_head(head) : 0;
+    return reader->version > 0 ? 0 : -EBADMSG;
+}
+
+void manifest_reader_seek(struct manifest_reader *reader, int fd, uint64_t offset)
+{
+    reader->fd = fd;
+    reader->offset = offset;
+    reader->at = reader->end = 0;
+}
+
+unsigned manifest_version(int fd, uint64_t offset)
+{
+    char head[sizeof(MANIFEST_HEAD) + 1];
+    ssize_t length = pread(fd, head, sizeof(head), (off_t)offset);
+    return length == sizeof(head) && head[length - 1] == '\0' ? parse_head(head) : 0;
 }
 
 /* The last record: it counts the others, and nothing follows. */

@@ -18,21 +18,24 @@ enum {
 static const int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
 /* Opens the cache itself, which may be named through a link. */
-static int open_or_make_root(const char *path)
+static int open_or_make_root(const char *path, bool *ret_made)
 {
     int fd = open(path, directory_flags);
     if (fd >= 0 || errno != ENOENT)
         return fd >= 0 ? fd : -errno;
-    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+    *ret_made = mkdir(path, 0777) == 0;
+    if (!*ret_made && errno != EEXIST)
         return -errno;
     fd = open(path, directory_flags);
     return fd >= 0 ? fd : -errno;
 }
 
-static int open_root(struct pkgcache *cache, const char *path, bool create,
+/* @param ret_made whether it was made now, which it can be only with `create` */
+static int open_root(struct pkgcache *cache, const char *path, bool create, bool *ret_made,
                      struct pkgcache_error *error)
 {
-    cache->fd = create ? open_or_make_root(path) : open(path, directory_flags);
+    *ret_made = false;
+    cache->fd = create ? open_or_make_root(path, ret_made) : open(path, directory_flags);
     int code = cache->fd >= 0 ? 0 : create ? -cache->fd : errno;
     if (code == ENOENT && !create)
         return error_set(error, code,
@@ -86,11 +89,15 @@ int pkgcache_open(const char *path, const struct pkgcache_options *options, bool
     int result = local < 0 || temporary < 0
                      ? error_set(ret_error, ENOMEM, "cache %s: out of memory", path)
                      : 0;
+    bool made = false;
     if (result == 0)
-        result = open_root(cache, path, create, ret_error);
+        result = open_root(cache, path, create, &made, ret_error);
     if (result == 0 && create)
         result = cache_make_directories(cache, ret_error);
     if (result < 0) {
+        if (made)
+            (void)rmdir(
+                path); /* of a cache that cannot be, nothing is left; if there is more, it stays */
         pkgcache_close(cache);
         return result;
     }

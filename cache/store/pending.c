@@ -1,13 +1,17 @@
 /*
  * rez's queue. What is found in it is hostile until it is parsed. Nothing is thrown away here that
- * was not served: a file that holds no handle would stop rez's daemon, so it is moved aside.
+ * was not served: a file that holds no handle would stop rez's daemon, so it is moved aside. A
+ * variant of another kind has nothing to be cached, and leaves the queue.
  */
 #include "cache/store/pending.h"
 
 #include "cache/store/log.h"
+#include "cache/store/poison.h"
 #include "cache/store/sidecar.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
+
+#include "engine/clock.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -16,12 +20,52 @@
 
 enum { SETTLED_AFTER_S = 5 }; /* rez writes its few hundred bytes at once */
 
-int pending_read(int dirfd, const char *name, struct pkgcache_handle **ret_handle,
-                 struct pkgcache_error *ret_error)
+/* What rez calls a variant of another kind; at most so much of it. */
+static int refuse_foreign(const struct json *handle, struct pkgcache_error *error)
 {
+    CLEANUP_TEXT struct text name = {0};
+    char kind[JSON_QUOTE_SIZE];
+    handle_json_is_foreign(handle, &name);
+    return error_set(error, ENOMSG, "%.400s, of the kind %s", name.bytes ? name.bytes : "",
+                     json_quote(json_member(handle, "key"), kind));
+}
+
+/* Reads a file that is open; no other may take its place meanwhile. */
+static int read_handle(int fd, struct pkgcache_handle **ret_handle, struct pkgcache_error *error)
+{
+    CLEANUP_TEXT struct text text = {0};
     CLEANUP_JSON struct json_document *document = NULL;
-    int result = json_read_file(dirfd, name, SIDECAR_MAX_BYTES, &document, ret_error);
-    return result < 0 ? result : handle_from_json(document->root, ret_handle, ret_error);
+    int result = file_read(fd, SIDECAR_MAX_BYTES, &text, error);
+    if (result == 0)
+        result = json_parse(text.bytes ? text.bytes : "", text.length, &document, error);
+    if (result == 0)
+        result = handle_from_json(document->root, ret_handle, error);
+    if (result == -EINVAL && document && handle_json_is_foreign(document->root, NULL))
+        result = refuse_foreign(document->root, error);
+    return result;
+}
+
+int pending_read(int dirfd, const char *name, struct pkgcache_handle **ret_handle,
+                 struct stat *ret_status, struct pkgcache_error *ret_error)
+{
+    char quoted[JSON_QUOTE_SIZE];
+    struct pkgcache_error why = {0};
+    struct stat status;
+    CLEANUP_CLOSE int fd = -1;
+    int result = file_open_regular(dirfd, name, &fd, &why);
+    if (result == 0 && fstat(fd, &status) < 0)
+        result = error_set(&why, errno, "%s", strerror(errno));
+    if (result == 0)
+        result = read_handle(fd, ret_handle, &why);
+    if (result == -ENOMSG)
+        return error_set(ret_error, ENOMSG, "%s", why.message);
+    if (result < 0) {
+        json_quote_string(name, strlen(name), quoted);
+        return error_set(ret_error, -result, "%s: %s", quoted, why.message);
+    }
+    if (ret_status)
+        *ret_status = status;
+    return 0;
 }
 
 /* What begins with a dot is on its way in, or out (NFS). */
@@ -36,8 +80,7 @@ static const char *next_name(struct names *names)
 bool pending_is_waiting(int sys_fd)
 {
     struct names names;
-    CLEANUP_CLOSE int fd =
-        openat(sys_fd, PENDING_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = names_open_directory(sys_fd, PENDING_DIRECTORY);
     if (fd < 0)
         return false;
     names_borrow(&names, fd);
@@ -65,37 +108,22 @@ int pending_keep(struct pending *pending, const struct pending_entry *entry)
     return keep(pending, entry->name);
 }
 
-/* Moves a file aside. The reason is written first, so a process that is killed in between loses
- * nothing. */
-static int set_aside(struct pkgcache *cache, const struct pending *pending, const char *name,
-                     const char *why)
+/* A variant that has no payload, of which rez says the same. Its file goes, unless another's may
+ * not be deleted. */
+static int drop_foreign(struct pkgcache *cache, struct pending *pending, const char *name,
+                        const char *why)
 {
-    char aside[NAME_MAX + 1];
-    char reason[NAME_MAX + 1];
-    CLEANUP_TEXT struct text text = {0};
-    CLEANUP_CLOSE int aside_fd = cache_open_private(cache, PENDING_ASIDE, true);
-    CLEANUP_CLOSE int reason_fd = -1;
-    if (aside_fd < 0)
-        return aside_fd;
-    cache_unique_name(name, aside, sizeof(aside));
-    snprintf(reason, sizeof(reason), "%.240s.reason", aside);
-    text_printf(&text, "%s: %s\n", name, why);
-    int result = text.error ? text.error : file_make(aside_fd, reason, text.bytes, &reason_fd);
-    if (result == 0 && renameat(pending->fd, name, aside_fd, aside) < 0) {
-        result = -errno;
-        unlinkat(aside_fd, reason, 0);
-    }
-    if (result == 0)
-        log_write(cache, LOGGED_WARNING,
-                  "Pending file %s holds no handle: %s; moved it to %s/.sys/" PENDING_ASIDE "/%s",
-                  name, why, cache->path, aside);
-    return result;
+    if (unlinkat(pending->fd, name, 0) < 0 && errno != ENOENT)
+        return keep(pending, name);
+    log_write(cache, LOGGED_WARNING, "Not cached - variant is a type that does not have a root: %s",
+              why);
+    return 0;
 }
 
 /* Whether a file's contents are as they will stay, however wrong the clocks are. */
 static bool is_settled(const struct stat *status)
 {
-    time_t age_s = time(NULL) - status->st_mtim.tv_sec;
+    time_t age_s = time(NULL) - clock_file_s(status->st_mtim);
     return !S_ISREG(status->st_mode) || age_s > SETTLED_AFTER_S || age_s < -SETTLED_AFTER_S;
 }
 
@@ -104,17 +132,19 @@ static int refuse(struct pkgcache *cache, struct pending *pending, const char *n
                   const char *why)
 {
     struct stat status;
+    if (code == -ENOMSG)
+        return drop_foreign(cache, pending, name, why);
     bool broken = code == -EBADMSG || code == -EINVAL;
     if (code == -ENOMEM || code == -ENOTSUP) /* no fault of the file's */
         return code;
-    if (code == -ENOENT || fstatat(pending->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (code == -ENOENT || names_stat(pending->fd, name, &status) < 0)
         return 0;
     if (broken && !is_settled(&status)) {
         pending->unsettled = true;
         return 0;
     }
     bool ours = geteuid() == 0 || status.st_uid == geteuid();
-    int result = broken || ours ? set_aside(cache, pending, name, why) : -EACCES;
+    int result = broken || ours ? poison_set_aside(cache, pending->fd, name, why) : -EACCES;
     if (result == 0 || result == -ENOENT)
         return 0;
     log_write(cache, LOGGED_WARNING, "Pending file %s stays where it is (%s): %s", name,
@@ -123,10 +153,10 @@ static int refuse(struct pkgcache *cache, struct pending *pending, const char *n
 }
 
 /* Takes a handle into the list. It is freed when that fails. */
-static int append(struct pending *pending, const char *name, struct pkgcache_handle *handle)
+static int append(struct pending *pending, const char *name, struct pkgcache_handle *handle,
+                  const struct stat *file)
 {
     CLEANUP_HANDLE struct pkgcache_handle *ours = handle;
-    struct stat status;
     if (pending->count == pending->capacity) {
         size_t capacity = MAX(2 * pending->capacity, (size_t)64);
         void *entries = realloc(pending->entries, capacity * sizeof(*pending->entries));
@@ -135,10 +165,8 @@ static int append(struct pending *pending, const char *name, struct pkgcache_han
         pending->entries = entries;
         pending->capacity = capacity;
     }
-    if (fstatat(pending->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0; /* served meanwhile */
     struct pending_entry *entry = &pending->entries[pending->count];
-    *entry = (struct pending_entry){.name = strdup(name), .since = status.st_mtim};
+    *entry = (struct pending_entry){.name = strdup(name), .file = *file};
     if (!entry->name)
         return -ENOMEM;
     entry->handle = STEAL(ours);
@@ -150,10 +178,12 @@ static int compare_entries(const void *left, const void *right)
 {
     const struct pending_entry *a = left;
     const struct pending_entry *b = right;
-    if (a->since.tv_sec != b->since.tv_sec)
-        return a->since.tv_sec < b->since.tv_sec ? -1 : 1;
-    if (a->since.tv_nsec != b->since.tv_nsec)
-        return a->since.tv_nsec < b->since.tv_nsec ? -1 : 1;
+    const struct timespec *since = &a->file.st_mtim;
+    const struct timespec *other = &b->file.st_mtim;
+    if (since->tv_sec != other->tv_sec)
+        return since->tv_sec < other->tv_sec ? -1 : 1;
+    if (since->tv_nsec != other->tv_nsec)
+        return since->tv_nsec < other->tv_nsec ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 
@@ -172,12 +202,13 @@ static int load(struct pkgcache *cache, struct pending *pending)
     struct names names;
     int result = names_open(&names, pending->fd);
     for (const char *name; result == 0 && (name = next_name(&names));) {
-        struct pkgcache_handle *handle;
+        struct pkgcache_handle *handle = NULL;
         struct pkgcache_error error = {0};
+        struct stat file;
         if (tfind(name, &pending->kept, compare_names))
             continue;
-        result = pending_read(pending->fd, name, &handle, &error);
-        result = result == 0 ? append(pending, name, handle)
+        result = pending_read(pending->fd, name, &handle, &file, &error);
+        result = result == 0 ? append(pending, name, handle, &file)
                              : refuse(cache, pending, name, result, error.message);
     }
     if (result == 0)

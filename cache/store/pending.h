@@ -8,7 +8,6 @@
 #include "cache/store/cache.h"
 
 #define PENDING_DIRECTORY "pending"
-#define PENDING_ASIDE     "poison" /* where what can never be served goes, and why */
 
 /* Files of those who serve the queue (serve.h), in .sys. */
 #define SERVE_LOCK    "serving" /* held by the process that serves */
@@ -17,8 +16,8 @@
 /** One variant that is wanted. */
 struct pending_entry {
     struct pkgcache_handle *handle;
-    char *name; /* of the file */
-    struct timespec since;
+    char *name;       /* of the file */
+    struct stat file; /* says who wants it */
 };
 
 /** The queue as one process sees it. Starts as `struct pending pending = {.fd = -1}`. */
@@ -35,12 +34,14 @@ struct pending {
  * Reads one file of the queue.
  *
  * @param dirfd      `.sys/pending`
+ * @param ret_status of the file that was read; may be NULL
  * @param ret_handle the caller frees it with handle_free
- * @return           0; -ENOENT: it was served meanwhile; -EBADMSG, -EINVAL: it holds no handle, or
- *                   is no file (the message says what it is); or -errno
+ * @return           0; -ENOENT: it was served meanwhile; -ENOMSG: a variant of a kind that has no
+ *                   payload (the message is what it is called); -EBADMSG, -EINVAL: it holds no
+ * handle, or is no file (the message says what it is); or -errno
  */
 int pending_read(int dirfd, const char *name, struct pkgcache_handle **ret_handle,
-                 struct pkgcache_error *ret_error);
+                 struct stat *ret_status, struct pkgcache_error *ret_error);
 
 /**
  * Whether there is anything in the queue, without reading it. For those in a hurry: two system
@@ -52,7 +53,7 @@ bool pending_is_waiting(int sys_fd);
 
 /**
  * Reads what is queued now, but for what was left to others before. What nobody can ever serve is
- * moved out of the way, into `.sys/poison`, with the reason in a file beside it, and into the log.
+ * moved out of the way (poison.h). What has no payload leaves the queue, with a line in the log.
  * What stays where it is, because it is another user's, is left to them.
  *
  * @param pending filled in; that of an earlier call is forgotten

@@ -1,6 +1,7 @@
 /*
- * Look-ups where a variant was. Names are relative to the cache, not to a directory that is kept
- * open: that one might have been moved away, and the answer must be what the path leads to.
+ * Look-ups where a variant was. Its directory is opened each time, from the cache on and through no
+ * link: one that is kept open might have been moved away, and the answer must be what the path
+ * leads to.
  *
  * The checks and their order are those of lookup.c. One is left out where that is possible: the
  * sidecar is not read again while its inode's change time (ctime) stays what it was before and
@@ -24,6 +25,7 @@
 
 #include "cache/owner/watch.h"
 #include "cache/store/sidecar.h"
+#include "cache/util/names.h"
 
 #include "engine/clock.h"
 #include "engine/copyengine.h"
@@ -203,7 +205,7 @@ static bool watch_package_name(struct pkgcache *cache, const struct pkgcache_han
 
 static int stat_entry(int dirfd, const char *path, struct stat *ret)
 {
-    return fstatat(dirfd, path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    return names_stat(dirfd, path, ret) < 0 ? -errno : 0;
 }
 
 /* Watches a place's directory before it is checked; from the top down, so that a directory that is
@@ -221,7 +223,8 @@ static bool watch_place(struct pkgcache *cache, const struct pkgcache_handle *ha
     if (directory <= 0)
         return false;
     place->directory = directory;
-    return fstat(fd, &watched) == 0 && stat_entry(cache->fd, handle->relative_path, &there) == 0 &&
+    CLEANUP_CLOSE int again_fd = cache_open_hash_directory(cache, handle, false);
+    return fstat(fd, &watched) == 0 && again_fd >= 0 && fstat(again_fd, &there) == 0 &&
            there.st_ino == watched.st_ino && there.st_dev == watched.st_dev;
 }
 
@@ -235,7 +238,8 @@ static int64_t age_ms(struct timespec time)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return (now.tv_sec - time.tv_sec) * 1000 + (now.tv_nsec - time.tv_nsec) / (int64_t)NS_PER_MS;
+    return (now.tv_sec - clock_file_s(time)) * 1000 +
+           (now.tv_nsec - time.tv_nsec) / (int64_t)NS_PER_MS;
 }
 
 /* The path of a slot's file, relative to the cache or to something else in its directory. */
@@ -268,17 +272,18 @@ static bool is_unchanged(const struct pkgcache *cache, const struct pkgcache_han
 static bool is_whole(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                      struct place *place, struct stat *ret_sidecar)
 {
-    char path[PATH_SIZE];
+    char file[SLOT_FILE_MAX];
     struct stat status;
-    const char *directory = handle->relative_path;
-    CLEANUP_CLOSE int fd = cache_open_below(
-        cache, join_path(directory, "", place->slot, ".json", path), SIDECAR_OPEN_FLAGS);
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    if (hash_fd < 0)
+        return false;
+    slot_sidecar_name(place->slot, file);
+    CLEANUP_CLOSE int fd = names_open_file(hash_fd, file, SIDECAR_OPEN_FLAGS, 0);
+    slot_copying_name(place->slot, file);
     if (fd < 0 || !sidecar_file_holds(fd, handle) ||
-        stat_entry(cache->fd, join_path(directory, SLOT_COPYING_PREFIX, place->slot, "", path),
-                   &status) != -ENOENT ||
-        stat_entry(cache->fd, join_path(directory, "", place->slot, "", path), &status) < 0 ||
-        !S_ISDIR(status.st_mode) || fstat(fd, ret_sidecar) < 0 || ret_sidecar->st_nlink == 0 ||
-        !S_ISREG(ret_sidecar->st_mode))
+        stat_entry(hash_fd, file, &status) != -ENOENT ||
+        stat_entry(hash_fd, place->slot, &status) < 0 || !S_ISDIR(status.st_mode) ||
+        fstat(fd, ret_sidecar) < 0 || ret_sidecar->st_nlink == 0 || !S_ISREG(ret_sidecar->st_mode))
         return false;
     place->sure = ret_sidecar->st_ino == place->sidecar_inode &&
                   is_same_time(ret_sidecar->st_ctim, place->sidecar_changed) &&
@@ -308,12 +313,13 @@ static bool check_place(struct pkgcache *cache, const struct pkgcache_handle *ha
 static bool touch_sidecar(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                           struct place *place, bool *ret_refused)
 {
-    char path[PATH_SIZE];
+    char file[SLOT_FILE_MAX];
     int64_t used_ms = age_ms(place->used);
     if (used_ms >= -CLOCK_TICK_MS && used_ms <= RECALL_TOUCH_INTERVAL_MS)
         return false;
-    join_path(handle->relative_path, "", place->slot, ".json", path);
-    *ret_refused = utimensat(cache->fd, path, NULL, AT_SYMLINK_NOFOLLOW) < 0;
+    CLEANUP_CLOSE int hash_fd = cache_open_hash_directory(cache, handle, false);
+    slot_sidecar_name(place->slot, file);
+    *ret_refused = hash_fd < 0 || utimensat(hash_fd, file, NULL, AT_SYMLINK_NOFOLLOW) < 0;
     clock_gettime(CLOCK_REALTIME_COARSE, &place->used);
     return true;
 }

@@ -49,7 +49,7 @@ static int remove_variant(struct pkgcache *cache, const struct pkgcache_handle *
     int result = hash_fd < 0 ? hash_fd : slot_find(hash_fd, handle, false, &view);
     if (result < 0)
         return error_set(ret_error, -result, "cannot look up %s in %s: %s", handle->qualified_name,
-                         cache->path, strerror(-result));
+                         cache->path, error_text(-result));
     bool copying = view.status == PKGCACHE_COPYING || view.status == PKGCACHE_COPY_STALLED;
     if (view.status == PKGCACHE_NOT_FOUND && !view.damaged)
         return PKGCACHE_NOT_FOUND;
@@ -75,7 +75,7 @@ static int remove_variant(struct pkgcache *cache, const struct pkgcache_handle *
             handle->qualified_name, cache->path);
     if (result < 0)
         return error_set(ret_error, -result, "cannot remove %s from %s: %s", handle->qualified_name,
-                         cache->path, strerror(-result));
+                         cache->path, error_text(-result));
     return result;
 }
 

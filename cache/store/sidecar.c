@@ -5,6 +5,7 @@
 #include "cache/store/sidecar.h"
 
 #include "cache/util/file.h"
+#include "cache/util/names.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -60,7 +61,7 @@ int sidecar_parse(const char *text, size_t length, struct sidecar *ret_sidecar,
     CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
     result = handle_from_json(value, &sidecar.handle, error);
     if (result < 0)
-        return result;
+        return result == -EINVAL && handle_json_breaks_rez(value) ? -EBADMSG : result;
     const struct json *ours = json_member(document->root, "pkgcache");
     if (root_from_json(json_member(ours, "root"), &sidecar.root) < 0)
         return error_set(error, ENOMEM, "not enough memory for a sidecar");
@@ -124,7 +125,7 @@ bool sidecar_file_holds(int fd, const struct pkgcache_handle *handle)
 bool sidecar_holds(int dirfd, const char *name, const struct pkgcache_handle *handle, int *ret_fd)
 {
     bool holds = false;
-    CLEANUP_CLOSE int fd = openat(dirfd, name, SIDECAR_OPEN_FLAGS);
+    CLEANUP_CLOSE int fd = names_open_file(dirfd, name, SIDECAR_OPEN_FLAGS, 0);
     if (fd < 0)
         return false;
     if (check_handle(fd, handle, &holds) < 0) {

@@ -1,18 +1,27 @@
 /* Sizes of payloads. Adding them up, and what follows from that, is clean's business. */
 #include "cache/store/size.h"
 
+#include "cache/store/own.h"
 #include "cache/store/slot_name.h"
+#include "cache/util/descent.h"
+#include "cache/util/names.h"
 
 #include "engine/compiler.h"
 
 #include <fcntl.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+enum {
+    INLINE_BYTES_MAX = 4096, /* of a file without blocks: file systems keep no more in an inode */
+    LEVELS = 4,              /* NAME, VERSION, HASH4, INC */
+};
+
 static const char attribute[] = "user.pkgcache.size";
+static const int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
 static bool read_number(const char **at, const char *end, char terminator, uint64_t *ret)
 {
@@ -51,62 +60,102 @@ int size_keep(int sidecar_fd, const struct size *size)
 int size_kept(int sidecar_fd, struct size *ret)
 {
     char text[SIZE_TEXT_MAX];
+    struct size size = {0};
+    struct statvfs disk;
     ssize_t length = fgetxattr(sidecar_fd, attribute, text, sizeof(text));
-    return length < 0 ? -errno : size_parse(text, (size_t)length, ret);
+    int result = length < 0 ? -errno : size_parse(text, (size_t)length, &size);
+    if (result < 0)
+        return result;
+    if (fstatvfs(sidecar_fd, &disk) == 0 && disk.f_blocks > 0 && disk.f_frsize > 0 &&
+        size.bytes / disk.f_frsize > disk.f_blocks)
+        return -EBADMSG; /* nothing so large was ever there */
+    *ret = size;
+    return 0;
 }
 
-/* Of a file that has several names here, each counts for its part. */
+/* Whether only this user or root can have written what was kept beside a sidecar. */
+static bool is_trusted(int sidecar_fd)
+{
+    struct stat status;
+    return fstat(sidecar_fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+           own_is_ours(&status);
+}
+
+/* Of a file that has several names here, each counts for its part; holes do not count. */
 static uint64_t bytes_of(const struct stat *status)
 {
-    uint64_t bytes = (uint64_t)status->st_size;
-    uint64_t allocated = (uint64_t)status->st_blocks * 512;
-    if (allocated > 0) /* 0: inside the inode, or not written yet */
-        bytes = MIN(bytes, allocated);
-    return bytes / MAX(status->st_nlink, (nlink_t)1);
+    uint64_t allocated = MAX((uint64_t)status->st_blocks * 512, (uint64_t)INLINE_BYTES_MAX);
+    return MIN((uint64_t)status->st_size, allocated) / MAX(status->st_nlink, (nlink_t)1);
+}
+
+static void count_file(void *context, const struct stat *status)
+{
+    struct size *size = context;
+    if (!S_ISREG(status->st_mode))
+        return;
+    size->bytes += bytes_of(status);
+    size->files++;
 }
 
 int size_count(int dirfd, const char *name, struct size *ret)
 {
-    char path[64 + NAME_MAX];
-    char *paths[] = {path, NULL};
     *ret = (struct size){0};
-    CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d/", fd);
-    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-    if (!walk)
-        return -errno;
-    for (FTSENT *entry; (entry = fts_read(walk));)
-        if (entry->fts_info == FTS_F) {
-            ret->bytes += bytes_of(entry->fts_statp);
-            ret->files++;
-        }
-    fts_close(walk);
-    return 0;
+    return descent_visit(dirfd, name, count_file, ret);
+}
+
+/* Counts what was not kept. @param sidecar_fd where to keep it, if that was all */
+static int count_and_keep(int hash_fd, const char *name, int sidecar_fd, struct size *ret)
+{
+    int result = size_count(hash_fd, name, ret);
+    if (result == 0)
+        size_keep(sidecar_fd, ret); /* where that is possible */
+    return MIN(result, 0);
 }
 
 int size_find(int hash_fd, const char *name, struct size *ret)
 {
     char sidecar[SLOT_FILE_MAX];
-    snprintf(sidecar, sizeof(sidecar), "%s.json", name);
-    CLEANUP_CLOSE int fd = openat(hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    slot_sidecar_name(name, sidecar);
+    CLEANUP_CLOSE int fd = names_open_file(hash_fd, sidecar, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    if (size_kept(fd, ret) == 0)
+    return size_kept(fd, ret) == 0 ? 0 : count_and_keep(hash_fd, name, fd, ret);
+}
+
+int size_find_trusted(int hash_fd, const char *name, int sidecar_fd, struct size *ret)
+{
+    if (is_trusted(sidecar_fd) && size_kept(sidecar_fd, ret) == 0)
         return 0;
-    int result = size_count(hash_fd, name, ret);
-    if (result == 0)
-        size_keep(fd, ret); /* where that is possible */
-    return result;
+    return count_and_keep(hash_fd, name, sidecar_fd, ret);
+}
+
+/* Opens the directory that a payload's name is in; from the cache's root on without links. */
+static int open_hash_directory(char *root, const char **ret_name)
+{
+    char *names[LEVELS];
+    for (int i = LEVELS; i-- > 0;) {
+        char *slash = strrchr(root, '/');
+        if (!slash)
+            return -EINVAL;
+        *slash = '\0';
+        names[i] = slash + 1;
+    }
+    int fd = open(*root ? root : "/", directory_flags);
+    for (int i = 0; i + 1 < LEVELS && fd >= 0; i++) {
+        int below = names_open_directory(fd, names[i]);
+        cleanup_close_fd(&fd);
+        fd = below;
+    }
+    *ret_name = names[LEVELS - 1];
+    return fd < 0 ? -errno : fd;
 }
 
 int size_find_at(const char *root, struct size *ret)
 {
-    const char *name = strrchr(root, '/') + 1;
-    CLEANUP_FREE char *directory = strndup(root, (size_t)(name - root));
-    if (!directory)
+    const char *name;
+    CLEANUP_FREE char *path = strdup(root);
+    if (!path)
         return -ENOMEM;
-    CLEANUP_CLOSE int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : size_find(fd, name, ret);
+    CLEANUP_CLOSE int fd = open_hash_directory(path, &name);
+    return fd < 0 ? fd : size_find(fd, name, ret);
 }

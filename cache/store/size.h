@@ -1,7 +1,8 @@
 /*
  * How large a payload is: counted once, and then kept in an extended attribute of its sidecar,
  * where it is at hand for whoever reads that, and goes when the slot goes. Where a file system has
- * no user attributes, or the sidecar is another user's, it is counted again each time.
+ * no user attributes, or the sidecar is another user's, it is counted again each time. What was
+ * kept is the word of whoever may write to the sidecar.
  */
 #pragma once
 
@@ -26,7 +27,12 @@ int size_parse(const char *text, size_t length, struct size *ret);
 /** Keeps a size. @param sidecar_fd the sidecar @return 0 or -errno */
 int size_keep(int sidecar_fd, const struct size *size);
 
-/** The size that was kept. @return 0; -ENODATA, -EOPNOTSUPP: none; -EBADMSG; or another -errno */
+/**
+ * The size that was kept: the word of whoever may write to the sidecar, for people to look at.
+ *
+ * @return 0; -ENODATA, -EOPNOTSUPP: none; -EBADMSG: it is none, or the file system is not as large;
+ *         or another -errno
+ */
 int size_kept(int sidecar_fd, struct size *ret);
 
 /**
@@ -35,12 +41,14 @@ int size_kept(int sidecar_fd, struct size *ret);
  *
  * @param dirfd where `name` starts
  * @param name  the payload
- * @return      0, or -errno: the payload is gone, or is no directory
+ * @return      0; 1: not all of it could be read; or -errno: the payload is gone, or is no
+ * directory
  */
 int size_count(int dirfd, const char *name, struct size *ret);
 
 /**
- * The size of a payload: the one that was kept, or else counted now, and kept.
+ * The size of a payload: the one that was kept, or else counted now, and kept if that was all of
+ * it.
  *
  * @param hash_fd the hash directory
  * @param name    of the slot
@@ -48,5 +56,14 @@ int size_count(int dirfd, const char *name, struct size *ret);
  */
 int size_find(int hash_fd, const char *name, struct size *ret);
 
-/** The same by the payload's path. @return 0 or -errno */
+/**
+ * The same for what is decided by it: what others may have written beside the sidecar is not
+ * believed, but counted. So nobody's variants go because somebody else's pretends to be large.
+ *
+ * @param sidecar_fd of the slot
+ */
+int size_find_trusted(int hash_fd, const char *name, int sidecar_fd, struct size *ret);
+
+/** The same as size_find by the payload's path, CACHE/NAME/VERSION/HASH4/INC. @return 0 or -errno
+ */
 int size_find_at(const char *root, struct size *ret);

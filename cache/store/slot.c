@@ -26,6 +26,9 @@
 #include "cache/store/slot.h"
 
 #include "cache/util/file.h"
+#include "cache/util/names.h"
+
+#include "engine/own_directory.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -64,8 +67,7 @@ static int make_payload(struct slot *slot)
     if (mkdirat(slot->hash_fd, slot->name, 0777) < 0)
         return -errno;
     assert(slot->payload_fd < 0);
-    slot->payload_fd =
-        openat(slot->hash_fd, slot->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    slot->payload_fd = names_open_directory(slot->hash_fd, slot->name);
     return slot->payload_fd < 0 ? -errno : 0;
 }
 
@@ -115,7 +117,7 @@ static bool is_name_of_file(int dirfd, const char *name, int fd, bool single_lin
 {
     struct stat named;
     struct stat opened;
-    return fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &opened) == 0 &&
+    return names_stat(dirfd, name, &named) == 0 && fstat(fd, &opened) == 0 &&
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino &&
            (!single_link || named.st_nlink == 1);
 }
@@ -156,15 +158,13 @@ bool slot_is_ours(const struct slot *slot)
     slot_sidecar_name(slot->name, sidecar);
     if (!is_reserved(slot))
         return false;
-    CLEANUP_CLOSE int fd =
-        openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = file_open(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW);
     return file_has_text(fd, slot->sidecar_text);
 }
 
 int slot_place(const struct lock *lock, struct slot *slot, int staging_fd, const char *tree_name)
 {
-    CLEANUP_CLOSE int tree_fd =
-        openat(staging_fd, tree_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP_CLOSE int tree_fd = names_open_directory(staging_fd, tree_name);
     if (tree_fd < 0)
         return -errno;
     if (!slot_is_ours(slot) || !lock_still_held(lock))
@@ -181,10 +181,12 @@ int slot_place(const struct lock *lock, struct slot *slot, int staging_fd, const
 
 int slot_set_root(const struct slot *slot, mode_t mode, struct timespec mtime)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+    struct timespec times[2] = {{0}, mtime}; /* both: see engine/attr.c */
     assert(slot->payload_fd >= 0);
-    if (fchmod(slot->payload_fd, mode) < 0 || futimens(slot->payload_fd, times) < 0)
+    clock_gettime(CLOCK_REALTIME_COARSE, &times[0]);
+    if (fchmod(slot->payload_fd, mode) < 0)
         return -errno;
+    (void)futimens(slot->payload_fd, times); /* a time is not worth a payload */
     return 0;
 }
 
@@ -196,8 +198,7 @@ int slot_commit(const struct lock *lock, struct slot *slot, const struct size *s
     slot_sidecar_name(slot->name, sidecar);
     if (!slot_is_ours(slot) || !lock_still_held(lock))
         return -ESTALE;
-    CLEANUP_CLOSE int fd =
-        openat(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = file_open(slot->hash_fd, sidecar, O_RDONLY | O_NOFOLLOW);
     if (fd >= 0)
         size_keep(fd, size); /* where that is possible: else it is counted when it is needed */
     return unlinkat(slot->hash_fd, copying, 0) < 0 ? -errno : 0;
@@ -208,24 +209,27 @@ int slot_sync_names(const struct slot *slot)
     return fsync(slot->hash_fd) < 0 ? -errno : 0;
 }
 
-/* Moves a payload to where clean deletes it. An empty one is removed at once. */
-static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *name,
-                         const char *prefix)
+/*
+ * Moves a payload to where clean deletes it. An empty one is removed at once. What lies in the
+ * lower layer of an overlay cannot be moved (EXDEV): that stays, and is found no more once its
+ * sidecar is gone. clean deletes it where it is. The same goes for a payload that something is
+ * mounted on (EBUSY), once that is unmounted.
+ */
+static int move_to_trash(int trash_fd, int hash_fd, const char *name, const char *prefix)
 {
     char trash_name[NAME_MAX + 1];
     if (unlinkat(hash_fd, name, AT_REMOVEDIR) == 0)
         return 0;
     cache_unique_name(prefix, trash_name, sizeof(trash_name));
-    if (renameat(hash_fd, name, cache->trash_fd, trash_name) == 0 || errno == ENOENT)
-        return 0;
-    struct stat status;
-    /* a directory without write permission cannot change its parent (path_resolution(7)) */
-    if (errno == EACCES && fstatat(hash_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR(status.st_mode) &&
-        fchmodat(hash_fd, name, (status.st_mode & 07777) | S_IRWXU, 0) == 0 &&
-        renameat(hash_fd, name, cache->trash_fd, trash_name) == 0)
+    if (renameat(hash_fd, name, trash_fd, trash_name) == 0 || errno == ENOENT)
         return 0;
     int code = errno;
+    /* a directory without write permission cannot change its parent (path_resolution(7)) */
+    if (code == EACCES && own_directory_add_mode(hash_fd, name, S_IRWXU) == 0) {
+        if (renameat(hash_fd, name, trash_fd, trash_name) == 0)
+            return 0;
+        code = errno;
+    }
     if (code != EACCES && code != EPERM)
         return -code;
     /*
@@ -237,16 +241,17 @@ static int move_to_trash(const struct pkgcache *cache, int hash_fd, const char *
 }
 
 /* Removes a sidecar or a .copying. Moves it away when a directory has its name. */
-static int unlink_if_there(const struct pkgcache *cache, int hash_fd, const char *file,
-                           const char *prefix)
+static int unlink_if_there(int trash_fd, int hash_fd, const char *file, const char *prefix)
 {
     if (unlinkat(hash_fd, file, 0) == 0 || errno == ENOENT)
         return 0;
-    return errno == EISDIR || errno == EPERM ? move_to_trash(cache, hash_fd, file, prefix) : -errno;
+    return errno == EISDIR || errno == EPERM ? move_to_trash(trash_fd, hash_fd, file, prefix)
+                                             : -errno;
 }
 
-int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
-                const char *name, const char *prefix)
+/* Takes a slot away; what has to be deleted later is moved to this directory. */
+static int retire_to(int trash_fd, const struct lock *lock, int hash_fd, const char *name,
+                     const char *prefix)
 {
     char copying[SLOT_FILE_MAX];
     char sidecar[SLOT_FILE_MAX];
@@ -255,12 +260,26 @@ int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_
     slot_sidecar_name(name, sidecar);
     if (!lock_still_held(lock))
         return -ESTALE;
-    int result = unlink_if_there(cache, hash_fd, sidecar, prefix);
+    int result = unlink_if_there(trash_fd, hash_fd, sidecar, prefix);
     if (result == 0)
-        result = move_to_trash(cache, hash_fd, name, prefix);
+        result = move_to_trash(trash_fd, hash_fd, name, prefix);
+    if (result == -EXDEV || result == -EBUSY)
+        result = 0; /* see move_to_trash */
     if (result == 0)
-        result = unlink_if_there(cache, hash_fd, copying, prefix);
+        result = unlink_if_there(trash_fd, hash_fd, copying, prefix);
     return result;
+}
+
+int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
+                const char *name, const char *prefix)
+{
+    return retire_to(cache->trash_fd, lock, hash_fd, name, prefix);
+}
+
+int slot_discard(const struct lock *lock, const struct slot *slot, int staging_fd,
+                 const char *prefix)
+{
+    return retire_to(staging_fd, lock, slot->hash_fd, slot->name, prefix);
 }
 
 /*
@@ -276,9 +295,12 @@ static int move_slot_to_trash(const struct pkgcache *cache, int hash_fd, const c
     char aside[NAME_MAX + 1];
     slot_sidecar_name(name, sidecar);
     cache_unique_name(prefix, aside, sizeof(aside));
-    if (renameat(hash_fd, sidecar, cache->trash_fd, aside) < 0 && errno != ENOENT)
+    if (renameat(hash_fd, sidecar, cache->trash_fd, aside) < 0 && errno != ENOENT &&
+        (errno != EXDEV || unlinkat(hash_fd, sidecar, 0) < 0))
         return -errno;
-    int result = move_to_trash(cache, hash_fd, name, prefix);
+    int result = move_to_trash(cache->trash_fd, hash_fd, name, prefix);
+    if (result == -EXDEV || result == -EBUSY)
+        result = 0; /* see move_to_trash */
     if (result < 0)
         rename_new(cache->trash_fd, aside, hash_fd, sidecar);
     else
@@ -306,5 +328,5 @@ int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_
             unlinkat(hash_fd, copying, 0);
         return result;
     }
-    return unlink_if_there(cache, hash_fd, copying, prefix);
+    return unlink_if_there(cache->trash_fd, hash_fd, copying, prefix);
 }

@@ -86,6 +86,17 @@ void slot_free(struct slot *slot);
 int slot_retire(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
                 const char *name, const char *prefix);
 
+/**
+ * Takes our own slot away, which is not to be finished; its payload goes to our staging directory,
+ * and is deleted with that. The lock is held.
+ *
+ * @param staging_fd of this process's own staging directory
+ * @param prefix     of the payload's name there
+ * @return           0 or -errno
+ */
+int slot_discard(const struct lock *lock, const struct slot *slot, int staging_fd,
+                 const char *prefix);
+
 /** Takes a found slot away, so that no look-up ever sees half of it. The lock is held. */
 int slot_remove(const struct pkgcache *cache, const struct lock *lock, int hash_fd,
                 const char *name, const char *prefix);

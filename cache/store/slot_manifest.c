@@ -35,6 +35,9 @@ int slot_manifest_stat_payload(int hash_fd, const char *slot_name,
                                struct slot_manifest_payload *ret)
 {
     struct statx status;
+    struct stat seen;
+    if (names_stat(hash_fd, slot_name, &seen) < 0) /* nothing is mounted there */
+        return -errno;
     if (statx(hash_fd, slot_name, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_TYPE | STATX_BTIME,
               &status) < 0)
         return -errno;
@@ -71,8 +74,7 @@ int slot_manifest_create(const struct pkgcache *cache, int staging_fd, const cha
     if (text.error < 0)
         return text.error;
     unlinkat(staging_fd, name, 0); /* of an earlier attempt */
-    CLEANUP_CLOSE int fd =
-        openat(staging_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    CLEANUP_CLOSE int fd = names_open_file(staging_fd, name, O_RDWR | O_CREAT | O_EXCL, 0666);
     if (fd < 0)
         return -errno;
     share_follow(fd, &cache->root, share_file_bits(cache->root.st_mode));
@@ -127,18 +129,30 @@ static ssize_t read_owner(int fd, struct json_document **ret_document,
     return result < 0 ? (result == -EINVAL ? -EBADMSG : result) : length;
 }
 
+int slot_manifest_open_directory(const struct pkgcache *cache)
+{
+    return open_manifests(cache, false);
+}
+
 int slot_manifest_open(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                        const char *slot_name, const struct slot_manifest_payload *payload,
                        uint64_t *ret_offset)
 {
-    char name[NAME_MAX + 1];
     CLEANUP_CLOSE int directory_fd = open_manifests(cache, false);
+    return directory_fd < 0
+               ? directory_fd
+               : slot_manifest_open_in(directory_fd, handle, slot_name, payload, ret_offset);
+}
+
+int slot_manifest_open_in(int directory_fd, const struct pkgcache_handle *handle,
+                          const char *slot_name, const struct slot_manifest_payload *payload,
+                          uint64_t *ret_offset)
+{
+    char name[NAME_MAX + 1];
     CLEANUP_CLOSE int fd = -1;
     CLEANUP_JSON struct json_document *document = NULL;
     CLEANUP_HANDLE struct pkgcache_handle *owner = NULL;
     format_name(handle, slot_name, name);
-    if (directory_fd < 0)
-        return directory_fd;
     int result = file_open_regular(directory_fd, name, &fd, NULL);
     if (result < 0)
         return result;
@@ -189,8 +203,8 @@ static bool is_orphan(const struct pkgcache *cache, int directory_fd, const char
     if (hash_fd < 0)
         return hash_fd == -ENOENT;
     snprintf(file, sizeof(file), "%s.json", slot_name);
-    return fstatat(hash_fd, file, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
-           fstatat(hash_fd, slot_name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+    return names_stat(hash_fd, file, &status) < 0 && errno == ENOENT &&
+           names_stat(hash_fd, slot_name, &status) < 0 && errno == ENOENT;
 }
 
 int slot_manifest_visit_orphans(const struct pkgcache *cache,

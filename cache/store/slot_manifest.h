@@ -61,6 +61,14 @@ int slot_manifest_open(const struct pkgcache *cache, const struct pkgcache_handl
                        const char *slot_name, const struct slot_manifest_payload *payload,
                        uint64_t *ret_offset);
 
+/** Opens the directory of all manifests. @return a descriptor; -ENOENT: there is none; or -errno */
+int slot_manifest_open_directory(const struct pkgcache *cache);
+
+/** As slot_manifest_open, for who has no cache: in the directory of all manifests. */
+int slot_manifest_open_in(int directory_fd, const struct pkgcache_handle *handle,
+                          const char *slot_name, const struct slot_manifest_payload *payload,
+                          uint64_t *ret_offset);
+
 /** The slot is gone: so is its manifest. */
 void slot_manifest_forget(const struct pkgcache *cache, const struct pkgcache_handle *handle,
                           const char *slot_name);

@@ -21,6 +21,7 @@
 #include "cache/store/stats.h"
 
 #include "cache/util/file.h"
+#include "cache/util/names.h"
 
 #include "engine/clock.h"
 
@@ -86,14 +87,13 @@ static bool is_named(int sys_fd, int fd)
 {
     struct stat named;
     struct stat opened;
-    return fstatat(sys_fd, FILE_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino &&
-           named.st_dev == opened.st_dev;
+    return names_stat(sys_fd, FILE_NAME, &named) == 0 && fstat(fd, &opened) == 0 &&
+           named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
 static int open_file(int sys_fd, int flags)
 {
-    int fd = openat(sys_fd, FILE_NAME, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int fd = names_open_file(sys_fd, FILE_NAME, flags | O_NONBLOCK | O_NOCTTY, 0);
     return fd < 0 ? -errno : fd;
 }
 
@@ -219,7 +219,7 @@ static struct stats *stats_of(struct pkgcache *cache)
     }
     struct stats *stats = cache->stats;
     if (stats->sys_fd < 0 && (begins || cache->sys_fd >= 0)) /* .sys may have been made by now */
-        stats->sys_fd = openat(cache->fd, ".sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        stats->sys_fd = names_open_file(cache->fd, ".sys", O_PATH | O_DIRECTORY, 0);
     return stats;
 }
 

@@ -9,19 +9,23 @@
 #include "cache/store/cache.h"
 
 enum stats_counter {
-    STATS_HITS,     /* look-ups that found the variant */
-    STATS_MISSES,   /* look-ups that did not */
-    STATS_WAITS,    /* variants that were waited for while another process copied them */
-    STATS_COPIES,   /* variants that were copied into the cache */
-    STATS_FILES,    /* of those */
-    STATS_BYTES,    /* of those */
-    STATS_COPY_NS,  /* how long that took; copies that ran side by side count once */
-    STATS_FAILURES, /* variants that could not be copied */
-    STATS_SKIPPED,  /* variants that were refused */
-    STATS_REMOVALS, /* variants that somebody took out */
-    STATS_EVICTED,  /* variants that clean took out, for their age or for room */
-    STATS_CLEANS,   /* runs of clean */
-    STATS_COUNT,    /* add new ones above: their places are the file's format */
+    STATS_HITS,         /* look-ups that found the variant */
+    STATS_MISSES,       /* look-ups that did not */
+    STATS_WAITS,        /* variants that were waited for while another process copied them */
+    STATS_COPIES,       /* variants that were copied into the cache */
+    STATS_FILES,        /* of those */
+    STATS_BYTES,        /* of those */
+    STATS_COPY_NS,      /* how long that took; copies that ran side by side count once */
+    STATS_FAILURES,     /* variants that could not be copied */
+    STATS_SKIPPED,      /* variants that were refused */
+    STATS_REMOVALS,     /* variants that somebody took out */
+    STATS_EVICTED,      /* variants that clean took out, for their age or for room */
+    STATS_CLEANS,       /* runs of clean */
+    STATS_SHARED_FILES, /* that clean had share the blocks of equal ones */
+    STATS_SHARED_BYTES, /* of those blocks */
+    STATS_REUSED_FILES, /* of STATS_FILES: those whose contents another cached variant had */
+    STATS_REUSED_BYTES, /* of STATS_BYTES, likewise */
+    STATS_COUNT,        /* add new ones above: their places are the file's format */
 };
 
 enum { STATS_MAX = 31 }; /* so many have room in the file */

@@ -51,6 +51,10 @@ static void take_over(const struct stats_totals *totals, struct pkgcache_stats *
     ret->removals = counters[STATS_REMOVALS];
     ret->evictions = counters[STATS_EVICTED];
     ret->cleans = counters[STATS_CLEANS];
+    ret->shared_files = counters[STATS_SHARED_FILES];
+    ret->shared_bytes = counters[STATS_SHARED_BYTES];
+    ret->reused_files = counters[STATS_REUSED_FILES];
+    ret->reused_bytes = counters[STATS_REUSED_BYTES];
     ret->copy_seconds = (double)counters[STATS_COPY_NS] / (double)NS_PER_S;
     if (ret->copies > 0)
         ret->seconds_saved = (double)ret->hits * ret->copy_seconds / (double)ret->copies;
@@ -67,7 +71,7 @@ int pkgcache_stats(struct pkgcache *cache, struct pkgcache_stats *ret,
     int result = stats_read(cache, &totals);
     if (result < 0)
         return error_set(ret_error, -result, "cannot read the counters of %s: %s", cache->path,
-                         strerror(-result));
+                         error_text(-result));
     take_over(&totals, &stats);
     result = pkgcache_list(cache, on_entry, &stats, ret_error);
     if (result < 0)
@@ -82,5 +86,5 @@ int pkgcache_stats_reset(struct pkgcache *cache, struct pkgcache_error *ret_erro
     int result = stats_zero(cache);
     return result == 0 ? 0
                        : error_set(ret_error, -result, "cannot zero the counters of %s: %s",
-                                   cache->path, strerror(-result));
+                                   cache->path, error_text(-result));
 }

@@ -39,14 +39,12 @@ struct place {
     char path[TREE_HASH * (NAME_MAX + 1)];
 };
 
-static const int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-
 static int visit_names(struct place *place, int fd, int level);
 
 /* Goes into a directory of this level: 1 is a package. */
 static int visit_name(struct place *place, int fd, const char *name, int level)
 {
-    CLEANUP_CLOSE int below = openat(fd, name, directory_flags);
+    CLEANUP_CLOSE int below = names_open_directory(fd, name);
     if (below < 0) /* gone, or not ours to see */
         return 0;
     size_t length = place->length;
@@ -218,7 +216,7 @@ static int visit_sorted(struct sorted_walk *walk, int fd, size_t length, int lev
         int order = strcmp(names[i], first);
         if (order < 0 || (order == 0 && level == (int)walk->level - 1))
             continue;
-        CLEANUP_CLOSE int below = openat(fd, names[i], directory_flags);
+        CLEANUP_CLOSE int below = names_open_directory(fd, names[i]);
         if (below < 0)
             continue; /* gone, or not ours to see */
         result = visit_sorted(walk, below, go_down(walk, length, names[i]), level + 1,
@@ -249,7 +247,7 @@ int tree_open(const struct pkgcache *cache, const char *path)
     CLEANUP_CLOSE int fd = fcntl(cache->fd, F_DUPFD_CLOEXEC, 0);
     char *rest = copy;
     for (char *name; fd >= 0 && (name = strsep(&rest, "/"));) {
-        int below = openat(fd, name, directory_flags);
+        int below = names_open_directory(fd, name);
         int result = below < 0 ? -errno : 0;
         close(fd);
         fd = below;

@@ -12,6 +12,10 @@
 /** Records that a variant was used now, if its sidecar could not be touched, and if that may be. */
 void used_record(struct pkgcache *cache, const struct slot_view *view);
 
+/** Whether there are any records. Mostly there are none, and nobody has to look for each variant's.
+ */
+bool used_has_records(const struct pkgcache *cache);
+
 /** When a variant was last used, by whomever. */
 struct timespec used_last(const struct pkgcache *cache, const struct slot_view *view);
 
