@@ -2,11 +2,13 @@
  * One variant, from the first look to its commit. Every step that changes what others see is done
  * with the lock held and after proof that the slot is ours; nothing slow is done with it held.
  */
+#include "cache/store/advice.h"
 #include "cache/store/heal.h"
 #include "cache/store/sidecar.h"
 #include "cache/store/slot_manifest.h"
 #include "cache/store/stats.h"
 #include "cache/store/used.h"
+#include "cache/util/text.h"
 #include "cache/warm/refusal.h"
 #include "cache/warm/run.h"
 
@@ -17,8 +19,6 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <string.h>
-
-#define CANCELLED "cancelled"
 
 enum {
     LOOK_MS = 1000, /* between two checks of a slot whose directory is not watched */
@@ -39,8 +39,7 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
     if (format) {
         va_list arguments;
         va_start(arguments, format);
-        if (vasprintf(&result->reason, format, arguments) < 0)
-            result->reason = NULL;
+        result->reason = text_vformat(format, arguments);
         va_end(arguments);
     }
     result->status = status;
@@ -50,6 +49,8 @@ void addition_finish(struct addition *addition, enum pkgcache_status status, con
         addition->check->context = NULL;
         run->checking--;
     }
+    if (addition->supply)
+        addition->supply->kind->settle(addition->supply);
     run_unlink(run, addition);
     addition_record_result(addition);
     if (run->warm.on_result)
@@ -115,9 +116,30 @@ int addition_stage(struct addition *addition, bool durable)
 
 static void finish_with_error(struct addition *addition, const char *step, int result)
 {
-    addition_finish(addition, PKGCACHE_FAILED, "cannot %s in %s/%s: %s%s", step,
-                    addition->run->cache->path, addition->variant->handle->relative_path,
-                    strerror(-result), error_advice(-result));
+    addition_finish(
+        addition, PKGCACHE_FAILED, "cannot %s in %s/%s: %s%s", step, addition->run->cache->path,
+        addition->variant->handle->relative_path, strerror(-result),
+        cache_advice(addition->run->cache, addition->variant->handle->relative_path, -result));
+}
+
+/* Of a payload that is supplied nothing is looked at but whether it may be cached. */
+static void prepare_supplied(struct addition *addition)
+{
+    struct refusal refusal;
+    addition->root_device = addition->supply->device;
+    if (refusal_find(addition->run->cache, addition->variant, NULL, &refusal))
+        addition_finish(addition, refusal.status, "%s", refusal.reason);
+    else
+        run_enqueue(addition->run, addition);
+}
+
+/* Whether a manifest is believed. A repair reads the source as it is; and what links lead to is no
+ * part of a manifest. */
+static bool takes_published(const struct addition *addition)
+{
+    const struct pkgcache_options *options = &addition->run->cache->options;
+    return !options->no_manifests && !addition->replaced &&
+           options->symlinks != COPYENGINE_SYMLINKS_FOLLOW;
 }
 
 void addition_prepare(struct addition *addition)
@@ -133,6 +155,8 @@ void addition_prepare(struct addition *addition)
         finish_with_error(addition, "look it up", result);
     } else if (view.status == PKGCACHE_FOUND) {
         finish_with_slot(addition, PKGCACHE_FOUND, view.name, NULL);
+    } else if (addition->supply) {
+        prepare_supplied(addition);
     } else if (!root && addition->reports_rootless) {
         addition_finish(addition, PKGCACHE_NOT_FOUND, NULL);
     } else if (!root) {
@@ -141,7 +165,11 @@ void addition_prepare(struct addition *addition)
     } else if (*root != '/') {
         addition_finish(addition, PKGCACHE_FAILED, "root %s: it is not an absolute path", root);
     } else {
-        result = roots_add(run->roots, root, addition, &addition->check);
+        const struct root_look look = {
+            .own_links = addition->own_links,
+            .published_as = takes_published(addition) ? addition->variant->handle : NULL,
+        };
+        result = roots_add(run->roots, root, &look, addition, &addition->check);
         if (result < 0)
             addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", root, strerror(-result));
         else
@@ -169,21 +197,33 @@ void addition_cancel(struct addition *addition)
     case STAGE_CHECKING:
         break;
     }
-    addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
+    addition_finish(addition, PKGCACHE_FAILED, "cancelled");
 }
 
-void addition_take_root_check(struct addition *addition, const struct root_check *check)
+void addition_take_root_check(struct addition *addition, struct root_check *check)
 {
     struct refusal refusal;
     assert(addition->stage == STAGE_CHECKING && addition->check == check);
     assert(addition->run->checking > 0);
     addition->check = NULL;
+    addition->root_device = check->device;
     addition->run->checking--;
-    if (check->result < 0)
+    if (check->result == 0 && addition->own_links) {
+        addition->source_device = check->device;
+        addition->source_inode = check->inode;
+    }
+    if (check->result == -ELOOP && addition->own_links)
+        addition_finish(addition, PKGCACHE_FAILED,
+                        "root %s: a symbolic link on the way to it belongs to another user, who "
+                        "can change where it leads to",
+                        check->root);
+    else if (check->result < 0)
         addition_finish(addition, PKGCACHE_FAILED, "root %s: %s", check->root,
                         strerror(-check->result));
     else if (refusal_find(addition->run->cache, addition->variant, check, &refusal))
         addition_finish(addition, refusal.status, "%s", refusal.reason);
+    else if (addition_take_published(addition, check) < 0)
+        addition_finish(addition, PKGCACHE_FAILED, "out of memory");
     else
         run_enqueue(addition->run, addition);
 }
@@ -252,6 +292,8 @@ void addition_abandon(struct addition *addition, const struct lock *lock)
     struct slot *slot = addition->slot;
     if (slot && lock && !addition->announced)
         slot_withdraw(slot);
+    else if (slot && lock && slot_is_ours(slot) && addition->run->fatal < 0)
+        slot_discard(lock, slot, addition->run->staging.fd, package_name(addition));
     else if (slot && lock && slot_is_ours(slot))
         slot_retire(addition->run->cache, lock, slot->hash_fd, slot->name, package_name(addition));
     forget_manifest(addition);
@@ -327,7 +369,7 @@ static void wait_for_other(struct addition *addition, const struct slot_view *vi
     struct run *run = addition->run;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t age_s = MAX(now.tv_sec - view->beat.tv_sec, (time_t)0);
+    int64_t age_s = MAX(now.tv_sec - clock_file_s(view->beat), (int64_t)0);
     int64_t left_s = MAX((int64_t)run->cache->options.stall_grace_s - age_s, (int64_t)0) + 1;
     struct waiter *waiter = &addition->waiter;
     waiter->deadline_ns =
@@ -412,7 +454,8 @@ bool addition_check(struct addition *addition)
         addition->condemned = view;
     }
     char reason[SPACE_REASON_MAX];
-    if (result == 0 && !addition->tree_staged && run_lacks_space(run, reason)) {
+    if (result == 0 && !addition->tree_staged &&
+        (run_lacks_space(run, reason) || run_lacks_room_for(run, addition, reason))) {
         addition_finish(addition, PKGCACHE_SKIPPED, "%s", reason);
         return false;
     }
@@ -431,7 +474,7 @@ bool addition_copy(struct addition *addition, const struct lock *lock)
     return false;
 }
 
-static void close_manifest(struct addition *addition)
+void addition_close_manifest(struct addition *addition)
 {
     cleanup_close_fd(&addition->manifest_fd);
     addition->manifest_fd = -1;
@@ -439,7 +482,9 @@ static void close_manifest(struct addition *addition)
 
 void addition_free(struct addition *addition)
 {
-    close_manifest(addition);
+    addition_close_manifest(addition);
+    addition_forget_published(addition);
+    warnings_clear(&addition->warnings);
     free(addition->sidecar_text);
     free(addition->stopped);
 }
@@ -458,36 +503,6 @@ static void restart_lost(struct addition *addition, bool tree_staged)
                         "another process took over its slot %u times during the copy. Is this "
                         "process paused for longer than %u s at a time (--stall-grace)?",
                         addition->losses, addition->run->cache->options.stall_grace_s);
-}
-
-bool addition_take_copy(struct addition *addition, const struct lock *lock)
-{
-    struct run *run = addition->run;
-    assert(addition->stage == STAGE_COPYING && addition->job && addition->announced);
-    const struct copyengine_result *copied = copyengine_wait(addition->job);
-    int code = copied->error.code;
-    char text[PATH_MAX + 256];
-    if (code)
-        copyengine_error_text(&copied->error, text, sizeof(text));
-    addition->root_mode = copied->root_mode;
-    addition->root_mtime = copied->root_mtime;
-    addition->result->files = copied->progress->files;
-    addition->result->bytes = copied->progress->bytes;
-    close_manifest(addition);
-    run->copied_files += addition->result->files;
-    run->copied_bytes += addition->result->bytes;
-    run_free_job(run, addition);
-    CLEANUP_FREE char *stopped = STEAL(addition->stopped);
-    if (code == 0)
-        return true;
-    addition_abandon(addition, lock);
-    if (addition->cancelled && code == ECANCELED)
-        addition_finish(addition, PKGCACHE_FAILED, CANCELLED);
-    else if (stopped && code == ECANCELED)
-        addition_finish(addition, PKGCACHE_SKIPPED, "%s", stopped);
-    else
-        addition_finish(addition, PKGCACHE_FAILED, "%s%s", text, error_advice(code));
-    return false;
 }
 
 bool addition_place(struct addition *addition, const struct lock *lock)

@@ -31,6 +31,14 @@ static void log_result(const struct addition *addition)
                   (double)(now_ns - addition->began_ns) / (double)NS_PER_S);
 }
 
+static void log_warnings(const struct addition *addition)
+{
+    const struct pkgcache_result *result = addition->result;
+    for (size_t i = 0; i < result->warning_count; i++)
+        log_write(addition->run->cache, LOGGED_WARNING, "%s: %s", result->warnings[i].path,
+                  result->warnings[i].text);
+}
+
 void addition_record_begin(struct addition *addition)
 {
     char uri[LOG_URI_MAX];
@@ -53,10 +61,13 @@ static void count_result(struct run *run, const struct pkgcache_result *result)
     stats_add(run->cache, STATS_COPIES, 1);
     stats_add(run->cache, STATS_FILES, result->files);
     stats_add(run->cache, STATS_BYTES, result->bytes);
+    stats_add(run->cache, STATS_REUSED_FILES, result->reused_files);
+    stats_add(run->cache, STATS_REUSED_BYTES, result->reused_bytes);
 }
 
 void addition_record_result(const struct addition *addition)
 {
     count_result(addition->run, addition->result);
+    log_warnings(addition);
     log_result(addition);
 }

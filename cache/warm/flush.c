@@ -8,6 +8,7 @@
  */
 #include "cache/warm/flush.h"
 
+#include "cache/util/file.h"
 #include "cache/util/names.h"
 
 #include "engine/compiler.h"
@@ -95,7 +96,7 @@ static int flush_tree(int dirfd, unsigned depth);
 /* Other entries than files and directories are written with their directory. */
 static int flush_entry(int dirfd, const char *name, unsigned depth) /* NOLINT(misc-no-recursion) */
 {
-    CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = file_open(dirfd, name, O_RDONLY | O_NOFOLLOW);
     struct stat status;
     if (fd < 0) /* EACCES: of mode 0, which nobody but root can ask */
         return errno == ELOOP || errno == ENXIO || errno == EACCES ? 0 : -errno;

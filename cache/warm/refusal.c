@@ -34,25 +34,34 @@ static bool is_within(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+/* Whether a root and the cache contain each other. */
+static bool contain_each_other(const struct pkgcache *cache, const struct root_check *check,
+                               struct refusal *ret)
+{
+    if (check->is_in_cache || is_within(check->resolved, cache->path))
+        return refuse(ret, PKGCACHE_FAILED, "root %s is inside the cache %s", check->root,
+                      cache->path);
+    if (check->has_cache || is_within(cache->path, check->resolved))
+        return refuse(ret, PKGCACHE_FAILED,
+                      "root %s contains the cache %s, which would be copied into itself",
+                      check->root, cache->path);
+    return false;
+}
+
 bool refusal_find(const struct pkgcache *cache, const struct pkgcache_variant *variant,
                   const struct root_check *check, struct refusal *ret)
 {
     const struct pkgcache_options *options = &cache->options;
     const char *location = variant->handle->location;
-    if (is_within(check->resolved, cache->path))
-        return refuse(ret, PKGCACHE_FAILED, "root %s is inside the cache %s", check->root,
-                      cache->path);
-    if (is_within(cache->path, check->resolved))
-        return refuse(ret, PKGCACHE_FAILED,
-                      "root %s contains the cache %s, which would be copied into itself",
-                      check->root, cache->path);
+    if (check && contain_each_other(cache, check, ret))
+        return true;
     if (variant->force)
         return false;
     if (options->local_packages_path && strcmp(location, options->local_packages_path) == 0)
         return refuse(ret, PKGCACHE_SKIPPED,
                       "the package is local: %s is the local_packages_path, and --local is no",
                       location);
-    if (options->refuse_same_device && check->device == cache->device)
+    if (check && options->refuse_same_device && check->device == cache->device)
         return refuse(ret, PKGCACHE_SKIPPED,
                       "root %s is on the cache's own file system, and --same-device is no",
                       check->root);

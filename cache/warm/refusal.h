@@ -12,7 +12,7 @@ struct refusal {
 /**
  * Whether a variant is refused.
  *
- * @param check what was found of its root, which is a directory
+ * @param check what was found of its root, which is a directory; NULL: it is not copied from there
  */
 bool refusal_find(const struct pkgcache *cache, const struct pkgcache_variant *variant,
                   const struct root_check *check, struct refusal *ret);

@@ -1,6 +1,8 @@
 /* Checks roots. Threads are started while all are busy, and own what they work with. */
 #include "cache/warm/roots.h"
 
+#include "cache/util/own_path.h"
+
 #include "engine/clock.h"
 #include "engine/compiler.h"
 #include "engine/thread.h"
@@ -9,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,6 +22,8 @@ enum {
 struct roots {
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    int cache_fd; /* -1: there is none */
+    dev_t cache_device;
     void (*on_done)(void *context);
     void *context;
     bool stopping;
@@ -31,6 +34,12 @@ struct roots {
     struct root_check *queued;
     struct root_check *done;
 };
+
+static void free_subject(const struct root_look *look)
+{
+    if (look->free_subject)
+        look->free_subject(look->subject);
+}
 
 static void free_checks(struct root_check *check)
 {
@@ -53,6 +62,7 @@ static void release_roots(struct roots *roots)
     free_checks(roots->done);
     pthread_mutex_destroy(&roots->lock);
     pthread_cond_destroy(&roots->wake);
+    cleanup_close_fd(&roots->cache_fd);
     free(roots);
 }
 
@@ -66,17 +76,54 @@ static char *resolve_root(const char *root, int fd)
     return length > 0 && *path == '/' ? strndup(path, (size_t)length) : realpath(root, NULL);
 }
 
-static void check_root(struct root_check *check)
+static int open_root(const struct root_check *check)
+{
+    if (check->look.own_links)
+        return own_path_open_directory(check->root);
+    int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Finds out whether cache and root contain each other by mounts; paths are the caller's business.
+ */
+static void compare_with_cache(const struct roots *roots, struct root_check *check, int fd)
+{
+    if (roots->cache_fd < 0 || roots->cache_device != check->device)
+        return;
+    check->is_in_cache = copyengine_is_inside(fd, roots->cache_fd);
+    check->has_cache = copyengine_is_inside(roots->cache_fd, fd);
+}
+
+static void find_published(struct root_check *check, int *root_fd)
+{
+    if (!check->handle ||
+        published_open(check->handle, check->root, &check->published, &check->unpublished) != 1)
+        return;
+    const struct stat *root = published_root(check->published);
+    if (root->st_dev == check->device && root->st_ino == check->inode) {
+        check->fd = steal_fd(root_fd);
+        return;
+    }
+    published_close(STEAL(check->published)); /* the root was exchanged just now */
+}
+
+static void check_root(const struct roots *roots, struct root_check *check)
 {
     struct stat status = {0};
-    CLEANUP_CLOSE int fd = open(check->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    check->result = fd < 0 || fstat(fd, &status) < 0 ? -errno : 0;
+    CLEANUP_CLOSE int fd = open_root(check);
+    check->result = fd < 0 ? fd : fstat(fd, &status) < 0 ? -errno : 0;
     if (check->result < 0)
         return;
     check->device = status.st_dev;
+    check->inode = status.st_ino;
+    compare_with_cache(roots, check, fd);
     check->resolved = resolve_root(check->root, fd);
     if (!check->resolved)
         check->result = -errno;
+    else if (check->look.judge)
+        check->look.judge(check, fd);
+    if (check->result == 0)
+        find_published(check, &fd);
 }
 
 static void *roots_main(void *argument)
@@ -93,7 +140,7 @@ static void *roots_main(void *argument)
         }
         roots->queued = check->next;
         pthread_mutex_unlock(&roots->lock);
-        check_root(check);
+        check_root(roots, check);
         pthread_mutex_lock(&roots->lock);
         check->next = roots->done;
         roots->done = check;
@@ -105,12 +152,15 @@ static void *roots_main(void *argument)
     return NULL;
 }
 
-int roots_start(void (*on_done)(void *context), void *context, struct roots **ret)
+int roots_start(const struct pkgcache *cache, void (*on_done)(void *context), void *context,
+                struct roots **ret)
 {
     struct roots *roots = calloc(1, sizeof(*roots));
     if (!roots)
         return -ENOMEM;
-    *roots = (struct roots){.on_done = on_done,
+    *roots = (struct roots){.cache_fd = cache ? fcntl(cache->fd, F_DUPFD_CLOEXEC, 0) : -1,
+                            .cache_device = cache ? cache->device : 0,
+                            .on_done = on_done,
                             .context = context,
                             .references = 1,
                             .found_ns = clock_ns(CLOCK_MONOTONIC_COARSE)};
@@ -138,14 +188,22 @@ static void start_thread(struct roots *roots)
     roots->threads++;
 }
 
-int roots_add(struct roots *roots, const char *root, void *context, struct root_check **ret)
+int roots_add(struct roots *roots, const char *root, const struct root_look *look, void *context,
+              struct root_check **ret)
 {
     size_t bytes = strlen(root) + 1;
     struct root_check *check = malloc(sizeof(*check) + bytes);
-    if (!check)
+    if (!check) {
+        free_subject(look);
         return -ENOMEM;
-    *check = (struct root_check){.context = context};
+    }
+    *check = (struct root_check){.look = *look, .context = context, .fd = -1};
     memcpy(check->root, root, bytes);
+    check->look.published_as = NULL;
+    if (look->published_as && handle_copy(look->published_as, &check->handle) < 0) {
+        roots_free_check(check);
+        return -ENOMEM;
+    }
     pthread_mutex_lock(&roots->lock);
     if (roots->idle == 0 && roots->threads < threads_max(roots))
         start_thread(roots);
@@ -183,6 +241,10 @@ struct root_check *roots_take_done(struct roots *roots)
 
 void roots_free_check(struct root_check *check)
 {
+    free_subject(&check->look);
+    published_close(check->published);
+    cleanup_close_fd(&check->fd);
+    handle_free(check->handle);
     free(check->resolved);
     free(check);
 }

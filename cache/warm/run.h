@@ -10,9 +10,11 @@
 #include "cache/store/lookup.h"
 #include "cache/store/slot.h"
 #include "cache/store/staging.h"
+#include "cache/store/warnings.h"
 #include "cache/warm/flush.h"
 #include "cache/warm/roots.h"
 #include "cache/warm/space.h"
+#include "cache/warm/supply.h"
 #include "cache/warm/wait_queue.h"
 
 #include <stdatomic.h>
@@ -27,8 +29,10 @@ enum stage {
 };
 
 enum {
-    RUN_JOBS_MAX = 64,  /* variants that are copied at once */
-    RUN_PRIORITIES = 3, /* as many as enum copyengine_priority has */
+    RUN_JOBS_MAX = 64,   /* variants that are copied at once */
+    RUN_SMALL_MAX = 8,   /* of them: those that move, and have not turned out to be large */
+    RUN_STILL_MS = 3000, /* nothing was copied, or arrived, for so long: it does not move */
+    RUN_PRIORITIES = 3,  /* as many as enum copyengine_priority has */
 };
 
 /** One variant on its way into the cache. */
@@ -39,11 +43,18 @@ struct addition {
     struct addition *older;
     const struct pkgcache_variant *variant;
     struct pkgcache_result *result;
-    const char *replaced; /* a slot of the variant that does not count; NULL: none */
-    size_t index;         /* counted by the run */
+    const char *replaced;          /* a slot of the variant that does not count; NULL: none */
+    struct warm_supply *supply;    /* see warm_extras; or `published`; NULL: its root is copied */
+    bool published_is_open;        /* counted by the run */
+    struct warm_supply *published; /* owned: its root, by the manifest that was published of it */
+    size_t index;                  /* counted by the run */
     enum stage stage;
     struct root_check *check; /* NULL: its root is not being looked at */
-    bool reports_rootless;    /* see warm_extras; set by whoever added it, before run_drive */
+    bool reports_rootless;    /* see warm_extras; this and the next three are set by whoever added
+                                 it, before run_drive */
+    bool own_links;           /* see warm_extras */
+    dev_t source_device;      /* the directory that its root must be; an inode number of 0: any */
+    ino_t source_inode;
     bool cancelled;
     char tree_name[32]; /* in staging */
     char sidecar_name[32];
@@ -59,8 +70,16 @@ struct addition {
     struct slot_view condemned; /* a slot whose copier is gone; status NOT_FOUND: none */
     struct copyengine_job *job; /* not NULL: it is among the run's jobs */
     size_t job_place;
-    char *stopped;     /* why its job was cancelled; NULL: it was not */
-    uint64_t began_ns; /* CLOCK_MONOTONIC; 0: with nothing */
+    uint64_t promised_bytes; /* that its supply has; about, or more */
+    uint64_t bytes_max;      /* of what is copied in the place of another slot; 0: any number */
+    uint64_t moved_bytes;    /* what the job had copied, and how many files, ... */
+    uint64_t moved_files;
+    uint64_t moved_arrivals;  /* ... what else had shown that it gets on, */
+    uint64_t moved_ns;        /* ... when it was last seen to get on; CLOCK_MONOTONIC */
+    struct warnings warnings; /* of its job; the engine's threads add to them until it has ended */
+    char *stopped;            /* why its job was cancelled; NULL: it was not */
+    uint64_t began_ns;        /* CLOCK_MONOTONIC; 0: with nothing */
+    dev_t root_device;
     mode_t root_mode;
     struct timespec root_mtime;
     struct flush_request flush;
@@ -97,6 +116,12 @@ struct run {
     struct addition_queue queues[RUN_PRIORITIES]; /* the most urgent first */
     struct addition *jobs[RUN_JOBS_MAX];          /* in no order */
     size_t job_count;
+    unsigned claiming;      /* that are begun, and no jobs yet */
+    uint64_t claimed_bytes; /* that these will write, as far as it is known */
+    unsigned small_jobs;    /* of them, as RUN_SMALL_MAX counts */
+    dev_t held_devices[RUN_JOBS_MAX / RUN_SMALL_MAX]; /* of whose roots no more are begun with */
+    size_t held_count;
+    unsigned published_open;      /* manifests and roots, of additions that are to be begun with */
     struct wait_queue wait_queue; /* for other processes */
     enum run_phase phase;
     struct roots *roots;
@@ -132,8 +157,12 @@ struct run {
 struct warm_extras {
     const char *const *replaced; /* one for each variant: the name of a slot that is to be replaced;
                                     it does not count, and is left as it is. NULL: there are none */
-    bool reports_rootless;       /* a variant without a root that the cache does not have is
-                                    NOT_FOUND, and nothing is written down of it */
+    struct warm_supply *const *supplies; /* one for each variant: what brings its payload; its root
+                                            is only written down. NULL: there are none */
+    bool reports_rootless;               /* a variant without a root that the cache does not have is
+                                            NOT_FOUND, and nothing is written down of it */
+    bool own_links; /* links on the way to roots are followed only if they belong to root
+                       or this user */
 };
 
 /** As pkgcache_warm, with more. */
@@ -207,6 +236,13 @@ void run_withdraw(struct run *run, struct addition *addition);
 /** Whether there are any to begin with. */
 bool run_has_new(const struct run *run);
 
+/**
+ * Looks at how the jobs get on. What does not move gives its place up, as long as there are any:
+ * sources that hang hold no others up. And of a device where RUN_SMALL_MAX jobs do not move, no
+ * more are begun with until they do.
+ */
+void run_look_at_jobs(struct run *run);
+
 /** How many more may be copied now. Each has descriptors open until it is committed. */
 unsigned run_spare_jobs(const struct run *run);
 
@@ -219,11 +255,28 @@ void run_free_job(struct run *run, struct addition *addition);
 /** Whether the disk has too little room to begin with another one, and why. */
 bool run_lacks_space(const struct run *run, char ret_reason[static SPACE_REASON_MAX]);
 
+/** Whether the disk has too little room for an addition that is supplied, and so has a known size,
+ * beside those that are begun, and why. If it has, the room counts as taken. */
+bool run_lacks_room_for(struct run *run, struct addition *addition,
+                        char ret_reason[static SPACE_REASON_MAX]);
+
+/** How far the run is. How much there is to do is known when all variants are begun, and walked. */
+struct pkgcache_progress run_sum_progress(const struct run *run);
+
 /** Whether a job was stopped, and the room that it took is coming back. */
 bool run_awaits_space(const struct run *run);
 
-/** Stops a job when all of them together leave too little room. */
+/** Stops a job when all of them together leave too little room; and those that outgrow what they
+ * replace. */
 void run_keep_space(struct run *run);
+
+/**
+ * Whether a copy that replaces a slot is much larger than that: a repair is to bring back what was
+ * there, and a source (a FUSE file) may have no end.
+ */
+bool run_outgrows(const struct addition *addition, uint64_t bytes);
+
+extern const char run_outgrown[]; /* why such a copy is none, for people */
 
 /** Whether the cache's payloads have to survive a power cut. */
 static inline bool run_is_durable(const struct run *run)
@@ -244,7 +297,30 @@ void addition_cancel(struct addition *addition);
 void addition_prepare(struct addition *addition);
 
 /** Takes the result of the root check: refuses what cannot be cached, queues the rest. */
-void addition_take_root_check(struct addition *addition, const struct root_check *check);
+void addition_take_root_check(struct addition *addition, struct root_check *check);
+
+/**
+ * Has the payload made by the manifest that was found for it; or says why it is walked although
+ * there is one.
+ *
+ * @param check with what was found of the root; what of it is needed is taken over
+ * @return      0 or -ENOMEM
+ */
+int addition_take_published(struct addition *addition, struct root_check *check);
+
+/**
+ * Whether a copy that failed is to be made once more, without the manifest; says so.
+ *
+ * @param code what it failed with, an errno value
+ * @param why  the same for people
+ */
+bool addition_walks_instead(struct addition *addition, int code, const char *why);
+
+/** The copy begins, which has the manifest from now on. */
+void addition_begin_published(struct addition *addition);
+
+/** The manifest is not needed any more, if there was one. */
+void addition_forget_published(struct addition *addition);
 
 /** Stages the sidecar. Those that are staged first are flushed together. @return 0 or -errno */
 int addition_stage(struct addition *addition, bool durable);
@@ -266,6 +342,9 @@ bool addition_copy(struct addition *addition, const struct lock *lock);
 
 /** Hands the copy to the engine. @return 0 or -errno */
 int addition_submit(struct addition *addition);
+
+/** Closes the file that its manifest is written to. */
+void addition_close_manifest(struct addition *addition);
 
 /** Takes a copy that the engine has ended. With the lock, to give the slot up if it failed. */
 bool addition_take_copy(struct addition *addition, const struct lock *lock);

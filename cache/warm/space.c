@@ -38,6 +38,8 @@ int space_measure(int fd, struct space *ret)
         .total_inodes = status.f_files,
         .free_inodes = status.f_favail,
     };
+    if (status.f_blocks == 0) /* ramfs, FUSE programs without statfs: there is no telling */
+        ret->free_bytes = UINT64_MAX;
     return 0;
 }
 
@@ -64,9 +66,9 @@ bool space_is_short(const struct space *space, const struct pkgcache_options *op
         past_threshold(space, options) && buffer_bytes > 0 && space->free_bytes <= buffer_bytes;
     if (bytes_short || (!begun && space->free_bytes < buffer_bytes)) {
         snprintf(ret_reason, SPACE_REASON_MAX,
-                 "the cache's disk has %" PRIu64 " MB left, and --space-buffer keeps %" PRIu64
-                 " MB free; make room with pkgcache clean",
-                 space->free_bytes / 1000000, buffer_bytes / 1000000);
+                 "the cache's disk has %" PRIu64 " MiB left, and --space-buffer keeps %" PRIu64
+                 " MiB free; make room with pkgcache clean",
+                 space->free_bytes >> 20, buffer_bytes >> 20);
         return true;
     }
     if (space->total_inodes > 0 && space->free_inodes < inodes) {
@@ -74,6 +76,34 @@ bool space_is_short(const struct space *space, const struct pkgcache_options *op
                  "the cache's disk has room for only %" PRIu64
                  " more files (df -i); make room with pkgcache clean",
                  space->free_inodes);
+        return true;
+    }
+    return false;
+}
+
+bool space_would_be_short(const struct space *space, const struct pkgcache_options *options,
+                          uint64_t promised_bytes, uint64_t bytes, uint64_t inodes,
+                          char ret_reason[static SPACE_REASON_MAX])
+{
+    if (space->free_bytes == UINT64_MAX)
+        return false;
+    uint64_t free_bytes = space->free_bytes - MIN(promised_bytes, space->free_bytes);
+    struct space later = *space;
+    later.used_bytes += promised_bytes + bytes;
+    later.free_bytes = free_bytes - MIN(bytes, free_bytes);
+    if (bytes > free_bytes || space_is_short(&later, options, true, ret_reason)) {
+        snprintf(ret_reason, SPACE_REASON_MAX,
+                 "its files have %" PRIu64 " MiB, and the cache's disk has %" PRIu64
+                 " MiB left for them, of which --space-buffer keeps %" PRIu64
+                 " MiB free; make room with pkgcache clean",
+                 bytes >> 20, free_bytes >> 20, options->space_buffer_bytes >> 20);
+        return true;
+    }
+    if (space->total_inodes > 0 && space->free_inodes < inodes) {
+        snprintf(ret_reason, SPACE_REASON_MAX,
+                 "it has %" PRIu64 " files and directories, and the cache's disk has room for only "
+                 "%" PRIu64 " more (df -i); make room with pkgcache clean",
+                 inodes, space->free_inodes);
         return true;
     }
     return false;

@@ -30,5 +30,15 @@ int space_measure(int fd, struct space *ret);
 bool space_is_short(const struct space *space, const struct pkgcache_options *options, bool begun,
                     char ret_reason[static SPACE_REASON_MAX]);
 
+/**
+ * Whether there would be too little room when so much more is written.
+ *
+ * @param promised_bytes that others have begun to write, and still will
+ * @param ret_reason     why, for people
+ */
+bool space_would_be_short(const struct space *space, const struct pkgcache_options *options,
+                          uint64_t promised_bytes, uint64_t bytes, uint64_t inodes,
+                          char ret_reason[static SPACE_REASON_MAX]);
+
 /** Whether room may be short in a moment: look often. */
 bool space_is_near(const struct space *space, const struct pkgcache_options *options);

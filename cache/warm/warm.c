@@ -66,8 +66,11 @@ static struct addition *take_group(struct run *run)
             *end = addition;
             end = &addition->next;
             left--;
+            run->claiming++;
         }
     }
+    run->claiming = 0;
+    run->claimed_bytes = 0;
     return group;
 }
 
@@ -112,6 +115,7 @@ static void begin_more(struct run *run)
         int result = cache_start_engine(run->cache, &run->error);
         if (result < 0)
             run_fail(run, result);
+        run_look_at_jobs(run);
         struct addition *group = take_group(run);
         if (!group)
             return;
@@ -252,16 +256,16 @@ static int wait_timeout_ms(struct run *run)
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t nearest_ns = wait_queue_deadline_ns(&run->wait_queue);
     if (run->phase == RUN_CHECKING)
-        nearest_ns = MIN(nearest_ns, run->checking_until_ns);
+        nearest_ns = MIN(nearest_ns, run->checking > 0 ? run->checking_until_ns : now_ns);
     if (run->checking > 0)
         nearest_ns = MIN(nearest_ns, now_ns + ROOTS_STUCK_MS * NS_PER_MS);
     if (run->flushing > 0)
         nearest_ns = MIN(nearest_ns, now_ns + BEAT_LOOK_MS * NS_PER_MS);
+    if (run->job_count > 0 && run_has_new(run)) /* some may have stopped moving */
+        nearest_ns = MIN(nearest_ns, now_ns + RUN_STILL_MS * NS_PER_MS);
     if (run->report_withheld)
         nearest_ns = MIN(nearest_ns, run->reported_ns + REPORT_INTERVAL_MS * NS_PER_MS);
-    if (nearest_ns == UINT64_MAX)
-        return -1;
-    return nearest_ns <= now_ns ? 0 : (int)((nearest_ns - now_ns) / NS_PER_MS) + 1;
+    return clock_poll_ms(nearest_ns, now_ns);
 }
 
 /* A flush completes nothing until its end; but what the kernel writes meanwhile are completions. */
@@ -303,18 +307,7 @@ static void report_progress(struct run *run)
     if (run->report_withheld)
         return;
     run->reported_ns = now_ns;
-    struct pkgcache_progress progress = {
-        .variants = run->added,
-        .variants_done = run->added - run->unfinished,
-        .files = run->copied_files,
-        .bytes = run->copied_bytes,
-    };
-    for (size_t i = 0; i < run->job_count; i++) {
-        struct copyengine_progress copied = {.size = sizeof(copied)};
-        copyengine_job_progress(run->jobs[i]->job, &copied);
-        progress.files += copied.files;
-        progress.bytes += copied.bytes;
-    }
+    struct pkgcache_progress progress = run_sum_progress(run);
     if (warm->on_progress(warm->context, &progress) != 0)
         run_fail(run, error_set(&run->error, ECANCELED, "interrupted"));
 }
@@ -344,7 +337,7 @@ static void cancel_jobs(struct run *run)
             return;
         struct pollfd fd = {.fd = run->event_fd, .events = POLLIN};
         eventfd_t count;
-        if (poll(&fd, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) > 0)
+        if (poll(&fd, 1, clock_poll_ms(deadline_ns, now_ns)) > 0)
             eventfd_read(run->event_fd, &count);
     }
 }
@@ -384,7 +377,7 @@ static int open_run(struct run *run)
     pthread_mutex_init(&run->lock, NULL);
     heartbeat_init(&run->heartbeat);
     run->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int result = run->event_fd < 0 ? -errno : roots_start(on_checked, run, &run->roots);
+    int result = run->event_fd < 0 ? -errno : roots_start(run->cache, on_checked, run, &run->roots);
     watch_open(&run->cache->self, &run->watch); /* without it, they are looked at now and then */
     if (result == 0)
         result = flusher_start(run->cache->fd, run->cache->options.durability, on_flushed, run,
@@ -409,6 +402,7 @@ int run_start(struct pkgcache *cache, const struct pkgcache_warm *warm, struct r
     int result = cache_make_directories(cache, ret_error);
     if (result < 0)
         return result;
+    staging_sweep(cache, cache_cancel_fd(warm->cancel_fd));
     struct run *run = calloc(1, sizeof(*run));
     if (!run)
         return error_set(ret_error, ENOMEM, "out of memory");
@@ -542,10 +536,15 @@ static int run_all(struct run *run, const struct warm_extras *extras,
     for (size_t i = 0; i < warm->count && run->fatal == 0; i++) {
         const char *replaced = extras->replaced ? extras->replaced[i] : NULL;
         struct addition *addition = run_add(run, &warm->variants[i], replaced, &results[i]);
-        if (addition)
+        if (addition) {
             addition->reports_rootless = extras->reports_rootless;
-        else
+            addition->own_links = extras->own_links;
+            addition->supply = extras->supplies ? extras->supplies[i] : NULL;
+            if (addition->supply)
+                addition->supply->kind->expect(addition->supply);
+        } else {
             run_fail(run, error_set(&run->error, ENOMEM, "out of memory"));
+        }
     }
     int result;
     do
