@@ -4,13 +4,21 @@
 #include "cache/json/json_stream.h"
 #include "cache/store/slot_name.h"
 #include "cache/util/file.h"
+#include "cache/util/names.h"
 
 #include <assert.h>
 #include <ctype.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
-static const char file_name[] = "clean";
+enum { FILE_NAME_SIZE = 24 };
+
+/* Each user has a file: what another wrote down decides nothing. */
+static void format_file_name(char ret[static FILE_NAME_SIZE])
+{
+    snprintf(ret, FILE_NAME_SIZE, CLEAN_STATE_PREFIX "%u", (unsigned)geteuid());
+}
 
 static bool is_older(struct timespec a, struct timespec b)
 {
@@ -251,35 +259,61 @@ void clean_state_format(struct text *text, const struct clean_state *state)
 
 /* The file. */
 
+/* Whether nobody else can have written a file. Another user can move a file of this user's here
+ * that was copied from one of theirs; then they let this user read theirs, and so does the copy. */
+static bool is_private(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_uid == geteuid() && status.st_nlink == 1 &&
+           !(status.st_mode & (S_IRWXG | S_IRWXO));
+}
+
 void clean_state_load(const struct pkgcache *cache, struct clean_state *ret)
 {
+    char name[FILE_NAME_SIZE];
     CLEANUP_CLOSE int fd = -1;
     CLEANUP_TEXT struct text text = {0};
-    if (file_open_regular(cache->sys_fd, file_name, &fd, NULL) == 0 &&
+    format_file_name(name);
+    if (file_open_regular(cache->sys_fd, name, &fd, NULL) == 0 && is_private(fd) &&
         file_read(fd, CLEAN_STATE_MAX_BYTES, &text, NULL) == 0)
         clean_state_parse(text.bytes, text.length, ret);
 }
 
+/* Makes a file that only this user may write to, from its first moment. Returns 0 or -errno. */
+static int make_private(int dirfd, const char *name, const char *text)
+{
+    CLEANUP_CLOSE int fd = names_open_file(dirfd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0)
+        return -errno;
+    int result = file_write(fd, text);
+    if (result < 0)
+        unlinkat(dirfd, name, 0);
+    return result;
+}
+
 int clean_state_save(const struct pkgcache *cache, const struct clean_state *state)
 {
-    char name[64];
-    CLEANUP_CLOSE int fd = -1;
+    char name[FILE_NAME_SIZE];
+    char aside[64];
     CLEANUP_TEXT struct text text = {0};
     if (!*state->after || cache->staging_fd < 0)
         return 0;
     clean_state_format(&text, state);
     if (text.error < 0)
         return text.error;
-    cache_unique_name(file_name, name, sizeof(name)); /* left there, it belongs to nobody */
-    int result = file_make(cache->staging_fd, name, text.bytes, &fd);
-    if (result == 0 && renameat(cache->staging_fd, name, cache->sys_fd, file_name) < 0) {
+    format_file_name(name);
+    cache_unique_name(name, aside, sizeof(aside)); /* left there, it belongs to nobody */
+    int result = make_private(cache->staging_fd, aside, text.bytes);
+    if (result == 0 && renameat(cache->staging_fd, aside, cache->sys_fd, name) < 0) {
         result = -errno;
-        unlinkat(cache->staging_fd, name, 0);
+        unlinkat(cache->staging_fd, aside, 0);
     }
     return result;
 }
 
 void clean_state_forget(const struct pkgcache *cache)
 {
-    unlinkat(cache->sys_fd, file_name, 0);
+    char name[FILE_NAME_SIZE];
+    format_file_name(name);
+    unlinkat(cache->sys_fd, name, 0);
 }

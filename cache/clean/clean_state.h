@@ -1,10 +1,13 @@
 /*
- * How far a clean has come, for the next one to go on: kept in `.sys/clean`. Where it is in the
- * tree, how much it has counted on its way, and which slots have not been used for longest.
+ * How far a clean has come, for the next one of the same user to go on: kept in `.sys/clean.UID`.
+ * Where it is in the tree, how much it has counted on its way, and which slots have not been used
+ * for longest.
  */
 #pragma once
 
 #include "cache/store/cache.h"
+
+#define CLEAN_STATE_PREFIX "clean."
 
 enum {
     CLEAN_PATH_MAX = 640,            /* bytes of NAME/VERSION/HASH4/INC, the NUL included */
@@ -41,7 +44,10 @@ int clean_state_parse(const char *text, size_t length, struct clean_state *ret);
 /** Appends a state as JSON. */
 void clean_state_format(struct text *text, const struct clean_state *state);
 
-/** Reads the state that the last clean kept; none, or one that cannot be read, is the beginning. */
+/**
+ * Reads the state that the last clean of this user kept. None, one that cannot be read, and one
+ * that another user can have written, is the beginning.
+ */
 void clean_state_load(const struct pkgcache *cache, struct clean_state *ret);
 
 /** Keeps a state, in place of the one before, whole or not at all. @return 0 or -errno */

@@ -7,6 +7,8 @@
 #include "cache/clean/clean_state.h"
 #include "cache/clean/inuse.h"
 
+#include <pthread.h>
+
 struct cleaning {
     struct pkgcache *cache;
     const struct pkgcache_clean *options;
@@ -16,7 +18,10 @@ struct cleaning {
     struct inuse inuse;
     struct clean_state state;
     uint64_t bytes_max; /* of all variants; UINT64_MAX: any number */
+    bool is_cache;      /* no package definitions are in it, as far as was asked */
     bool walked;        /* all slots are done: now to_delete is cleaned again */
+    bool has_records;   /* of use, beside the sidecars (used.h): there were some at the beginning */
+    pthread_mutex_t lock; /* of all the above, while threads look at slots: who acts holds it */
 };
 
 /** Finds out what is in use, unless that was done before. */
@@ -31,17 +36,36 @@ const struct inuse *cleaning_find_inuse(struct cleaning *cleaning);
  */
 const struct inuse *cleaning_find_inuse_since(struct cleaning *cleaning, struct timespec last_used);
 
+/**
+ * Makes sure, before something is deleted for what it looks like, that this is no repository of
+ * packages, whose directories look like a cache's. Looks once.
+ *
+ * @return 0; -EINVAL: it is one, with the error set
+ */
+int cleaning_check_cache(struct cleaning *cleaning);
+
 /** Takes the lock. @return 0 or -errno, with the error set */
 int cleaning_take_lock(const struct cleaning *cleaning, struct lock **ret);
 
-/** Calls on_removed or on_kept, with the path DIRECTORY/NAME of the cache. */
-void cleaning_report(const struct cleaning *cleaning,
-                     void (*callback)(void *context, const struct pkgcache_cleaned *cleaned),
-                     const char *directory, const char *name, const char *why, uint64_t bytes);
+/** Calls on_kept, with the path DIRECTORY/NAME of the cache. */
+void cleaning_report_kept(const struct cleaning *cleaning, const char *directory, const char *name,
+                          const char *why, uint64_t bytes);
+
+/**
+ * Calls on_removed, with the path DIRECTORY/NAME of the cache.
+ *
+ * @param deleted it is gone; else it was taken out of the cache, and its bytes go by themselves. In
+ *                a dry run both would be gone
+ */
+void cleaning_report_removed(const struct cleaning *cleaning, const char *directory,
+                             const char *name, const char *why, uint64_t bytes, bool deleted);
 
 /** Calls on_failed. */
 void cleaning_report_failure(const struct cleaning *cleaning, const char *directory,
                              const char *name, const char *why);
+
+/** When a clean that begins now is to end. @return as `deadline_ns` */
+uint64_t cleaning_deadline(const struct pkgcache_clean *options);
 
 enum { CLEANING_TIME_IS_OVER = 1 };
 

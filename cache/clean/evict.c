@@ -22,6 +22,9 @@
 #include "cache/store/stats.h"
 #include "cache/store/tree.h"
 #include "cache/store/used.h"
+#include "cache/util/file.h"
+#include "cache/util/names.h"
+#include "cache/util/share.h"
 
 #include "engine/clock.h"
 
@@ -49,15 +52,30 @@ static bool is_same_time(struct timespec a, struct timespec b)
 /* Makes a slot that is in use look used now, so that rez, which knows only times, keeps it too. */
 static void touch_sidecar(const struct cleaning *cleaning, const struct condemned *slot)
 {
-    char sidecar[SLOT_FILE_MAX];
-    snprintf(sidecar, sizeof(sidecar), "%s.json", slot->name);
-    if (!cleaning->options->dry_run)
-        utimensat(slot->hash_fd, sidecar, NULL, AT_SYMLINK_NOFOLLOW);
+    char file[SLOT_FILE_MAX];
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    slot_sidecar_name(slot->name, file);
+    if (!cleaning->options->dry_run && sidecar_read(slot->hash_fd, file, &sidecar, NULL) == 0)
+        futimens(sidecar.fd, NULL);
+}
+
+static const char is_anothers[] = "it belongs to another user. That user or root can remove it";
+
+/* Whether the sticky bit of its directory keeps a slot from us. */
+static bool is_kept_from_us(const struct condemned *slot)
+{
+    struct stat directory, payload;
+    uid_t uid = geteuid();
+    return uid != 0 && fstat(slot->hash_fd, &directory) == 0 &&
+           share_is_sticky(directory.st_mode) && directory.st_uid != uid &&
+           names_stat(slot->hash_fd, slot->name, &payload) == 0 && payload.st_uid != uid;
 }
 
 /* Returns why a slot has to stay; NULL: it may go. */
 static const char *find_reason_to_keep(struct cleaning *cleaning, const struct condemned *slot)
 {
+    if (is_kept_from_us(slot))
+        return is_anothers;
     const struct inuse *inuse = cleaning_find_inuse_since(cleaning, slot->last_used);
     uint64_t key = slot_key(slot->directory, slot->name);
     const char *why = NULL;
@@ -108,7 +126,7 @@ static int evict_slot(struct cleaning *cleaning, const struct condemned *slot)
     const char *kept = find_reason_to_keep(cleaning, slot);
     int result = 1;
     if (kept) {
-        cleaning_report(cleaning, options->on_kept, slot->directory, slot->name, kept, slot->bytes);
+        cleaning_report_kept(cleaning, slot->directory, slot->name, kept, slot->bytes);
         return 0;
     }
     if (!options->dry_run) {
@@ -121,12 +139,13 @@ static int evict_slot(struct cleaning *cleaning, const struct condemned *slot)
         result = remove_unused(cleaning->cache, lock, slot);
         lock_release(lock);
     }
-    if (result < 0)
+    if (result == -EPERM || result == -EACCES)
+        cleaning_report_kept(cleaning, slot->directory, slot->name, is_anothers, slot->bytes);
+    else if (result < 0)
         cleaning_report_failure(cleaning, slot->directory, slot->name, strerror(-result));
     if (result <= 0)
         return 0;
-    cleaning_report(cleaning, options->on_removed, slot->directory, slot->name, slot->why,
-                    slot->bytes);
+    cleaning_report_removed(cleaning, slot->directory, slot->name, slot->why, slot->bytes, false);
     return 1;
 }
 
@@ -134,42 +153,61 @@ static bool is_unused(const struct cleaning *cleaning, struct timespec last_used
 {
     int64_t days = cleaning->options->max_unused_days;
     int64_t now_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S);
-    return days > 0 && now_s - last_used.tv_sec > days * SECONDS_PER_DAY;
+    return days > 0 && now_s - clock_file_s(last_used) > days * SECONDS_PER_DAY;
 }
 
-int evict_if_unused(struct cleaning *cleaning, int hash_fd, const char *path, const char *name)
+/* With the lock held. @param size NOT_COUNTED where sizes do not matter */
+static int evict_or_note(struct cleaning *cleaning, const struct condemned *slot,
+                         const struct size *size)
 {
-    char file[SLOT_FILE_MAX];
-    char slot_path[CLEAN_PATH_MAX];
-    struct slot_view view;
-    struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};
-    bool kept = false;
-    snprintf(file, sizeof(file), "%s.json", name);
-    CLEANUP_CLOSE int fd = openat(hash_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    slot_view_read(hash_fd, name, fd, &view);
-    if (view.status != PKGCACHE_FOUND)
-        return 0;
-    struct timespec last_used = used_last(cleaning->cache, &view);
-    size_kept(fd, &size);
-    if (is_unused(cleaning, last_used)) {
-        struct condemned slot = {
-            hash_fd, path, name, last_used, "was not used within --max-variant-days", size.bytes};
-        int result = evict_slot(cleaning, &slot);
+    char path[CLEAN_PATH_MAX];
+    bool unused = is_unused(cleaning, slot->last_used);
+    if (unused) {
+        int result = evict_slot(cleaning, slot);
         if (result != 0)
             return MIN(result, 0);
-        kept = true;
     }
-    if (!cleaning->state.sized ||
-        (size.bytes == PKGCACHE_NOT_COUNTED && size_find(hash_fd, name, &size) < 0))
+    if (!cleaning->state.sized || size->bytes == PKGCACHE_NOT_COUNTED)
         return 0;
-    if (kept) { /* counted, and not to be judged again */
-        clean_state_count(&cleaning->state, size.bytes);
+    if (unused) { /* it stays: it is counted, and not judged again */
+        clean_state_count(&cleaning->state, size->bytes);
         return 0;
     }
-    snprintf(slot_path, sizeof(slot_path), "%s/%s", path, name);
-    return clean_state_note(&cleaning->state, slot_path, last_used, size.bytes);
+    snprintf(path, sizeof(path), "%s/%s", slot->directory, slot->name);
+    return clean_state_note(&cleaning->state, path, slot->last_used, size->bytes);
+}
+
+int evict_if_unused(struct cleaning *cleaning, int hash_fd, const char *path, const char *name,
+                    int sidecar_fd)
+{
+    struct stat status;
+    struct size size = {PKGCACHE_NOT_COUNTED, PKGCACHE_NOT_COUNTED};
+    if (fstat(sidecar_fd, &status) < 0 || status.st_nlink == 0)
+        return 0; /* gone meanwhile */
+    struct slot_view view = {.last_used = status.st_mtim, .sidecar_inode = status.st_ino};
+    struct condemned slot = {
+        hash_fd,
+        path,
+        name,
+        cleaning->has_records ? used_last(cleaning->cache, &view) : view.last_used,
+        "was not used within --max-variant-days",
+        PKGCACHE_NOT_COUNTED,
+    };
+    bool unused = is_unused(cleaning, slot.last_used);
+    if (cleaning->state.sized && size_find_trusted(hash_fd, name, sidecar_fd, &size) < 0)
+        size.bytes = PKGCACHE_NOT_COUNTED;
+    if (!unused && size.bytes == PKGCACHE_NOT_COUNTED)
+        return 0;
+    if (unused) { /* for the report */
+        struct size said = size;
+        if (size_kept(sidecar_fd, &said) < 0 && cleaning->options->dry_run)
+            size_find(hash_fd, name, &said);
+        slot.bytes = said.bytes;
+    }
+    pthread_mutex_lock(&cleaning->lock);
+    int result = evict_or_note(cleaning, &slot, &size);
+    pthread_mutex_unlock(&cleaning->lock);
+    return result;
 }
 
 /* Returns as evict_slot(). */

@@ -4,7 +4,8 @@
  * says was true a moment ago.
  *
  * Each part examines one thing: doctor_machine.c the kernel and its limits, doctor_disk.c the file
- * system, doctor_lock.c the lock, doctor_tree.c all that lies in the cache.
+ * system, doctor_lock.c the lock, doctor_tree.c all that lies in the cache, doctor_manifests.c what
+ * is published beside sources.
  */
 #include "cache/doctor/examination.h"
 
@@ -23,9 +24,11 @@ int pkgcache_doctor(const char *path, const struct pkgcache_options *options,
         return error_struct_size(ret_error, "doctor", "pkgcache_options");
     int result = pkgcache_open(path, options, false, &examination.cache, &error);
     doctor_examine_machine(&examination, &asked);
+    doctor_examine_manifests(&examination);
     if (result == -ENOENT) {
         doctor_report(&examination, PKGCACHE_SEVERITY_NOTE, "cache", NULL, NULL, "%s",
                       error.message);
+        doctor_examine_place(&examination, path);
         return 0;
     }
     if (result == 0)

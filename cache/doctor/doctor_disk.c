@@ -1,14 +1,18 @@
 /*
  * The file system that a cache is on: which, how it is mounted, how much room there is, and how
- * bytes get onto it from where payloads come from. What can be done is tried, on files without
- * names (open(2), O_TMPFILE) that are gone when they are closed.
+ * bytes get onto it from where payloads come from. What can be done is tried, on files that are
+ * gone when that is known: without names (open(2), O_TMPFILE), or in staging.
  */
 #include "cache/doctor/examination.h"
+
+#include "cache/lock/lock_probe.h"
+#include "cache/warm/space.h"
 
 #include "engine/copyengine.h"
 
 #include <fcntl.h>
 #include <fts.h>
+#include <libgen.h>
 #include <linux/fs.h>
 #include <mntent.h>
 #include <string.h>
@@ -57,9 +61,61 @@ static bool find_mount(const char *path, struct mount *ret)
     return found;
 }
 
+/* What somebody has mounted inside of the cache, anywhere: commands enter none of it. */
+static void examine_mounts_inside(const struct examination *examination)
+{
+    struct mntent entry;
+    char buffer[MOUNT_BYTES];
+    char self[32];
+    char path[PATH_MAX];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", examination->cache->fd);
+    ssize_t length = readlink(self, path, sizeof(path) - 1);
+    FILE *mounts = length > 1 ? setmntent("/proc/self/mounts", "re") : NULL;
+    if (!mounts)
+        return;
+    path[length] = '\0';
+    while (getmntent_r(mounts, &entry, buffer, sizeof(buffer)))
+        if (is_below(entry.mnt_dir, path) && strlen(entry.mnt_dir) > (size_t)length)
+            doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "mounted",
+                          entry.mnt_dir + length + 1,
+                          "Unmount it: a cache must be on one file system",
+                          "has another file system mounted on it (%s)", entry.mnt_type);
+    endmntent(mounts);
+}
+
 static bool has_option(const struct mount *mount, const char *option)
 {
     return hasmntopt(&(struct mntent){.mnt_opts = (char *)mount->options}, option);
+}
+
+/*
+ * Tries whether the file system can carry a cache, as the first warm does. The doctor changes
+ * nothing: the directory gets its time back, which only its owner and root can do.
+ */
+static void examine_lock_files(const struct examination *examination, int dirfd, const char *path)
+{
+    struct stat before;
+    struct pkgcache_error error;
+    if (fstat(dirfd, &before) < 0 || (geteuid() != 0 && geteuid() != before.st_uid))
+        return;
+    int result = lock_probe(dirfd, path, &error);
+    if (result == 0)
+        doctor_report(examination, PKGCACHE_SEVERITY_OK, "file-system", path, NULL,
+                      "can carry the lock that is shared with rez");
+    else if (result < 0)
+        doctor_report(examination, PKGCACHE_SEVERITY_PROBLEM, "file-system", path, NULL,
+                      "cannot be used for a cache: %s", error.message + strlen(path) + 2);
+    if (result <= 0)
+        (void)futimens(dirfd, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, before.st_mtim});
+}
+
+void doctor_examine_place(const struct examination *examination, const char *cache_path)
+{
+    CLEANUP_FREE char *path = strdup(cache_path);
+    const char *parent = path ? dirname(path) : ".";
+    CLEANUP_CLOSE int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        examine_lock_files(examination, fd, parent);
 }
 
 /* What a mount option, or a kind of file system, means for a cache. */
@@ -102,10 +158,26 @@ static void examine_mount(const struct examination *examination)
         doctor_report(examination, memory ? PKGCACHE_SEVERITY_NOTE : PKGCACHE_SEVERITY_OK,
                       "file-system", path, NULL, "is on %s%s", mount.type,
                       memory ? ": it is in memory, and lost at a reboot" : "");
+    if (strcmp(mount.type, "overlay") == 0)
+        doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "file-system", path, NULL,
+                      "is an overlay: to remove what lies in a lower layer frees no room");
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
         if (has_option(&mount, options[i].option))
             doctor_report(examination, options[i].severity, "mount", mount.directory,
                           options[i].advice, "%s", options[i].text);
+}
+
+/* Whether a warm would begin a copy, by the rule that it goes by. */
+static void examine_kept_room(const struct examination *examination)
+{
+    struct space space;
+    char reason[SPACE_REASON_MAX];
+    const struct pkgcache *cache = examination->cache;
+    if (space_measure(cache->fd, &space) == 0 &&
+        space_is_short(&space, &cache->options, false, reason))
+        doctor_report(examination, PKGCACHE_SEVERITY_PROBLEM, "room", cache->path,
+                      "Lower --space-buffer if that much need not stay free",
+                      "has too little room for anything to be cached: %s", reason);
 }
 
 static void examine_room(const struct examination *examination)
@@ -118,8 +190,8 @@ static void examine_room(const struct examination *examination)
     bool little = free_percent < LITTLE_ROOM_PERCENT;
     doctor_report(examination, little ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_OK, "room",
                   path, little ? "Run pkgcache clean: it deletes what is no longer used" : NULL,
-                  "%.1f GB are free, %.0f %% of its file system",
-                  (double)room.f_bavail * (double)room.f_frsize / 1e9, free_percent);
+                  "%.1f GiB are free, %.0f %% of its file system",
+                  (double)room.f_bavail * (double)room.f_frsize / (1 << 30), free_percent);
     if (room.f_files > 0 &&
         100.0 * (double)room.f_favail < LITTLE_ROOM_PERCENT * (double)room.f_files)
         doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "room", path,
@@ -197,8 +269,13 @@ static void examine_source(const struct examination *examination, const char *so
 
 void doctor_examine_disk(const struct examination *examination)
 {
+    const struct pkgcache *cache = examination->cache;
     examine_mount(examination);
+    examine_mounts_inside(examination);
+    examine_lock_files(examination, cache->staging_fd >= 0 ? cache->staging_fd : cache->fd,
+                       cache->path);
     examine_room(examination);
+    examine_kept_room(examination);
     examine_reflink(examination);
     for (size_t i = 0; i < examination->request->source_count; i++)
         examine_source(examination, examination->request->sources[i]);

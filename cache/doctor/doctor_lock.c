@@ -3,6 +3,7 @@
 #include "cache/doctor/examination.h"
 
 #include "cache/lock/lock_file.h"
+#include "cache/lock/lock_holder.h"
 #include "cache/lock/lock_record.h"
 #include "cache/lock/rezlock.h"
 #include "cache/util/names.h"
@@ -24,6 +25,7 @@ static bool is_locked(int fd)
 static void describe_ours(const struct examination *examination, int private_fd)
 {
     struct lock_record record;
+    char holder[LOCK_HOLDER_TEXT_MAX];
     if (!is_locked(private_fd)) {
         doctor_report(
             examination, PKGCACHE_SEVERITY_WARNING, "lock", PUBLIC_PATH,
@@ -37,14 +39,14 @@ static void describe_ours(const struct examination *examination, int private_fd)
     bool known = record.holder.pid && record.held_since_ns && record.held_since_ns <= now_ns;
     double age_s = known ? (double)(now_ns - record.held_since_ns) / (double)NS_PER_S : 0;
     bool long_held = age_s > 2;
+    lock_holder_describe(private_fd, &examination->cache->self, holder);
     doctor_report(examination, long_held ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_NOTE,
                   "lock", PUBLIC_PATH,
                   long_held
                       ? "The lock is normally held for milliseconds. If that process is stopped "
                         "or hangs, end it: that frees the lock at once"
                       : NULL,
-                  "held for %.1f s by pkgcache on host %s (pid %d, command %s)", age_s,
-                  known ? record.holder.host : "?", record.holder.pid, record.holder.command);
+                  "held for %.1f s by %s", age_s, holder);
 }
 
 static void describe_rez(const struct examination *examination, const struct rezlock *found,
@@ -86,8 +88,8 @@ static void describe_waiters(const struct examination *examination)
     int result = names_open(&names, sys_fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         char path[sizeof(".sys/") + NAME_MAX];
-        if (!rezlock_parse_name(name, &parsed) ||
-            fstatat(sys_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_nlink != 1)
+        if (!rezlock_parse_name(name, &parsed) || names_stat(sys_fd, name, &status) < 0 ||
+            status.st_nlink != 1)
             continue;
         snprintf(path, sizeof(path), ".sys/%s", name);
         bool waits = llabs((long long)(now_s - status.st_mtime)) <= WAITS_AT_MOST_S;
@@ -100,22 +102,30 @@ static void describe_waiters(const struct examination *examination)
     names_close(&names);
 }
 
+/* Whether the lock is closed to this user as all of .sys is: a guest, who changes nothing here. */
+static bool is_for_others(int sys_fd)
+{
+    struct stat status;
+    return names_stat(sys_fd, LOCK_PRIVATE_NAME, &status) == 0 && S_ISREG(status.st_mode) &&
+           faccessat(sys_fd, ".", W_OK, AT_EACCESS) < 0;
+}
+
 void doctor_examine_lock(const struct examination *examination)
 {
     int sys_fd = examination->cache->sys_fd;
     struct lock_record record = {0};
     struct rezlock found;
     struct stat status = {0};
-    CLEANUP_CLOSE int fd =
-        openat(sys_fd, LOCK_PRIVATE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = names_open_file(sys_fd, LOCK_PRIVATE_NAME, O_RDONLY | O_NONBLOCK, 0);
     if (fd >= 0 && fstat(fd, &status) == 0)
         lock_record_read(fd, &record);
-    if (status.st_ino ? !S_ISREG(status.st_mode) : errno != ENOENT)
+    bool wrong = status.st_ino ? !S_ISREG(status.st_mode) : errno != ENOENT;
+    if (wrong && !is_for_others(sys_fd))
         doctor_report(
             examination, PKGCACHE_SEVERITY_PROBLEM, "lock", ".sys/" LOCK_PRIVATE_NAME,
-            "Nothing can be added or removed until you move it away, or set its mode (0660 "
-            "for a group's cache)",
-            "is not a regular file, or cannot be opened");
+            "Until that changes, this user can add and remove nothing. If it is not a regular "
+            "file, move it away; in a group's cache its mode is 0660",
+            "is not a regular file, or cannot be opened by this user");
     int result = rezlock_read(sys_fd, &found);
     if (result == -ENOENT)
         doctor_report(examination, PKGCACHE_SEVERITY_OK, "lock", PUBLIC_PATH, NULL, "is free");

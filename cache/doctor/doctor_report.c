@@ -1,5 +1,6 @@
 /* How the parts of the doctor report what they find. */
 #include "cache/doctor/examination.h"
+#include "cache/util/text.h"
 
 #include <stdarg.h>
 
@@ -11,10 +12,10 @@ void doctor_report(const struct examination *examination, enum pkgcache_severity
     CLEANUP_FREE char *absolute = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    text = text_vformat(format, arguments);
     va_end(arguments);
-    if (path && *path != '/' && asprintf(&absolute, "%s/%s", examination->cache->path, path) < 0)
+    if (path && *path != '/' && examination->cache &&
+        asprintf(&absolute, "%s/%s", examination->cache->path, path) < 0)
         absolute = NULL;
     struct pkgcache_finding finding = {
         .severity = severity,

@@ -3,14 +3,18 @@
  * where, and what is neither rez's nor ours. Slots are judged by damage.c.
  */
 #include "cache/doctor/examination.h"
+
+#include "cache/clean/clean_state.h"
 #include "cache/lock/lock_record.h"
 #include "cache/lock/rezlock.h"
 #include "cache/owner/owner_file.h"
 #include "cache/store/damage.h"
 #include "cache/store/pending.h"
+#include "cache/store/poison.h"
 #include "cache/store/sidecar.h"
 #include "cache/store/staging.h"
 #include "cache/util/names.h"
+#include "cache/util/project.h"
 
 #include "engine/clock.h"
 
@@ -28,7 +32,7 @@ enum {
 static const char *const private_names[] = {
     "staging",         "to_delete",      PENDING_DIRECTORY, "log",      "manifests",
     "leases",          "used",           "clean",           "counters", "counters.damaged",
-    LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME, PENDING_ASIDE,     SERVE_LOCK, SERVE_CLEANED,
+    LOCK_PRIVATE_NAME, LOCK_PUBLIC_NAME, POISON_DIRECTORY,  SERVE_LOCK, SERVE_CLEANED,
     "daemon.lock",     "daemon.sock",
 };
 
@@ -38,6 +42,10 @@ struct tour {
     mode_t writers;               /* S_IWGRP, S_IWOTH: those who write to the cache's root */
     size_t closed;                /* directories that those may not write to */
     char closed_path[PATH_BYTES]; /* the first of them */
+    bool has_project;             /* the cache gives a project id to what is made in it */
+    uint32_t project;
+    size_t other_projects; /* directories that give another one */
+    char other_project_path[PATH_BYTES];
     size_t slots;
     size_t copies;
 };
@@ -63,8 +71,7 @@ static void say_foreign(const struct tour *tour, const char *path, bool harms_re
 
 static double seconds_ago(struct timespec time)
 {
-    int64_t age_ns =
-        (int64_t)clock_ns(CLOCK_REALTIME) - (time.tv_sec * (int64_t)NS_PER_S + time.tv_nsec);
+    int64_t age_ns = (int64_t)clock_ns(CLOCK_REALTIME) - clock_file_ns(time);
     return (double)age_ns / (double)NS_PER_S;
 }
 
@@ -136,7 +143,7 @@ static void say_damage(struct tour *tour, int hash_fd, const char *name, const c
 static void say_if_empty(struct tour *tour, int hash_fd, const char *name, const char *path)
 {
     struct names names;
-    CLEANUP_CLOSE int fd = openat(hash_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = names_open_directory(hash_fd, name);
     if (fd < 0)
         return;
     bool empty = names_open(&names, fd) == 0 && !names_next(&names) && names.error == 0;
@@ -147,16 +154,19 @@ static void say_if_empty(struct tour *tour, int hash_fd, const char *name, const
                       "its payload is an empty directory");
 }
 
-static void examine_slot(struct tour *tour, int hash_fd, const char *name, const char *directory)
+static void examine_slot(struct tour *tour, int hash_fd, const char *name,
+                         struct damage_directory *directory)
 {
     struct diagnosis diagnosis;
     char path[PATH_BYTES];
-    join(path, directory, name);
+    join(path, directory->path, name);
     damage_diagnose(tour->examination->cache, hash_fd, name, directory, NULL, &diagnosis);
     tour->slots++;
     if (diagnosis.copying_inode) {
         tour->copies++;
         say_copy(tour, path, &diagnosis);
+    } else if (diagnosis.damage == DAMAGE_MOUNTED) {
+        return; /* doctor_disk.c says that */
     } else if (diagnosis.damage != DAMAGE_NONE) {
         say_damage(tour, hash_fd, name, path, diagnosis.damage);
     } else {
@@ -171,7 +181,7 @@ static bool is_hash_name(const char *name)
 
 /* One entry of a hash directory. */
 static void examine_entry(struct tour *tour, int hash_fd, const char *entry, unsigned char type,
-                          const char *directory)
+                          struct damage_directory *directory)
 {
     char name[SLOT_NAME_MAX];
     char path[PATH_BYTES];
@@ -183,7 +193,7 @@ static void examine_entry(struct tour *tour, int hash_fd, const char *entry, uns
         strncmp(entry, SLOT_REMOVED_PREFIX "-", sizeof(SLOT_REMOVED_PREFIX)) == 0;
     if (is_slot || waits_for_clean)
         return;
-    join(path, directory, entry);
+    join(path, directory->path, entry);
     say_foreign(tour, path, length > 5 && strcmp(entry + length - 5, ".json") == 0);
 }
 
@@ -196,22 +206,33 @@ static void check_mode(struct tour *tour, int fd, const char *path)
         snprintf(tour->closed_path, sizeof(tour->closed_path), "%s", path);
 }
 
+/* A rename into a directory that gives another project id fails. */
+static void check_project(struct tour *tour, int fd, const char *path)
+{
+    uint32_t project = 0;
+    bool given = project_find(fd, &project);
+    if (!given || (tour->has_project && project == tour->project) || tour->other_projects++ > 0)
+        return;
+    snprintf(tour->other_project_path, sizeof(tour->other_project_path), "%s", path);
+}
+
 static int examine_level(struct tour *tour, int fd, const char *path, int level)
 {
     struct names names;
+    struct damage_directory directory = {.path = path};
     int result = names_open(&names, fd);
     check_mode(tour, fd, path);
+    check_project(tour, fd, path);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         char below[PATH_BYTES];
         if (level == LEVEL_HASH) {
-            examine_entry(tour, fd, name, names.type, path);
+            examine_entry(tour, fd, name, names.type, &directory);
             continue;
         }
         if (level == 0 && strcmp(name, ".sys") == 0)
             continue;
         int length = snprintf(below, sizeof(below), "%s%s%s", path, *path ? "/" : "", name);
-        CLEANUP_CLOSE int below_fd =
-            openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        CLEANUP_CLOSE int below_fd = names_open_directory(fd, name);
         bool belongs = (level > 0 || *name != '.') &&
                        (level + 1 < LEVEL_HASH || is_hash_name(name)) &&
                        length < (int)sizeof(below);
@@ -219,8 +240,8 @@ static int examine_level(struct tour *tour, int fd, const char *path, int level)
             doctor_report(tour->examination, PKGCACHE_SEVERITY_WARNING, "modes", below,
                           "This user cannot look up the variants in it",
                           "is not readable for this user");
-        else if (below_fd < 0 && errno == ENOENT)
-            continue; /* gone by now */
+        else if (below_fd < 0 && (errno == ENOENT || errno == EXDEV))
+            continue; /* gone by now; mounted on, which doctor_disk.c says */
         else if (below_fd < 0 || !belongs)
             say_foreign(tour, below, false);
         else
@@ -229,6 +250,7 @@ static int examine_level(struct tour *tour, int fd, const char *path, int level)
     if (result == 0)
         result = names.error;
     names_close(&names);
+    damage_directory_free(&directory);
     return result;
 }
 
@@ -276,8 +298,7 @@ static void examine_staging(const struct tour *tour)
 static void examine_pending(const struct tour *tour)
 {
     struct names names;
-    CLEANUP_CLOSE int fd =
-        openat(tour->examination->cache->sys_fd, "pending", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP_CLOSE int fd = cache_open_private(tour->examination->cache, PENDING_DIRECTORY, false);
     if (fd < 0)
         return;
     int result = names_open(&names, fd);
@@ -295,13 +316,27 @@ static void examine_pending(const struct tour *tour)
     names_close(&names);
 }
 
+/* What was set aside of it. */
+static void examine_poison(const struct tour *tour)
+{
+    CLEANUP_CLOSE int fd = cache_open_private(tour->examination->cache, POISON_DIRECTORY, false);
+    size_t count = fd < 0 ? 0 : count_names(fd) / 2; /* each has its reason beside it */
+    if (count > 0)
+        doctor_report(tour->examination, PKGCACHE_SEVERITY_NOTE, "poison", ".sys/" POISON_DIRECTORY,
+                      "The files that end in .reason say why. pkgcache clean deletes them as it "
+                      "deletes logs",
+                      "%zu %s of rez's queue held no handle, and %s set aside", count,
+                      count == 1 ? "file" : "files", count == 1 ? "was" : "were");
+}
+
 static bool is_private_name(const char *name)
 {
     struct rezlock_name parsed;
     for (size_t i = 0; i < ARRAY_LENGTH(private_names); i++)
         if (strcmp(name, private_names[i]) == 0)
             return true;
-    return rezlock_parse_name(name, &parsed);
+    return strncmp(name, CLEAN_STATE_PREFIX, sizeof(CLEAN_STATE_PREFIX) - 1) == 0 ||
+           rezlock_parse_name(name, &parsed);
 }
 
 static void examine_private(struct tour *tour)
@@ -310,13 +345,15 @@ static void examine_private(struct tour *tour)
     struct names names;
     int result = names_open(&names, cache->sys_fd);
     check_mode(tour, cache->sys_fd, ".sys");
+    check_project(tour, cache->sys_fd, ".sys");
     for (const char *name; result == 0 && (name = names_next(&names));) {
         char path[PATH_BYTES];
         snprintf(path, sizeof(path), ".sys/%s", name);
-        CLEANUP_CLOSE int fd =
-            openat(cache->sys_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0)
+        CLEANUP_CLOSE int fd = names_open_directory(cache->sys_fd, name);
+        if (fd >= 0) {
             check_mode(tour, fd, path);
+            check_project(tour, fd, path);
+        }
         if (!is_private_name(name))
             say_foreign(tour, path, false);
     }
@@ -329,6 +366,24 @@ static void examine_private(struct tour *tour)
     if (cache->staging_fd >= 0)
         examine_staging(tour);
     examine_pending(tour);
+    examine_poison(tour);
+}
+
+/* What the modes that a shared cache is to have cannot change. */
+static void say_what_sharing_means(const struct examination *examination, mode_t writers)
+{
+    if (examination->cache->options.own_only)
+        return;
+    doctor_report(
+        examination, writers & S_IWOTH ? PKGCACHE_SEVERITY_WARNING : PKGCACHE_SEVERITY_NOTE,
+        "modes", examination->cache->path,
+        writers & S_IWOTH
+            ? "With --trust=own, get returns only what root or the user who asks has cached"
+            : "Share it only with people whose programs you would run (get --trust=own returns "
+              "nothing from it)",
+        "is shared: %s run each other's code; whoever caches a variant first decides what "
+        "the others run",
+        writers & S_IWOTH ? "all users" : "the users of a group");
 }
 
 static void examine_sharing(struct tour *tour, const struct stat *root)
@@ -340,13 +395,27 @@ static void examine_sharing(struct tour *tour, const struct stat *root)
             "Any user can put programs there that others will run. For a cache of a group, "
             "use mode 2770 or 2775",
             "is writable for everybody");
-    else if (root->st_mode & S_IWGRP && !(root->st_mode & S_ISGID))
+    else if (tour->writers)
+        say_what_sharing_means(examination, tour->writers);
+    if (root->st_mode & S_IWGRP && !(root->st_mode & (S_ISGID | S_IWOTH)))
         doctor_report(examination, PKGCACHE_SEVERITY_WARNING, "modes", examination->cache->path,
                       "Use chmod g+s: then new files belong to the group",
                       "is shared by a group, but new files in it do not belong to the group");
     if (faccessat(examination->cache->fd, ".", W_OK, AT_EACCESS) < 0)
         doctor_report(examination, PKGCACHE_SEVERITY_NOTE, "modes", examination->cache->path, NULL,
                       "this user can read it, but not change it (%s)", strerror(errno));
+}
+
+static void say_other_projects(const struct tour *tour)
+{
+    if (tour->other_projects > 0)
+        doctor_report(
+            tour->examination, PKGCACHE_SEVERITY_WARNING, "project", tour->other_project_path,
+            "Nothing can be moved there. Give the whole cache one id with chattr -R -p ID "
+            "+P",
+            "what is made in this directory, and in %zu more, gets another project id "
+            "(lsattr -pd) than in the cache",
+            tour->other_projects - 1);
 }
 
 int doctor_examine_tree(const struct examination *examination)
@@ -357,6 +426,7 @@ int doctor_examine_tree(const struct examination *examination)
     if (fstat(cache->fd, &root) < 0)
         return -errno;
     tour.writers = root.st_mode & (S_IWGRP | S_IWOTH);
+    tour.has_project = project_find(cache->fd, &tour.project);
     examine_sharing(&tour, &root);
     if (cache->sys_fd >= 0)
         examine_private(&tour);
@@ -367,9 +437,11 @@ int doctor_examine_tree(const struct examination *examination)
             "Their owners can change that with chmod g+w. A umask of 002 prevents it",
             "other users of this shared cache may not write to this directory and %zu more",
             tour.closed - 1);
+    say_other_projects(&tour);
     if (result == 0)
         doctor_report(examination, PKGCACHE_SEVERITY_OK, "slots", cache->path, NULL,
-                      "%zu variants, of which %zu are being copied or have stalled", tour.slots,
-                      tour.copies);
+                      "%zu %s, of which %zu %s being copied or %s stalled", tour.slots,
+                      tour.slots == 1 ? "variant" : "variants", tour.copies,
+                      tour.copies == 1 ? "is" : "are", tour.copies == 1 ? "has" : "have");
     return result;
 }

@@ -12,7 +12,7 @@ struct examination {
 /**
  * Reports a finding.
  *
- * @param path   absolute, or relative to the cache; NULL: the machine
+ * @param path   absolute, or relative to the cache, if there is one; NULL: the machine
  * @param advice what to do; NULL: nothing
  * @param format what was found
  */
@@ -27,8 +27,14 @@ void doctor_examine_machine(const struct examination *examination,
 /** Examines the file system that the cache is on, and how payloads get there: doctor_disk.c. */
 void doctor_examine_disk(const struct examination *examination);
 
+/** Where there is no cache yet: examines whether there can be one. */
+void doctor_examine_place(const struct examination *examination, const char *cache_path);
+
 /** Examines the lock: doctor_lock.c. */
 void doctor_examine_lock(const struct examination *examination);
 
 /** Examines all that is in the cache: doctor_tree.c. @return 0 or -errno */
 int doctor_examine_tree(const struct examination *examination);
+
+/** Examines the published manifests of the sources: doctor_manifests.c. */
+void doctor_examine_manifests(const struct examination *examination);

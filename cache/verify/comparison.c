@@ -41,6 +41,7 @@ struct matching {
     struct comparison *comparison;
     struct side shall;
     struct side is;
+    unsigned version; /* of both */
     uint64_t rounds;
     uint64_t round;
     struct expectation *slots;
@@ -59,6 +60,10 @@ static int visit_round(struct matching *matching, const struct side *side,
     int result = manifest_reader_open(&matching->reader, side->fd, side->offset);
     if (result < 0)
         return result;
+    if (matching->version == 0)
+        matching->version = matching->reader.version;
+    if (matching->version != matching->reader.version)
+        return -EBADMSG; /* digests of different versions cannot be compared */
     while ((result = manifest_reader_next(&matching->reader, &record)) == 1) {
         XXH128_hash_t path = XXH3_128bits(record.path, strlen(record.path));
         if (path.low64 % matching->rounds != matching->round)

@@ -17,8 +17,9 @@ struct comparison {
  *
  * @param shall_fd, shall_offset where the manifest begins that says what shall be
  * @param is_fd, is_offset       and the one, of a scan, that says what is
- * @return                       0; -EBADMSG: the first manifest is none, or cut off; nothing was
- *                               reported then; -EIO: the second is; -ENOMEM; or what read says
+ * @return                       0; -EBADMSG: the first manifest is none, or cut off, or of another
+ *                               version than the second; nothing was reported then; -EIO: the
+ *                               second is none, or cut off; -ENOMEM; or what read says
  */
 int comparison_run(struct comparison *comparison, int shall_fd, uint64_t shall_offset, int is_fd,
                    uint64_t is_offset);

@@ -7,10 +7,13 @@
  * it. As a removal takes the slot away first, all that was read before that look was the payload.
  */
 #include "cache/store/lookup.h"
+#include "cache/store/manifest_reader.h"
 #include "cache/store/sidecar.h"
+#include "cache/util/names.h"
 #include "cache/verify/comparison.h"
 #include "cache/verify/verification.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -38,6 +41,7 @@ void payload_free(struct payload *payload)
     if (!payload)
         return;
     cleanup_close_fd(&payload->fd);
+    cleanup_close_fd(&payload->shall_fd);
     handle_free(payload->handle);
     free(payload->root);
     free(payload->source_root);
@@ -108,27 +112,46 @@ static int open_manifest(struct payload *payload)
     return 0;
 }
 
+static void open_shall(struct payload *payload)
+{
+    payload->shall_fd =
+        slot_manifest_open(payload->verification->cache, payload->handle, payload->slot_name,
+                           &payload->identity, &payload->shall_offset);
+}
+
+/* By the descriptor of its directory: whatever its path leads to by now, no link is followed. */
 int payload_scan(struct payload *payload)
 {
     const struct verification *verification = payload->verification;
+    struct stat status;
     CLEANUP_CLOSE int hash_fd =
         cache_open_hash_directory(verification->cache, payload->handle, false);
     if (hash_fd < 0)
         return hash_fd;
     int result = slot_manifest_stat_payload(hash_fd, payload->slot_name, &payload->identity);
-    if (result == 0)
-        result = open_manifest(payload);
     if (result < 0)
         return result;
+    if (names_stat(hash_fd, payload->slot_name, &status) < 0)
+        return -errno;
+    payload->foreign = status.st_uid != geteuid();
+    result = open_manifest(payload);
+    if (result < 0)
+        return result;
+    open_shall(payload);
     struct copyengine_scan scan = {
         .size = sizeof(scan),
-        .path = payload->root,
+        .relative = true,
+        .one_mount = true,
+        .dirfd = hash_fd,
+        .path = payload->slot_name,
         .manifest_fd = payload->fd,
         .sample = verification->verify->sample,
         .seed = verification->seed,
         .on_progress = on_progress,
         .on_done = on_scanned,
         .context = payload,
+        .manifest_version =
+            payload->shall_fd < 0 ? 0 : manifest_version(payload->shall_fd, payload->shall_offset),
     };
     return copyengine_submit_scan(verification->cache->engine, &scan, &payload->job);
 }
@@ -156,12 +179,6 @@ static int keep(struct payload *payload)
                               payload->handle, payload->slot_name);
 }
 
-static bool is_of_another_user(const struct payload *payload)
-{
-    struct stat status;
-    return stat(payload->root, &status) == 0 && status.st_uid != geteuid();
-}
-
 /* Compares, also with itself: then only what cannot be read is found. */
 static int compare(struct payload *payload, int shall_fd, uint64_t shall_offset,
                    struct comparison *ret)
@@ -175,7 +192,7 @@ static int compare(struct payload *payload, int shall_fd, uint64_t shall_offset,
 static enum pkgcache_verdict judge_differences(struct payload *payload,
                                                const struct comparison *comparison)
 {
-    if (comparison->denied > 0 && is_of_another_user(payload) &&
+    if (comparison->denied > 0 && payload->foreign &&
         comparison->denied + comparison->missing == comparison->differences)
         return payload_unknown(payload, payload->root,
                                "it belongs to another user, and not all of it can be "
@@ -189,11 +206,11 @@ static enum pkgcache_verdict judge_undigested(struct payload *payload)
     struct comparison comparison;
     int result = compare(payload, payload->fd, payload->offset, &comparison);
     if (result < 0)
-        return payload_unknown(payload, "its digests", strerror(-result));
+        return payload_unknown(payload, "its digests", error_text(-result));
     if (comparison.differences > 0)
         return judge_differences(payload, &comparison);
     result = keep(payload);
-    return result < 0 ? payload_unknown(payload, "its digests cannot be kept", strerror(-result))
+    return result < 0 ? payload_unknown(payload, "its digests cannot be kept", error_text(-result))
                       : PKGCACHE_VERDICT_DIGESTED;
 }
 
@@ -201,14 +218,15 @@ static enum pkgcache_verdict judge(struct payload *payload)
 {
     const struct verification *verification = payload->verification;
     struct comparison comparison;
-    uint64_t offset;
-    CLEANUP_CLOSE int fd = slot_manifest_open(verification->cache, payload->handle,
-                                              payload->slot_name, &payload->identity, &offset);
-    int result = fd < 0 ? fd : compare(payload, fd, offset, &comparison);
+    if (payload->shall_fd == -ENOENT) /* perhaps its copier has just put it there */
+        open_shall(payload);
+    int result = payload->shall_fd < 0
+                     ? payload->shall_fd
+                     : compare(payload, payload->shall_fd, payload->shall_offset, &comparison);
     if (result == -ENOENT || result == -EBADMSG)
         return judge_undigested(payload);
     if (result < 0)
-        return payload_unknown(payload, "its manifest", strerror(-result));
+        return payload_unknown(payload, "its manifest", error_text(-result));
     if (comparison.differences > 0)
         return judge_differences(payload, &comparison);
     bool all = verification->verify->sample <= 0 || verification->verify->sample >= 1;
@@ -236,7 +254,8 @@ void payload_judge(struct payload *payload)
     else
         payload->verdict = judge(payload);
     cleanup_close_fd(&payload->fd);
-    payload->fd = -1;
+    cleanup_close_fd(&payload->shall_fd);
+    payload->fd = payload->shall_fd = -1;
     if (payload->verification->staging.fd >= 0)
         unlinkat(payload->verification->staging.fd, payload->manifest_name, 0);
 }

@@ -12,14 +12,19 @@
  */
 #include "cache/verify/repair.h"
 
+#include "cache/util/text.h"
 #include "cache/warm/run.h"
 
+#include <stdarg.h>
 #include <string.h>
 
-static void give_reason(struct repair *repair, const char *reason)
+void repair_give_reason(struct repair *repair, const char *format, ...)
 {
+    va_list arguments;
     free(repair->reason);
-    repair->reason = strdup(reason);
+    va_start(arguments, format);
+    repair->reason = text_vformat(format, arguments);
+    va_end(arguments);
 }
 
 static bool is_same(const struct repair *repair, int hash_fd)
@@ -54,41 +59,21 @@ static void conclude(struct pkgcache *cache, const struct lock *lock, struct rep
                      const struct pkgcache_result *copied)
 {
     if (copied->status != PKGCACHE_CREATED && copied->status != PKGCACHE_FOUND) {
-        give_reason(repair, copied->reason ? copied->reason : "it could not be copied again");
+        repair_give_reason(repair, "%s",
+                           copied->reason ? copied->reason : "it could not be copied again");
         return;
     }
     int result = remove_damaged(cache, lock, repair);
     repair->repaired = result == 0;
     if (result == -ESTALE)
-        give_reason(repair, "another process removed its new copy at once");
+        repair_give_reason(repair, "another process removed its new copy at once");
     else if (result < 0)
-        give_reason(repair, strerror(-result));
+        repair_give_reason(repair, "%s", error_text(-result));
 }
 
-/* Those that can be copied again. Returns how many. */
-static size_t choose(struct repair *repairs, size_t count, struct pkgcache_variant *variants,
-                     const char **replaced, struct repair **chosen)
-{
-    size_t chosen_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct repair *repair = &repairs[i];
-        if (!repair->source_root) {
-            give_reason(repair, "its source is unknown: remove the variant, and add it again");
-            continue;
-        }
-        variants[chosen_count] =
-            (struct pkgcache_variant){.handle = repair->handle,
-                                      .root = repair->source_root,
-                                      .force = true}; /* it is in the cache: not to be refused */
-        replaced[chosen_count] = repair->slot_name;
-        chosen[chosen_count++] = repair;
-    }
-    return chosen_count;
-}
-
-static int copy_again(struct pkgcache *cache, struct repair **chosen,
+static int copy_again(struct pkgcache *cache, struct repair *const *repairs,
                       const struct pkgcache_variant *variants, const char *const *replaced,
-                      size_t count, int cancel_fd, struct pkgcache_error *error)
+                      size_t count, const struct repair_how *how, struct pkgcache_error *error)
 {
     struct lock *lock = NULL;
     struct pkgcache_warm warm = {
@@ -97,9 +82,11 @@ static int copy_again(struct pkgcache *cache, struct repair **chosen,
         .variant_size = sizeof(*variants),
         .count = count,
         .result_size = sizeof(struct pkgcache_result),
-        .cancel_fd = cancel_fd,
+        .cancel_fd = how->cancel_fd,
+        .on_progress = how->on_progress,
+        .context = how->context,
     };
-    const struct warm_extras extras = {.replaced = replaced};
+    const struct warm_extras extras = {.replaced = replaced, .own_links = true};
     struct pkgcache_result *results = calloc(count, sizeof(*results));
     if (!results)
         return error_set(error, ENOMEM, "out of memory");
@@ -108,22 +95,25 @@ static int copy_again(struct pkgcache *cache, struct repair **chosen,
     int result =
         cache_lock(cache, cache_lock_timeout_ms(cache), -1, &lock, copied < 0 ? NULL : error);
     for (size_t i = 0; lock && i < count; i++)
-        conclude(cache, lock, chosen[i], &results[i]);
+        conclude(cache, lock, repairs[i], &results[i]);
     lock_release(lock);
     pkgcache_results_free(results, sizeof(*results), count);
     free(results);
     return copied < 0 ? copied : result;
 }
 
-int repair_all(struct pkgcache *cache, struct repair *repairs, size_t count, int cancel_fd,
-               struct pkgcache_error *ret_error)
+int repair_run(struct pkgcache *cache, struct repair *const *repairs, size_t count,
+               const struct repair_how *how, struct pkgcache_error *ret_error)
 {
     CLEANUP_FREE struct pkgcache_variant *variants = calloc(count + 1, sizeof(*variants));
     CLEANUP_FREE const char **replaced = calloc(count + 1, sizeof(*replaced));
-    CLEANUP_FREE struct repair **chosen = calloc(count + 1, sizeof(struct repair *));
-    if (!variants || !replaced || !chosen)
+    if (!variants || !replaced)
         return error_set(ret_error, ENOMEM, "out of memory");
-    count = choose(repairs, count, variants, replaced, chosen);
-    return count > 0 ? copy_again(cache, chosen, variants, replaced, count, cancel_fd, ret_error)
-                     : 0;
+    for (size_t i = 0; i < count; i++) {
+        variants[i] = (struct pkgcache_variant){.handle = repairs[i]->handle,
+                                                .root = repairs[i]->source_root,
+                                                .force = true}; /* it is cached: not refused */
+        replaced[i] = repairs[i]->slot_name;
+    }
+    return count > 0 ? copy_again(cache, repairs, variants, replaced, count, how, ret_error) : 0;
 }

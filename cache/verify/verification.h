@@ -19,10 +19,15 @@ struct payload {
     char slot_name[SLOT_NAME_MAX];
     char *root;             /* NULL: the handle was asked for, and is not in the cache */
     char *source_root;      /* NULL: not known */
+    uid_t uid;              /* of the sidecar, which says so */
+    bool is_unvouched;      /* others than that user can have made it say so */
     char manifest_name[32]; /* in staging */
     int fd;                 /* of the scan's manifest */
     uint64_t offset;        /* where it begins */
+    int shall_fd;           /* of the manifest that says what shall be; or -errno */
+    uint64_t shall_offset;
     struct slot_manifest_payload identity;
+    bool foreign; /* it is another user's */
     struct copyengine_job *job;
     enum pkgcache_verdict verdict;
     uint64_t differences;

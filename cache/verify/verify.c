@@ -1,13 +1,15 @@
 /* Verifying payloads: which ones, several at once, and repairing those that are damaged. */
 #include "cache/store/lookup.h"
+#include "cache/store/own.h"
 #include "cache/store/sidecar.h"
 #include "cache/store/tree.h"
 #include "cache/util/names.h"
-#include "cache/verify/repair.h"
+#include "cache/verify/repairs.h"
 #include "cache/verify/verification.h"
 
 #include "engine/clock.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -39,12 +41,35 @@ static struct payload *add_payload(struct verification *verification,
         handle_free(handle);
         return NULL;
     }
-    *payload = (struct payload){
-        .verification = verification, .handle = handle, .fd = -1, .verdict = verdict};
+    *payload = (struct payload){.verification = verification,
+                                .handle = handle,
+                                .fd = -1,
+                                .shall_fd = -ENOENT,
+                                .verdict = verdict};
     snprintf(payload->manifest_name, sizeof(payload->manifest_name), "%zu.manifest",
              verification->count);
     verification->payloads[verification->count++] = payload;
     return payload;
+}
+
+/* Learns who says where a payload came from, see repairs.c. */
+static void learn_who_vouches(struct payload *payload, int hash_fd, int sidecar_fd)
+{
+    const mode_t others = S_IWGRP | S_IWOTH;
+    struct stat sidecar;
+    struct stat root;
+    struct stat directory;
+    payload->is_unvouched = true;
+    if (fstat(sidecar_fd, &sidecar) < 0 || fstat(hash_fd, &directory) < 0 ||
+        names_stat(hash_fd, payload->slot_name, &root) < 0)
+        return;
+    uid_t uid = sidecar.st_uid;
+    bool may_be_moved = root.st_uid != uid || root.st_mode & S_IWOTH ||
+                        (root.st_mode & others && directory.st_mode & others) ||
+                        (directory.st_uid != 0 && directory.st_uid != uid) ||
+                        !own_was_made_here(payload->verification->cache, hash_fd);
+    payload->uid = uid;
+    payload->is_unvouched = sidecar.st_mode & others || sidecar.st_nlink > 1 || may_be_moved;
 }
 
 static int add_slot(struct verification *verification, int hash_fd, const char *path,
@@ -67,6 +92,7 @@ static int add_slot(struct verification *verification, int hash_fd, const char *
         return -ENOMEM;
     strcpy(payload->slot_name, slot_name);
     payload->source_root = STEAL(sidecar.root);
+    learn_who_vouches(payload, hash_fd, sidecar.fd);
     payload->root = cache_payload_path(verification->cache, payload->handle, slot_name);
     return payload->root ? 0 : -ENOMEM;
 }
@@ -169,7 +195,7 @@ static void begin_more(struct verification *verification)
         }
         payload->verdict = result == -ENOENT
                                ? PKGCACHE_VERDICT_GONE
-                               : payload_unknown(payload, "it cannot be read", strerror(-result));
+                               : payload_unknown(payload, "it cannot be read", error_text(-result));
         conclude_scan(payload);
     }
 }
@@ -280,12 +306,14 @@ static int repair_damaged(struct verification *verification, int result)
                 .handle = payload->handle,
                 .slot_name = payload->slot_name,
                 .payload = payload->identity,
+                .uid = payload->uid,
+                .is_unvouched = payload->is_unvouched,
                 .source_root = payload->source_root,
             };
     }
     if (result == 0 && count > 0)
-        result = repair_all(verification->cache, repairs, count, verification->verify->cancel_fd,
-                            verification->error);
+        result = repairs_run(verification->cache, repairs, count, verification->verify->cancel_fd,
+                             verification->error);
     count = 0;
     for (size_t i = 0; i < verification->count; i++) {
         struct payload *payload = verification->payloads[i];
@@ -356,7 +384,7 @@ int pkgcache_verify(struct pkgcache *cache, const struct pkgcache_verify *verify
     }
     if (result < 0 && error.code == 0)
         error_set(&error, -result, "cannot verify %s: %s", cache->path,
-                  result == -ECANCELED ? "interrupted" : strerror(-result));
+                  result == -ECANCELED ? "interrupted" : error_text(-result));
     give_struct(ret_summary, sizeof(summary), &summary);
     if (ret_error && result < 0)
         *ret_error = error;
