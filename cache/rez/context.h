@@ -33,6 +33,33 @@ int context_parse(const char *text, size_t length, struct context *ret,
 int context_packages(const struct context *context, const struct json **ret_packages,
                      struct pkgcache_error *ret_error);
 
+/** What is to be known of where a context lies, to read its handles. */
+struct context_place {
+    char *bundle; /* the directory of a bundle, absolute; NULL: it is in none */
+};
+
+/**
+ * Finds the bundle that a context's file belongs to: `bundle.yaml` lies beside it.
+ *
+ * @param path absolute
+ * @param ret  its bundle is allocated
+ * @return     0 or -ENOMEM
+ */
+int context_find_place(const char *path, struct context_place *ret);
+
+/**
+ * Makes of an entry the handle that rez makes of it when it loads the context: of serialize version
+ * 3 and before, handles have another form; in a bundle, locations are relative to it.
+ *
+ * @param values owns what is new
+ * @param place  NULL: the context is no file
+ * @param handle an entry; what is no handle stays as it is
+ * @param ret    the handle; `handle` itself where nothing changes
+ * @return       0 or -ENOMEM
+ */
+int context_adapt_handle(const struct context *context, const struct context_place *place,
+                         struct values *values, const struct json *handle, const struct json **ret);
+
 void context_free(struct context *context);
 
 #define CLEANUP_CONTEXT __attribute__((cleanup(context_free)))

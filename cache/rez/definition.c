@@ -11,28 +11,17 @@
 #include "cache/util/spread.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 enum { MAX_DEFINITION_BYTES = 16 << 20 };
-
-struct format {
-    const char *name;
-    int (*parse)(const char *text, size_t length, struct definition *definition,
-                 struct pkgcache_error *ret_error);
-};
-
-/* The first one that exists is used. */
-static const struct format formats[] = {
-    {"package.py", definition_parse_python},
-    {"package.yaml", definition_parse_yaml},
-};
 
 /* A definition may be a symbolic link, as with rez. Never waits for a fifo. */
 static int read_text(const char *path, struct text *text, struct pkgcache_error *ret_error)
 {
     struct pkgcache_error why = {0};
     struct stat status;
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    CLEANUP_CLOSE int fd = file_open(AT_FDCWD, path, O_RDONLY);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return -ENOENT;
     if (fd < 0 || fstat(fd, &status) < 0)
@@ -43,30 +32,41 @@ static int read_text(const char *path, struct text *text, struct pkgcache_error 
     return result < 0 ? error_set(ret_error, -result, "%s: %s", path, why.message) : 0;
 }
 
-static int make(const char *directory, const char *name, struct definition **ret)
+/* Takes the path over. */
+static struct definition *make(char *path)
 {
     struct definition *definition = calloc(1, sizeof(*definition));
-    if (!definition)
-        return -ENOMEM;
-    if (asprintf(&definition->path, "%s/%s", directory, name) < 0) {
-        free(definition);
-        return -ENOMEM;
-    }
-    *ret = definition;
-    return 0;
+    if (definition)
+        definition->path = path;
+    else
+        free(path);
+    return definition;
 }
 
-/* One of the two formats. -EAGAIN: rez has to be asked, and *ret is set, too. */
-static int read_format(const char *directory, const struct format *format, struct definition **ret,
-                       struct pkgcache_error *ret_error)
+static bool is_yaml(const char *path)
+{
+    size_t length = strlen(path);
+    return length >= 5 && strcmp(path + length - 5, ".yaml") == 0;
+}
+
+/* -EAGAIN: rez has to be asked, and *ret is set, too. */
+static int read_here(const struct rules *rules, const char *directory, struct definition **ret,
+                     struct pkgcache_error *ret_error)
 {
     CLEANUP_TEXT struct text text = {0};
-    struct definition *definition;
-    if (make(directory, format->name, &definition) < 0)
+    char *path;
+    *ret = NULL;
+    if (!rules_find_definition(rules, directory, &path))
+        return error_set(ret_error, ENOENT, "%s: contains no %s.py or %s.yaml", directory,
+                         rules->name_count > 0 ? rules->names[0] : "package",
+                         rules->name_count > 0 ? rules->names[0] : "package");
+    struct definition *definition = make(path);
+    if (!definition)
         return error_set(ret_error, ENOMEM, "out of memory");
     int result = read_text(definition->path, &text, ret_error);
     if (result == 0)
-        result = format->parse(text.bytes ? text.bytes : "", text.length, definition, ret_error);
+        result = (is_yaml(definition->path) ? definition_parse_yaml : definition_parse_python)(
+            text.bytes ? text.bytes : "", text.length, definition, ret_error);
     if (result < 0 && result != -EAGAIN) {
         definition_free(definition);
         return result;
@@ -75,17 +75,11 @@ static int read_format(const char *directory, const struct format *format, struc
     return result;
 }
 
-static int read_here(const char *directory, struct definition **ret,
-                     struct pkgcache_error *ret_error)
+struct definition *definition_peek(const struct rules *rules, const char *directory)
 {
-    *ret = NULL;
-    for (size_t i = 0; i < ARRAY_LENGTH(formats); i++) {
-        int result = read_format(directory, &formats[i], ret, ret_error);
-        if (result != -ENOENT)
-            return result;
-    }
-    return error_set(ret_error, ENOENT, "%s: contains neither package.py nor package.yaml",
-                     directory);
+    struct definition *definition = NULL;
+    (void)read_here(rules, directory, &definition, NULL);
+    return definition;
 }
 
 /* --- what rez has to be asked -------------------------------------------------------------------
@@ -123,17 +117,18 @@ static void take_answer(const struct json *answer, struct definition **definitio
 }
 
 /* Those whose result is -EAGAIN. */
-static void ask_rez(const char *const *directories, size_t count, size_t questions,
+static void ask_rez(const struct definition_place *places, size_t count, size_t questions,
                     struct definition **rets, int *results, struct pkgcache_error *errors)
 {
-    CLEANUP_FREE const char **asked = calloc(questions, sizeof(*asked));
+    CLEANUP_FREE struct definition_question *asked = calloc(questions, sizeof(*asked));
     CLEANUP_JSON struct json_document *document = NULL;
     struct pkgcache_error why = {0};
     const struct json *answer = NULL;
     size_t used = 0;
     for (size_t i = 0; asked && i < count; i++) {
         if (results[i] == -EAGAIN)
-            asked[used++] = directories[i];
+            asked[used++] = (struct definition_question){rets[i]->path, places[i].directory,
+                                                         places[i].unversioned, places[i].context};
     }
     int result = asked ? definition_ask_rez(asked, used, &answer, &document, &why)
                        : error_set(&why, ENOMEM, "out of memory");
@@ -153,7 +148,8 @@ static void ask_rez(const char *const *directories, size_t count, size_t questio
 
 /* What is read side by side. */
 struct reading {
-    const char *const *directories;
+    const struct rules *rules;
+    const struct definition_place *places;
     struct definition **rets;
     int *results;
     struct pkgcache_error *errors;
@@ -163,28 +159,29 @@ static void read_one(void *context, size_t index)
 {
     const struct reading *reading = context;
     reading->errors[index] = (struct pkgcache_error){0};
-    reading->results[index] =
-        read_here(reading->directories[index], &reading->rets[index], &reading->errors[index]);
+    reading->results[index] = read_here(reading->rules, reading->places[index].directory,
+                                        &reading->rets[index], &reading->errors[index]);
 }
 
-void definition_read_many(const char *const *directories, size_t count, struct definition **rets,
-                          int *results, struct pkgcache_error *errors)
+void definition_read_many(const struct rules *rules, const struct definition_place *places,
+                          size_t count, struct definition **rets, int *results,
+                          struct pkgcache_error *errors)
 {
-    struct reading reading = {directories, rets, results, errors};
+    struct reading reading = {rules, places, rets, results, errors};
     size_t questions = 0;
     spread(count, read_one, &reading);
     for (size_t i = 0; i < count; i++)
         questions += results[i] == -EAGAIN;
     if (questions > 0)
-        ask_rez(directories, count, questions, rets, results, errors);
+        ask_rez(places, count, questions, rets, results, errors);
 }
 
-int definition_read(const char *directory, struct definition **ret,
-                    struct pkgcache_error *ret_error)
+int definition_read(const struct rules *rules, const struct definition_place *place,
+                    struct definition **ret, struct pkgcache_error *ret_error)
 {
     struct pkgcache_error error;
     int result;
-    definition_read_many(&directory, 1, ret, &result, &error);
+    definition_read_many(rules, place, 1, ret, &result, &error);
     if (result < 0 && ret_error)
         *ret_error = error;
     return result;

@@ -19,9 +19,7 @@ static const char *set_variants(struct definition *definition, const struct json
 {
     static const char *const problem = "must be a list of lists of strings";
     definition->variants = NULL;
-    if (value->type == JSON_NULL)
-        return NULL;
-    if (!is_sequence(value))
+    if (!is_sequence(value)) /* None, neither: rez refuses it */
         return problem;
     for (const struct json *variant = value->first; variant; variant = variant->next) {
         if (!is_sequence(variant))
@@ -97,10 +95,10 @@ static const struct attribute {
     set_function *set;
     bool matters;
 } attributes[] = {
+    {"name", set_name, false},        {"version", set_version, false},
     {"variants", set_variants, true}, {"hashed_variants", set_hashed_variants, true},
     {"cachable", set_cachable, true}, {"relocatable", set_relocatable, true},
-    {"config", set_config, true},     {"name", set_name, false},
-    {"version", set_version, false},
+    {"config", set_config, true},
 };
 
 /* Nothing is known. */
@@ -148,12 +146,12 @@ int definition_parse_python(const char *text, size_t length, struct definition *
         return error_set(ret_error, -result, "%s, %s", definition->path, why.message);
     for (size_t i = 0; i < ARRAY_LENGTH(attributes) && result == 0; i++)
         result = set_from_python(definition, &module, &attributes[i], ret_error);
-    if (result < 0) {
+    if (result < 0 && result != -EAGAIN) {
         pyliteral_free(&module);
         return result;
     }
     definition->values = module.values; /* and with them what the attributes point to */
-    return 0;
+    return result;
 }
 
 static int set_from_object(struct definition *definition, const struct json *object,

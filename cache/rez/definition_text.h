@@ -25,7 +25,8 @@ struct definition {
  *
  * @param definition its path is set; receives the attributes
  * @return           0; -EAGAIN: an attribute that matters is not literal (the message says which,
- * and where); -EBADMSG: an attribute of the wrong type, or as of pyliteral_parse; -ENOMEM
+ * and where); name and version are received all the same; -EBADMSG: an attribute of the wrong type,
+ * or as of pyliteral_parse; -ENOMEM
  */
 int definition_parse_python(const char *text, size_t length, struct definition *definition,
                             struct pkgcache_error *ret_error);

@@ -12,16 +12,19 @@ struct definitions_entry {
 
 /* What is read in one call. */
 struct reading {
-    const char **directories;
+    struct definition_place *places;
     struct definition **read;
     int *results;
     struct pkgcache_error *errors;
     size_t count;
 };
 
-static int compare_strings(const void *a, const void *b)
+static int compare_places(const void *left, const void *right)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const struct definition_place *a = left;
+    const struct definition_place *b = right;
+    int order = strcmp(a->directory, b->directory);
+    return order ? order : !b->context - !a->context; /* those of contexts first */
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -39,17 +42,18 @@ static struct definitions_entry *find(const struct definitions *definitions, con
 }
 
 /* Keeps each directory that is to be read once. */
-static void select_new(const struct definitions *definitions, const char *const *directories,
+static void select_new(const struct definitions *definitions, const struct definition_place *places,
                        size_t count, struct reading *reading)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (directories[i] && !find(definitions, directories[i]))
-            reading->directories[kept++] = directories[i];
-    qsort(reading->directories, kept, sizeof(*reading->directories), compare_strings);
+        if (!find(definitions, places[i].directory))
+            reading->places[kept++] = places[i];
+    qsort(reading->places, kept, sizeof(*reading->places), compare_places);
     for (size_t i = 0; i < kept; i++)
-        if (i == 0 || strcmp(reading->directories[i], reading->directories[i - 1]) != 0)
-            reading->directories[reading->count++] = reading->directories[i];
+        if (i == 0 || strcmp(reading->places[i].directory,
+                             reading->places[reading->count - 1].directory) != 0)
+            reading->places[reading->count++] = reading->places[i];
 }
 
 static int keep(struct definitions *definitions, const struct reading *reading)
@@ -60,7 +64,7 @@ static int keep(struct definitions *definitions, const struct reading *reading)
         return -ENOMEM;
     definitions->entries = entries;
     for (size_t i = 0; i < reading->count; i++) {
-        char *directory = strdup(reading->directories[i]);
+        char *directory = strdup(reading->places[i].directory);
         if (!directory)
             return -ENOMEM;
         entries[definitions->count++] = (struct definitions_entry){
@@ -69,18 +73,19 @@ static int keep(struct definitions *definitions, const struct reading *reading)
     return 0;
 }
 
-int definitions_read(struct definitions *definitions, const char *const *directories, size_t count)
+int definitions_read(struct definitions *definitions, const struct definition_place *places,
+                     size_t count)
 {
-    CLEANUP_FREE const char **selected = calloc(count + 1, sizeof(*selected));
+    CLEANUP_FREE struct definition_place *selected = calloc(count + 1, sizeof(*selected));
     CLEANUP_FREE struct definition **read = calloc(count + 1, sizeof(struct definition *));
     CLEANUP_FREE int *results = calloc(count + 1, sizeof(*results));
     CLEANUP_FREE struct pkgcache_error *errors = calloc(count + 1, sizeof(*errors));
     if (!selected || !read || !results || !errors)
         return -ENOMEM;
     struct reading reading = {
-        .directories = selected, .read = read, .results = results, .errors = errors};
-    select_new(definitions, directories, count, &reading);
-    definition_read_many(selected, reading.count, read, results, errors);
+        .places = selected, .read = read, .results = results, .errors = errors};
+    select_new(definitions, places, count, &reading);
+    definition_read_many(definitions->rules, selected, reading.count, read, results, errors);
     int result = keep(definitions, &reading);
     for (size_t i = 0; i < reading.count; i++)
         definition_free(read[i]);
@@ -109,5 +114,5 @@ void definitions_free(struct definitions *definitions)
         definition_free(definitions->entries[i].definition);
     }
     free(definitions->entries);
-    *definitions = (struct definitions){0};
+    *definitions = (struct definitions){.rules = definitions->rules};
 }

@@ -3,8 +3,9 @@
 
 #include "cache/rez/definition.h"
 
-/** Starts as `struct definitions definitions = {0};`. */
+/** Starts as `struct definitions definitions = {.rules = ...};`. */
 struct definitions {
+    const struct rules *rules;
     struct definitions_entry *entries; /* private: sorted by directory */
     size_t count;
 };
@@ -12,10 +13,11 @@ struct definitions {
 /**
  * Reads those that were not read before.
  *
- * @param directories of definitions, in any order, also several times the same; NULL: passed over
- * @return            0: each has a result of its own; or -ENOMEM
+ * @param places in any order, also several times the same directory: then the first counts
+ * @return       0: each has a result of its own; or -ENOMEM
  */
-int definitions_read(struct definitions *definitions, const char *const *directories, size_t count);
+int definitions_read(struct definitions *definitions, const struct definition_place *places,
+                     size_t count);
 
 /** @return as of definition_read, for a directory that was read; *ret belongs to `definitions` */
 int definitions_find(const struct definitions *definitions, const char *directory,

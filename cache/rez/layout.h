@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/rez/definitions.h"
+#include "cache/rez/rules.h"
 #include "cache/store/handle.h"
 
 /** @return LOCATION/NAME/VERSION or LOCATION/NAME, allocated; NULL: no memory */
@@ -18,29 +18,35 @@ char *layout_directory(const struct pkgcache_handle *handle);
 char *layout_default_root(const struct pkgcache_handle *handle);
 
 /**
- * Whether a directory is that of a package without versions, called as the directory. What begins
- * with a digit is taken for a version; of others the definition is read, which need not be there.
+ * Takes a URI the other way: the last name for that of a package without versions, where it was
+ * taken for a version, or the other way round. For those who know no repositories, and see that
+ * what they took it for is not there.
  *
- * @param definitions where it is read, and remembered
+ * @param handle what the URI was taken for
+ * @param ret    the caller frees it with handle_free
+ * @return       0; -EINVAL: there is no other way; -ENOMEM
  */
-bool layout_is_unversioned(struct definitions *definitions, const char *directory);
+int layout_read_otherwise(const char *uri, const struct pkgcache_handle *handle,
+                          struct pkgcache_handle **ret);
 
 /** A URI, and the handle that it means. */
 struct layout_query {
     const char *uri; /* may be spelled through symbolic links, and with `//`: rez cannot, we can */
     struct pkgcache_handle
         *handle; /* the caller frees it with handle_free; NULL: result is not 0 */
-    int result; /* 0; -EINVAL: no URI; -ENOTSUP: that of a combined package, or as of handle_create;
-                   -ENOMEM */
+    int result;  /* 0; -EINVAL: no URI; -ENOTSUP: that of a combined package, or no SHA-1; -ESRCH:
+                    rez has no such variant; -ENOMEM */
     struct pkgcache_error error;
 };
 
 /**
- * Finds the handles that URIs mean: of the paths alone, as a rule; see layout_is_unversioned. Links
- * are followed, and definitions read, side by side.
+ * Finds the handles that URIs mean. Where a repository begins, and so what is a name and what a
+ * version, the rules know of repositories of rez's packages_path. Elsewhere the last name is a
+ * version, unless it does not begin with a digit and the definition has it for a name, which need
+ * not be there. Links are followed, and definitions read, side by side.
  *
- * @param definitions where definitions are read, and remembered
- * @return            0: each has its result; or -ENOMEM
+ * @param hides whether what rez does not see is refused (rules_hide)
+ * @return      0: each has its result; or -ENOMEM
  */
-int layout_find_handles(struct definitions *definitions, struct layout_query *queries,
+int layout_find_handles(const struct rules *rules, bool hides, struct layout_query *queries,
                         size_t count);

@@ -437,11 +437,32 @@ static void start_line(struct module_reader *reader)
         present_is(reader, "def") || present_is(reader, "class") || present_is(reader, "async");
 }
 
+/* `raise`, or `assert False`, in no block: nothing that was read before counts. Returns 0 or
+ * -errno.
+ */
+static int refuse_raising(struct module_reader *reader)
+{
+    struct tokenizer_mark start = tokenizer_mark(&reader->tokenizer);
+    unsigned line = present(reader)->line;
+    bool raises = present_is(reader, "raise");
+    if (present_is(reader, "assert")) {
+        int result = advance(reader);
+        raises = present_is(reader, "False") && advance(reader) == 0 &&
+                 (ends_statement(present(reader)) || present_is(reader, ","));
+        tokenizer_return(&reader->tokenizer, &start);
+        if (result < 0)
+            return result;
+    }
+    return raises ? error_set(reader->error, EBADMSG, "line %u: it raises an exception", line) : 0;
+}
+
 static int read_statement(struct module_reader *reader)
 {
     int result = 0;
     if (reader->at_line_start)
         start_line(reader);
+    if (reader->level == 0 && !reader->line_is_compound && refuse_raising(reader) < 0)
+        return -EBADMSG;
     if (reader->level == 0 && present_is(reader, "with")) {
         struct tokenizer start = reader->tokenizer;
         result = pyscope_read(&reader->literals, &reader->names);

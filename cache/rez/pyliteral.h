@@ -28,8 +28,9 @@ struct pyliteral_module {
  * @param text need not end in NUL, and is not needed afterwards
  * @param ret  filled in when 0 is returned; ended with pyliteral_free
  * @return     0; -EBADMSG: not UTF-8, or not Python in a way that leaves no doubt (brackets,
- *             indentation, strings that do not end, nesting deeper than Python allows), or more
- * than a quarter of a million names (the message says which, with the line); -ENOMEM
+ *             indentation, strings that do not end, nesting deeper than Python allows, `raise`
+ *             in no block), or more than a quarter of a million names (the message says which, with
+ * the line); -ENOMEM
  */
 int pyliteral_parse(const char *text, size_t length, struct pyliteral_module *ret,
                     struct pkgcache_error *ret_error);

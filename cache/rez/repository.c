@@ -30,14 +30,28 @@ int repositories_new(struct rezconfig *config, struct repositories **ret)
     if (!*ret)
         return -ENOMEM;
     (*ret)->config = config;
+    (*ret)->definitions.rules = &(*ret)->rules;
     return 0;
 }
 
 void repositories_free(struct repositories *repositories)
 {
-    if (repositories)
-        definitions_free(&repositories->definitions);
+    if (!repositories)
+        return;
+    definitions_free(&repositories->definitions);
+    rules_free(&repositories->rules);
     free(repositories);
+}
+
+int repositories_read_rules(struct repositories *repositories, struct pkgcache_error *ret_error)
+{
+    if (repositories->has_rules || !repositories->config)
+        return 0;
+    int result = rules_read(repositories->config, &repositories->rules, ret_error);
+    if (result < 0)
+        rules_free(&repositories->rules);
+    repositories->has_rules = result == 0;
+    return result;
 }
 
 void repository_variant_free(struct repository_variant *variant)
@@ -56,9 +70,13 @@ static char *join(const char *directory, const char *name)
 }
 
 int repositories_find_handles(struct repositories *repositories, struct layout_query *queries,
-                              size_t count)
+                              size_t count, struct pkgcache_error *ret_error)
 {
-    return layout_find_handles(&repositories->definitions, queries, count);
+    int result = repositories_read_rules(repositories, ret_error);
+    if (result == 0 &&
+        layout_find_handles(&repositories->rules, repositories->has_rules, queries, count) < 0)
+        result = error_set(ret_error, ENOMEM, "out of memory");
+    return result;
 }
 
 /* --- round 1: definitions --- */
@@ -66,24 +84,27 @@ int repositories_find_handles(struct repositories *repositories, struct layout_q
 static int read_definitions(struct definitions *definitions, const struct repository_query *queries,
                             size_t count)
 {
-    CLEANUP_FREE char **directories = calloc(count + 1, sizeof(*directories));
-    int result = directories ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && result == 0; i++) {
-        directories[i] = layout_directory(queries[i].handle);
-        result = directories[i] ? 0 : -ENOMEM;
+    CLEANUP_FREE struct definition_place *places = calloc(count + 1, sizeof(*places));
+    size_t made = 0;
+    int result = places ? 0 : -ENOMEM;
+    for (; made < count && result == 0; made++) {
+        const struct pkgcache_handle *handle = queries[made].handle;
+        places[made] = (struct definition_place){layout_directory(handle), !handle->version,
+                                                 queries[made].context};
+        result = places[made].directory ? 0 : -ENOMEM;
     }
     if (result == 0)
-        result = definitions_read(definitions, (const char *const *)directories, count);
-    for (size_t i = 0; i < count && directories; i++)
-        free(directories[i]);
+        result = definitions_read(definitions, places, count);
+    for (size_t i = 0; i < made; i++)
+        free((char *)places[i].directory);
     return result;
 }
 
 /* --- round 2: where the variants are --- */
 
-/* Why there is no definition. */
-static int explain_absence(const struct pkgcache_handle *handle, const char *directory,
-                           struct pkgcache_error *error)
+/* Why there is no definition, if it is that of a combined package. Returns 0, -ENOTSUP or -ENOMEM.
+ */
+static int explain_absence(const struct pkgcache_handle *handle, struct pkgcache_error *error)
 {
     static const char *const endings[] = {"py", "yaml"};
     for (size_t i = 0; i < ARRAY_LENGTH(endings); i++) {
@@ -96,7 +117,7 @@ static int explain_absence(const struct pkgcache_handle *handle, const char *dir
                 "%s: a combined package has no payload of its own, so there is nothing to cache",
                 file);
     }
-    return error_set(error, ENOENT, "%s: contains no package.py or package.yaml", directory);
+    return 0;
 }
 
 static int find_requires(const struct pkgcache_handle *handle, const struct definition *definition,
@@ -175,8 +196,7 @@ static int describe(const struct pkgcache_handle *handle, const struct definitio
 {
     struct text uri = {0};
     struct text json = {0};
-    size_t length = strlen(definition->path);
-    uri_append(&uri, handle, length > 5 && strcmp(definition->path + length - 5, ".yaml") == 0);
+    uri_append(&uri, handle, strrchr(definition->path, '/') + 1);
     int result = text_steal(&uri, &variant->uri, NULL);
     if (result == 0 && requires) {
         json_write(&json, requires);
@@ -194,8 +214,8 @@ static int find_variant(const struct asking *asking, const struct pkgcache_handl
     if (!directory)
         return error_set(error, ENOMEM, "out of memory");
     int result = definitions_find(asking->definitions, directory, &definition, error);
-    if (result == -ENOENT)
-        return explain_absence(handle, directory, error);
+    if (result == -ENOENT && explain_absence(handle, error) < 0)
+        return -error->code;
     if (result == 0)
         result = find_requires(handle, definition, &requires, error);
     if (result == 0)
@@ -267,7 +287,10 @@ int repository_answer_queries(struct rezconfig *config, const struct definitions
 int repositories_find_roots(struct repositories *repositories, struct repository_query *queries,
                             size_t count, struct pkgcache_error *ret_error)
 {
-    int result = read_definitions(&repositories->definitions, queries, count);
+    int result = repositories_read_rules(repositories, ret_error);
+    if (result < 0)
+        return result;
+    result = read_definitions(&repositories->definitions, queries, count);
     if (result == 0)
         result = repository_answer_queries(repositories->config, &repositories->definitions,
                                            queries, count);

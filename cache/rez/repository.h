@@ -32,13 +32,19 @@ int repositories_new(struct rezconfig *config, struct repositories **ret);
 /** NULL is fine. */
 void repositories_free(struct repositories *repositories);
 
-/** Finds the handles that URIs mean, as layout_find_handles. */
+/**
+ * Finds the handles that URIs mean, as layout_find_handles. Where there is a config, what rez does
+ * not see is refused.
+ *
+ * @return 0: each has its result; -EINVAL: a setting is wrong; -ENOMEM
+ */
 int repositories_find_handles(struct repositories *repositories, struct layout_query *queries,
-                              size_t count);
+                              size_t count, struct pkgcache_error *ret_error);
 
 /** A query, and its answer. */
 struct repository_query {
     const struct pkgcache_handle *handle;
+    const char *context; /* the file of a context that has it; NULL: none */
     int result; /* 0; -ENOENT: there is no definition; -ESRCH: it has no such variant; -EINVAL: a
                    variant that rez refuses; -ENOTSUP: a combined package, which has no root; or as
                    of definition_read */
@@ -50,7 +56,7 @@ struct repository_query {
  * Finds where variants are, and whether they may be cached. Files are read side by side, and once
  * for all variants of a package.
  *
- * @return 0: each has its result; or -ENOMEM
+ * @return 0: each has its result; -EINVAL: a setting is wrong; or -ENOMEM
  */
 int repositories_find_roots(struct repositories *repositories, struct repository_query *queries,
                             size_t count, struct pkgcache_error *ret_error);

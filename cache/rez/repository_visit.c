@@ -1,6 +1,7 @@
 /* Visits all variants below a directory: names first, then definitions, some hundred at a time. */
 #include "cache/rez/repository.h"
 
+#include "cache/rez/repository_kind.h"
 #include "cache/rez/repository_parts.h"
 #include "cache/rez/version.h"
 #include "cache/util/names.h"
@@ -11,8 +12,6 @@
 #include <sys/stat.h>
 
 enum { BATCH = 256 }; /* definitions that are in memory at once */
-
-#define IGNORE_PREFIX ".ignore" /* and a version: rez does not look at that version */
 
 typedef int visit_function(void *context, const char *path,
                            const struct repository_variant *variant,
@@ -57,27 +56,8 @@ static int list_add(struct list *list, const char *string)
     return strings[list->count++] ? 0 : -ENOMEM;
 }
 
-static bool is_definition(const char *name)
-{
-    return strcmp(name, "package.py") == 0 || strcmp(name, "package.yaml") == 0;
-}
-
-/* What is in a directory: those names that may be directories, and whether a definition is. */
-struct contents {
-    struct list directories;
-    struct list ignored; /* versions */
-    bool definition;
-};
-
-static void contents_free(struct contents *contents)
-{
-    list_free(&contents->directories);
-    list_free(&contents->ignored);
-}
-
-#define CLEANUP_CONTENTS __attribute__((cleanup(contents_free)))
-
-static int read_contents(const char *directory, struct contents *ret)
+/* Reads the names of what may be directories. */
+static int read_directories(const char *directory, struct list *ret)
 {
     struct names names;
     CLEANUP_CLOSE int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -85,39 +65,14 @@ static int read_contents(const char *directory, struct contents *ret)
         return -errno;
     int result = 0;
     names_borrow(&names, fd);
-    for (const char *name; result == 0 && (name = names_next(&names));) {
-        bool maybe = names.type == DT_DIR || names.type == DT_LNK || names.type == DT_UNKNOWN;
-        if (strncmp(name, IGNORE_PREFIX, strlen(IGNORE_PREFIX)) == 0)
-            result = list_add(&ret->ignored, name + strlen(IGNORE_PREFIX));
-        else if (is_definition(name))
-            ret->definition = true;
-        else if (*name != '.' && maybe)
-            result = list_add(&ret->directories, name);
-    }
+    for (const char *name; result == 0 && (name = names_next(&names));)
+        if (*name != '.' &&
+            (names.type == DT_DIR || names.type == DT_LNK || names.type == DT_UNKNOWN))
+            result = list_add(ret, name);
     if (result == 0)
         result = names.error;
     names_close(&names);
     return result;
-}
-
-static bool list_has(const struct list *list, const char *string)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->strings[i], string) == 0)
-            return true;
-    return false;
-}
-
-static bool has_definition(const char *directory, const char *name)
-{
-    char path[4096];
-    static const char *const files[] = {"package.py", "package.yaml"};
-    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
-        int length = snprintf(path, sizeof(path), "%s/%s/%s", directory, name, files[i]);
-        if (length < (int)sizeof(path) && access(path, F_OK) == 0)
-            return true;
-    }
-    return false;
 }
 
 static int report(const struct visit *visit, const char *path, const struct pkgcache_error *error)
@@ -134,6 +89,19 @@ static int report_errno(const struct visit *visit, const char *path, int code)
 
 /* --- which packages --- */
 
+/* A version that rez cannot parse is none; if there is a package, its user is told. */
+static int report_name(const struct visit *visit, const char *location, const char *name,
+                       const char *version, const struct pkgcache_error *error)
+{
+    CLEANUP_FREE char *path = NULL;
+    if (asprintf(&path, "%s/%s/%s", strcmp(location, "/") == 0 ? "" : location, name,
+                 version ? version : "") < 0)
+        return -ENOMEM;
+    return rules_find_definition(&visit->repositories->rules, path, NULL)
+               ? report(visit, path, error)
+               : 0;
+}
+
 static int add_package(struct visit *visit, const char *location, const char *name,
                        const char *version)
 {
@@ -146,87 +114,85 @@ static int add_package(struct visit *visit, const char *location, const char *na
     packages->handles = handles;
     int result =
         handle_create(location, name, version, HANDLE_NO_INDEX, &handles[packages->count], &error);
-    if (result == -EINVAL) /* a name that rez would not have, either */
-        return 0;
+    if (result == -EINVAL)
+        return report_name(visit, location, name, version, &error);
     packages->count += result == 0;
     return result;
 }
 
-/* All versions of a package, or the one that it has without a version. */
+/* All versions of a package that rez sees, or the one that it has without a version. */
 static int add_family(struct visit *visit, const char *location, const char *name)
 {
-    CLEANUP_CONTENTS struct contents contents = {0};
+    const struct rules *rules = &visit->repositories->rules;
+    CLEANUP_LIST struct list versions = {0};
     CLEANUP_FREE char *directory = NULL;
+    if (!rules_is_package_name(name))
+        return 0;
     if (asprintf(&directory, "%s/%s", strcmp(location, "/") == 0 ? "" : location, name) < 0)
         return -ENOMEM;
-    int result = read_contents(directory, &contents);
+    int result = read_directories(directory, &versions);
     if (result == -ENOTDIR || result == -ENOENT)
         return 0; /* a link to something else */
     if (result < 0)
         return result == -ENOMEM ? result : report_errno(visit, directory, -result);
-    if (contents.definition)
+    if (!rules->versions_only && rules_find_definition(rules, directory, NULL))
         return add_package(visit, location, name, NULL);
-    for (size_t i = 0; i < contents.directories.count && result == 0; i++)
-        if (!list_has(&contents.ignored, contents.directories.strings[i]))
-            result = add_package(visit, location, name, contents.directories.strings[i]);
+    for (size_t i = 0; i < versions.count && result == 0; i++)
+        if (!rules_hide(rules, directory, versions.strings[i]))
+            result = add_package(visit, location, name, versions.strings[i]);
     return result;
 }
 
-/* A name of a package, as rez has it: no version with a hyphen. */
-static bool is_package_name(const char *name)
+static int add_repository(struct visit *visit, const char *location)
 {
-    size_t length = strlen(name);
-    return !strchr(name, '-') && version_length(name, length) == length &&
-           strcmp(name, "__pycache__") != 0;
-}
-
-static int add_repository(struct visit *visit, const char *location,
-                          const struct contents *contents)
-{
-    int result = 0;
-    for (size_t i = 0; i < contents->directories.count && result == 0; i++)
-        if (is_package_name(contents->directories.strings[i]))
-            result = add_family(visit, location, contents->directories.strings[i]);
+    const char *lock_directory = visit->repositories->rules.lock_directory;
+    CLEANUP_LIST struct list names = {0};
+    int result = read_directories(location, &names);
+    for (size_t i = 0; i < names.count && result == 0; i++)
+        if (!lock_directory || strcmp(names.strings[i], lock_directory) != 0)
+            result = add_family(visit, location, names.strings[i]);
     return result;
 }
 
-/* Whether a directory without a definition is that of a package: its versions have definitions. */
-static bool is_package(const struct visit *visit, const char *directory,
-                       const struct contents *contents)
+static int add_version(struct visit *visit, const char *location, const char *name,
+                       const char *version)
 {
-    for (size_t i = 0; i < contents->directories.count; i++) {
-        const char *name = contents->directories.strings[i];
-        CLEANUP_FREE char *path = NULL;
-        if (has_definition(directory, name))
-            return asprintf(&path, "%s/%s", directory, name) > 0 &&
-                   !layout_is_unversioned(&visit->repositories->definitions, path);
-    }
-    return false;
+    const struct rules *rules = &visit->repositories->rules;
+    CLEANUP_FREE char *family = NULL;
+    if (asprintf(&family, "%s/%s", strcmp(location, "/") == 0 ? "" : location, name) < 0)
+        return -ENOMEM;
+    return rules_is_package_name(name) && !rules_hide(rules, family, version)
+               ? add_package(visit, location, name, version)
+               : 0;
+}
+
+/* Cuts the last name off a path, which becomes "" for "/"; "" has none. */
+static char *cut_name(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return path;
+    *slash = '\0';
+    return slash + 1;
 }
 
 static int add_directory(struct visit *visit, const char *directory)
 {
-    CLEANUP_CONTENTS struct contents contents = {0};
     CLEANUP_FREE char *path = strdup(directory);
-    int result = path ? read_contents(directory, &contents) : -ENOMEM;
+    CLEANUP_LIST struct list names = {0}; /* that it can be read is seen here */
+    if (!path)
+        return -ENOMEM;
+    int result = read_directories(directory, &names);
     if (result < 0)
         return result;
-    if (strcmp(directory, "/") == 0)
-        return add_repository(visit, directory, &contents);
-    char *parent = path;
-    if (contents.definition &&
-        !layout_is_unversioned(&visit->repositories->definitions, directory)) {
-        char *version = strrchr(path, '/');
-        *version++ = '\0';
-        char *name = strrchr(path, '/');
-        *name++ = '\0';
-        return add_package(visit, *parent ? parent : "/", name, version);
-    }
-    if (!contents.definition && !is_package(visit, directory, &contents))
-        return add_repository(visit, directory, &contents);
-    char *name = strrchr(path, '/');
-    *name++ = '\0';
-    return add_family(visit, *parent ? parent : "/", name);
+    enum repository_kind kind = repository_kind_find(&visit->repositories->rules, directory);
+    if (kind == REPOSITORY_WHOLE)
+        return add_repository(visit, directory);
+    const char *version = kind == REPOSITORY_VERSION ? cut_name(path) : NULL;
+    const char *name = cut_name(path);
+    const char *location = *path ? path : "/";
+    return version ? add_version(visit, location, name, version)
+                   : add_family(visit, location, name);
 }
 
 /* --- their variants --- */
@@ -326,17 +292,21 @@ static int visit_answers(const struct visit *visit, const struct questions *ques
 
 static int visit_batch(const struct visit *visit, size_t first, size_t count)
 {
-    CLEANUP_DEFINITIONS struct definitions definitions = {0};
+    CLEANUP_DEFINITIONS struct definitions definitions = {.rules = &visit->repositories->rules};
     CLEANUP_LIST struct list directories = {0};
     CLEANUP_QUESTIONS struct questions questions = {0};
+    struct definition_place places[BATCH];
     struct pkgcache_handle *const *packages = visit->packages.handles + first;
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
         CLEANUP_FREE char *directory = layout_directory(packages[i]);
         result = directory ? list_add(&directories, directory) : -ENOMEM;
+        if (result == 0)
+            places[i] =
+                (struct definition_place){directories.strings[i], !packages[i]->version, NULL};
     }
     if (result == 0)
-        result = definitions_read(&definitions, (const char *const *)directories.strings, count);
+        result = definitions_read(&definitions, places, count);
     for (size_t i = 0; i < count && result == 0; i++)
         result = add_questions(&questions, &definitions, directories.strings[i], packages[i]);
     if (result == 0)
@@ -351,7 +321,11 @@ int repositories_visit(struct repositories *repositories, const char *directory,
     struct visit visiting = {repositories, visit, context, {0}};
     struct packages *packages = &visiting.packages;
     CLEANUP_FREE char *canonical = realpath(directory, NULL);
-    int result = canonical ? add_directory(&visiting, canonical) : -errno;
+    int result = canonical ? 0 : -errno;
+    if (result == 0 && repositories_read_rules(repositories, ret_error) < 0)
+        return -EINVAL;
+    if (canonical)
+        result = add_directory(&visiting, canonical);
     if (result == 0 && packages->count > 0)
         qsort(packages->handles, packages->count, sizeof(*packages->handles), compare_packages);
     for (size_t i = 0; i < packages->count && result == 0; i += BATCH)

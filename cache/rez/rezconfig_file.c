@@ -255,7 +255,7 @@ int rezconfig_file_read(const char *path, struct rezconfig_file **ret,
         return out_of_memory(ret_error);
     if (!chosen)
         return 0;
-    CLEANUP_CLOSE int fd = open(chosen, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP_CLOSE int fd = file_open(AT_FDCWD, chosen, O_RDONLY);
     if (fd < 0)
         return refuse(chosen, strerror(errno), ret_error);
     result = file_read(fd, FILE_BYTES_MAX, &text, &why);

@@ -23,6 +23,8 @@ enum rezconfig_key {
     REZCONFIG_PACKAGES_PATH,
     REZCONFIG_LOCAL_PACKAGES_PATH,
     REZCONFIG_TMPDIR,
+    REZCONFIG_ALLOW_UNVERSIONED_PACKAGES,
+    REZCONFIG_PLUGINS, /* settings of plugins: no variable gives them */
     REZCONFIG_COUNT,
 };
 

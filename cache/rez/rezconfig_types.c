@@ -42,6 +42,8 @@ const struct rezconfig_setting rezconfig_table[REZCONFIG_COUNT] = {
             "[\"~/packages\", \"~/.rez/packages/int\", \"~/.rez/packages/ext\"]"),
     SETTING(LOCAL_PACKAGES_PATH, "local_packages_path", REZCONFIG_STRING, "\"~/packages\""),
     SETTING(TMPDIR, "tmpdir", REZCONFIG_OPTIONAL_STRING, "null"),
+    SETTING(ALLOW_UNVERSIONED_PACKAGES, "allow_unversioned_packages", REZCONFIG_BOOLEAN, "true"),
+    [REZCONFIG_PLUGINS] = {"plugins", "", "", REZCONFIG_OPTIONAL_DICT, "{}"},
 };
 
 const char *rezconfig_name(enum rezconfig_key key)

@@ -6,6 +6,8 @@
  */
 #include "cache/rez/rezpython.h"
 
+#include "cache/rez/rezpython_environment.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -79,6 +81,7 @@ static int set_attributes(posix_spawnattr_t *attributes)
     sigemptyset(&none);
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGXFSZ);
     posix_spawnattr_setsigmask(attributes, &none);
     posix_spawnattr_setsigdefault(attributes, &defaults);
     posix_spawnattr_setpgroup(attributes, 0);
@@ -87,10 +90,10 @@ static int set_attributes(posix_spawnattr_t *attributes)
 }
 
 /* Returns 0 or an errno value. */
-static int spawn(const char *program, const char *script, int input, int output, int errors,
-                 pid_t *ret_pid)
+static int spawn(const char *program, char *script, char **variables, int input, int output,
+                 int errors, pid_t *ret_pid)
 {
-    char *arguments[] = {(char *)program, (char *)"-c", (char *)script, NULL};
+    char *arguments[] = {(char *)program, (char *)"-c", script, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int result = posix_spawn_file_actions_init(&actions);
@@ -102,11 +105,31 @@ static int spawn(const char *program, const char *script, int input, int output,
         if (result == 0)
             result = set_attributes(&attributes);
         if (result == 0)
-            result = posix_spawnp(ret_pid, program, &actions, &attributes, arguments, environ);
+            result = posix_spawn(ret_pid, program, &actions, &attributes, arguments, variables);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
     return result;
+}
+
+/* Finds a program, and starts it. Returns 0 or an errno value. */
+static int find_and_spawn(const char *program, const char *script, int input, int output,
+                          int errors, pid_t *ret_pid)
+{
+    struct rezpython_environment environment = {0};
+    CLEANUP_FREE char *path = NULL;
+    CLEANUP_FREE char *whole = NULL;
+    int code = -rezpython_environment_make(&environment);
+    if (code == 0)
+        code = -rezpython_find_program(&environment, program, &path);
+    if (code == 0 && asprintf(&whole, REZPYTHON_PRELUDE "%s", script) < 0) {
+        whole = NULL;
+        code = ENOMEM;
+    }
+    if (code == 0)
+        code = spawn(path, whole, environment.variables, input, output, errors, ret_pid);
+    rezpython_environment_free(&environment);
+    return code;
 }
 
 static int start_program(struct child *child, const char *script, int input, int output, int errors)
@@ -116,7 +139,8 @@ static int start_program(struct child *child, const char *script, int input, int
     bool named = program != NULL;
     if (!named)
         program = find_beside(beside, sizeof(beside)) ? beside : "rez-python";
-    int result = *program ? spawn(program, script, input, output, errors, &child->pid) : ENOENT;
+    int result =
+        *program ? find_and_spawn(program, script, input, output, errors, &child->pid) : ENOENT;
     if (result == ENOENT && (!named || !*program))
         return error_set(
             child->error, ENOENT,

@@ -2,6 +2,7 @@
  * rez's own Python, where rez is installed: for what only running a definition or a settings file
  * can tell. Looked for as PKGCACHE_REZ_PYTHON (a Python that can import rez, or rez-python; set but
  * empty: there is none), then rez-python beside the running program, then rez-python on PATH.
+ * Neither it nor its modules are looked for in the current directory (rezpython_environment.h).
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* The table of settings, and where their values come from. Their users know what they mean. */
+/* Where the values of settings come from, and what they may be. */
 #include "cache/rez/settings.h"
 
 #include <ctype.h>
@@ -6,16 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-#define SECONDS_MAX (365ULL * 24 * 3600)
-#define DAYS_MAX    36500
-
-static const char *const backends[] = {"auto", "ring", "threads", NULL};
-static const char *const durabilities[] = {"batch", "each", "none", NULL};
-static const char *const symlinks[] = {"keep", "preserve", "follow", NULL};
-static const char *const priorities[] = {"normal", "idle", NULL};
-static const char *const stalled[] = {"heal", "report", NULL};
-static const char *const daemon_uses[] = {"auto", "never", "require", NULL};
-static const char *const yes_no[] = {"no", "yes", NULL};
+static const char *const yes_no[] = {"no", "yes"};
 
 /* The order of choices is that of the enumerations which settings_cache_options casts them to. */
 _Static_assert(COPYENGINE_RING == 1 && COPYENGINE_THREADS == 2, "see backends");
@@ -23,79 +14,9 @@ _Static_assert(PKGCACHE_DURABILITY_EACH == 1 && PKGCACHE_DURABILITY_NONE == 2, "
 _Static_assert(COPYENGINE_SYMLINKS_PRESERVE == 1 && COPYENGINE_SYMLINKS_FOLLOW == 2,
                "see symlinks");
 
-const struct setting settings_table[SETTING_COUNT] = {
-    [SETTING_CACHE] = {"cache", "PKGCACHE_DIR", REZCONFIG_CACHE_PACKAGES_PATH, SETTING_PATH, NULL,
-                       0, 0, "", "directory of the cache"},
-    [SETTING_BACKEND] =
-        {"backend", "PKGCACHE_BACKEND", SETTING_OURS, SETTING_CHOICE, backends, 0, 0, "auto",
-         "how files are copied: by io_uring (ring), by threads, or as pkgcache chooses (auto)"},
-    [SETTING_DURABILITY] = {"durability", "PKGCACHE_DURABILITY", SETTING_OURS, SETTING_CHOICE,
-                            durabilities, 0, 0, "batch",
-                            "when copies are flushed to disk: together (batch), one by one (each), "
-                            "never (none); copy: none"},
-    [SETTING_SYMLINKS] = {"symlinks", "PKGCACHE_SYMLINKS", SETTING_OURS, SETTING_CHOICE, symlinks,
-                          0, 0, "keep",
-                          "symbolic links in copies: lead to the same place (keep), have the same "
-                          "text (preserve), or are replaced by what they point to (follow)"},
-    [SETTING_DIGEST] = {"digest", "PKGCACHE_DIGEST", SETTING_OURS, SETTING_CHOICE, yes_no, 0, 0,
-                        "yes",
-                        "compute digests of copied files, for verify (copy: with --manifest)"},
-    [SETTING_IN_FLIGHT] = {"in-flight", "PKGCACHE_IN_FLIGHT", SETTING_OURS, SETTING_NUMBER, NULL, 0,
-                           4096, "0",
-                           "maximum number of I/O operations in flight (0: tuned automatically)"},
-    [SETTING_BWLIMIT] = {"bwlimit", "PKGCACHE_BWLIMIT", SETTING_OURS, SETTING_BYTES, NULL, 0,
-                         (uint64_t)INT64_MAX, "0",
-                         "maximum bytes per second, with K, M, G or T (0: no limit)"},
-    [SETTING_IO_PRIORITY] =
-        {"io-priority", "PKGCACHE_IO_PRIORITY", SETTING_OURS, SETTING_CHOICE, priorities, 0, 0,
-         "normal", "I/O priority of copies; idle: only while no other process uses the disk"},
-    [SETTING_STALLED] = {"stalled", "PKGCACHE_STALLED", SETTING_OURS, SETTING_CHOICE, stalled, 0, 0,
-                         "heal",
-                         "copies whose process has died or hangs: take them over (heal), or only "
-                         "report them, as rez does"},
-    [SETTING_STALL_GRACE] =
-        {"stall-grace", "PKGCACHE_STALL_GRACE", SETTING_OURS, SETTING_NUMBER, NULL, 5, SECONDS_MAX,
-         "60", "seconds without a heartbeat until another process's copy counts as stalled"},
-    [SETTING_LOCK_TIMEOUT] = {"lock-timeout", "PKGCACHE_LOCK_TIMEOUT", SETTING_OURS, SETTING_NUMBER,
-                              NULL, 1, SECONDS_MAX, "10", "seconds to wait for the cache's lock"},
-    [SETTING_SAME_DEVICE] = {"same-device", "PKGCACHE_SAME_DEVICE",
-                             REZCONFIG_PACKAGE_CACHE_SAME_DEVICE, SETTING_CHOICE, yes_no, 0, 0,
-                             "yes", "cache payloads that are on the cache's own file system"},
-    [SETTING_LOCAL] = {"local", "PKGCACHE_LOCAL", REZCONFIG_PACKAGE_CACHE_LOCAL, SETTING_CHOICE,
-                       yes_no, 0, 0, "yes",
-                       "cache packages of the local repository (see --local-path)"},
-    [SETTING_LOCAL_PATH] = {"local-path", "PKGCACHE_LOCAL_PATH", REZCONFIG_LOCAL_PACKAGES_PATH,
-                            SETTING_PATH, NULL, 0, 0, "", "path of the local repository"},
-    [SETTING_SPACE_BUFFER] = {"space-buffer", "PKGCACHE_SPACE_BUFFER",
-                              REZCONFIG_PACKAGE_CACHE_SPACE_BUFFER, SETTING_BYTES, NULL, 0,
-                              (uint64_t)INT64_MAX, "100M",
-                              "bytes of the cache's disk to keep free, with K, M, G or T"},
-    [SETTING_USED_THRESHOLD] = {"used-threshold", "PKGCACHE_USED_THRESHOLD",
-                                REZCONFIG_PACKAGE_CACHE_USED_THRESHOLD, SETTING_NUMBER, NULL, 0,
-                                100, "80",
-                                "percentage of the disk in use above which running copies are "
-                                "stopped, too, to keep --space-buffer free"},
-    [SETTING_MAX_SIZE] = {"max-size", "PKGCACHE_MAX_SIZE", SETTING_OURS, SETTING_SHARE, NULL, 0,
-                          (uint64_t)INT64_MAX, "0",
-                          "clean: maximum size of all variants, in bytes or as a percentage of the "
-                          "disk (0: no limit)"},
-    [SETTING_MAX_VARIANT_DAYS] =
-        {"max-variant-days", "PKGCACHE_MAX_VARIANT_DAYS",
-         REZCONFIG_PACKAGE_CACHE_MAX_VARIANT_DAYS, SETTING_NUMBER, NULL, 0, DAYS_MAX, "30",
-         "clean: remove variants that were not used for more than this number of days (0: never)"},
-    [SETTING_LOG_DAYS] = {"log-days", "PKGCACHE_LOG_DAYS", REZCONFIG_PACKAGE_CACHE_LOG_DAYS,
-                          SETTING_NUMBER, NULL, 0, DAYS_MAX, "7",
-                          "clean: delete logs that are older than this number of days (0: never)"},
-    [SETTING_DAEMON] = {"daemon", "PKGCACHE_DAEMON", SETTING_OURS, SETTING_CHOICE, daemon_uses, 0,
-                        0, "auto",
-                        "use the cache's daemon: if it runs (auto), never, or always, and fail if "
-                        "it does not run (require)"},
-    [SETTING_SOCKET] = {"socket", "PKGCACHE_SOCKET", SETTING_OURS, SETTING_PATH, NULL, 0, 0, "",
-                        "path of the daemon's socket"},
-    [SETTING_CLIENTS] =
-        {"clients", "PKGCACHE_CLIENTS", SETTING_OURS, SETTING_PATH, NULL, 0, 0, "owner",
-         "daemon: whom to serve besides root: owner, everybody, or the name of a group"},
-};
+#define BYTES_EXPECTED "a number of bytes below 8388608T, such as 500M (B, K, M, G or T)"
+#define SHARE_EXPECTED \
+    "a percentage of the disk from 1% to 100%, or a number of bytes with B, K, M, G or T"
 
 static int refuse(const struct setting *setting, const char *text, const char *origin,
                   const char *expected, struct pkgcache_error *error)
@@ -120,45 +41,61 @@ static int parse_choice(const struct setting *setting, const char *text, const c
     return refuse(setting, text, origin, expected, error);
 }
 
+/* Passes over B, K, KiB, M, ... in either case. Returns the factor; 1, without passing over
+ * anything, for what is no unit. */
+static uint64_t parse_unit(char **text)
+{
+    static const char units[] = "BKMGT";
+    const char *unit = strchr(units, toupper((unsigned char)**text));
+    if (!unit)
+        return 1;
+    *text += unit > units && strncasecmp(*text + 1, "ib", 2) == 0 ? 3 : 1;
+    return 1ULL << (10 * (unit - units));
+}
+
 static int parse_number(const struct setting *setting, const char *text, const char *origin,
                         uint64_t *ret, struct pkgcache_error *error)
 {
-    static const char units[] = "KMGT";
     char expected[128];
     char *end;
     bool bytes = setting->type != SETTING_NUMBER;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     bool valid = isdigit((unsigned char)*text) && errno == 0;
-    const char *unit = bytes && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    if (unit) {
-        valid =
-            valid && !__builtin_mul_overflow(number, 1ULL << (10 * (unit - units + 1)), &number);
-        end++;
-    }
+    if (bytes && *end)
+        valid = valid && !__builtin_mul_overflow(number, parse_unit(&end), &number);
     if (valid && *end == '\0' && number >= setting->minimum && number <= setting->maximum) {
         *ret = number;
         return 0;
     }
-    snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64 "%s",
-             setting->minimum, setting->maximum, bytes ? ", with K, M, G or T" : "");
+    if (setting->type == SETTING_SHARE)
+        return refuse(setting, text, origin, SHARE_EXPECTED, error);
+    if (bytes)
+        return refuse(setting, text, origin, BYTES_EXPECTED, error);
+    snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64, setting->minimum,
+             setting->maximum);
     return refuse(setting, text, origin, expected, error);
 }
 
-/* Bytes, or a number from 1 to 100 and a percent sign. */
+/* Bytes with a unit, or a number from 1 to 100 and a percent sign. Who means the one is not to get
+ * the other: a bare number is refused, but for 0. */
 static int parse_share(const struct setting *setting, const char *text, const char *origin,
                        struct setting_value *ret, struct pkgcache_error *error)
 {
     char *end;
     size_t length = strlen(text);
     ret->percent = length > 0 && text[length - 1] == '%';
+    if (strcmp(text, "0") != 0 && length > 0 && text[strspn(text, "0123456789")] == '\0')
+        return refuse(setting, text, origin,
+                      "a size with a unit: write % (of the disk), B, K, M, G or T behind it",
+                      error);
     if (!ret->percent)
         return parse_number(setting, text, origin, &ret->number, error);
     ret->number = strtoull(text, &end, 10);
     if (isdigit((unsigned char)*text) && *end == '%' && end[1] == '\0' && ret->number >= 1 &&
         ret->number <= 100)
         return 0;
-    return refuse(setting, text, origin, "a percentage from 1% to 100%", error);
+    return refuse(setting, text, origin, SHARE_EXPECTED, error);
 }
 
 int settings_set(struct settings *settings, enum setting_id id, const char *text,
@@ -169,7 +106,7 @@ int settings_set(struct settings *settings, enum setting_id id, const char *text
     int result = 0;
     switch (setting->type) {
     case SETTING_PATH:
-        if (!*text)
+        if (!*text && strcmp(origin, SETTINGS_BUILT_IN) != 0)
             result = refuse(setting, text, origin, "a path", ret_error);
         break;
     case SETTING_CHOICE:
@@ -233,12 +170,30 @@ int settings_rez(struct settings *settings, struct rezconfig **ret)
     return result;
 }
 
+/* Appends the paths of a list, with colons between them. Returns 0 or -errno. */
+static int join_paths(const struct json *list, struct text *text)
+{
+    for (const struct json *element = list->first; element; element = element->next) {
+        CLEANUP_FREE char *path = rezconfig_path(element);
+        if (!path)
+            return -EILSEQ;
+        text_append_string(text, text->length ? ":" : "");
+        text_append_string(text, path);
+    }
+    return text->error;
+}
+
 /* What a value of rez's is in ours; *ret_text is allocated, or NULL: nothing. Numbers that are
  * beyond our range mean what its end means. */
 static int convert_rez(const struct setting *setting, const struct json *value, char **ret_text)
 {
     int64_t number;
+    CLEANUP_TEXT struct text paths = {0};
     switch (value->type) {
+    case JSON_ARRAY: {
+        int result = join_paths(value, &paths);
+        return result == 0 && paths.length > 0 ? text_steal(&paths, ret_text, NULL) : result;
+    }
     case JSON_STRING:
         if (value->text_length == 0)
             return 0;
@@ -292,15 +247,49 @@ static int set_built_in(struct settings *settings, enum setting_id id, struct pk
     return settings_set(settings, id, settings_table[id].built_in, SETTINGS_BUILT_IN, error);
 }
 
+/* Takes what was written for us, or notes what is wrong with it. */
+static int set_from_us(struct settings *settings, enum setting_id id, const char *text,
+                       const char *origin, struct pkgcache_error *error)
+{
+    struct pkgcache_error why;
+    int result = settings_set(settings, id, text, origin, &why);
+    if (result == 0)
+        return 0;
+    if (result != -EINVAL || !settings->lenient)
+        return error_set(error, -result, "%s", why.message);
+    const char *what = strstr(why.message, "): "); /* "--NAME (from ORIGIN): WHAT" */
+    return settings_problems_add(&settings->problems, true, origin,
+                                 what ? what + strlen("): ") : why.message);
+}
+
+/* What our variable says, or else our files. */
+static int complete_from_us(struct settings *settings, enum setting_id id,
+                            struct pkgcache_error *error)
+{
+    const char *variable = settings_table[id].variable;
+    const char *text = getenv(variable);
+    int result = 0;
+    if (id == SETTING_CACHE && settings->rez_defaults)
+        return 0;
+    if (text && *text)
+        result = set_from_us(settings, id, text, variable, error);
+    for (int i = 0; i < SETTINGS_FILE_COUNT && result == 0 && !settings->values[id].text; i++) {
+        const struct setting_value *value = &settings->files->sources[i].values[id];
+        if (value->text)
+            result = set_from_us(settings, id, value->text, value->origin, error);
+    }
+    return result;
+}
+
 static int complete(struct settings *settings, enum setting_id id, bool wanted,
                     struct pkgcache_error *error)
 {
     const struct setting *setting = &settings_table[id];
-    const char *text = getenv(setting->variable);
     if (settings->values[id].text)
         return 0;
-    if (text && *text)
-        return settings_set(settings, id, text, setting->variable, error);
+    int set = complete_from_us(settings, id, error);
+    if (set < 0 || settings->values[id].text)
+        return set;
     if (wanted && setting->rez != SETTING_OURS) {
         int result = set_from_rez(settings, id, error);
         if (result < 0 || settings->values[id].text)
@@ -311,13 +300,32 @@ static int complete(struct settings *settings, enum setting_id id, bool wanted,
     return set_built_in(settings, id, error);
 }
 
+/* Reads our files, unless that was done. */
+static int read_files(struct settings *settings, struct pkgcache_error *error)
+{
+    struct settings_problems *problems = &settings->problems;
+    if (settings->files)
+        return 0;
+    if (settings_files_read(&settings->files, problems) < 0 ||
+        settings_files_find_unknown_variables(problems) < 0)
+        return error_set(error, ENOMEM, "out of memory");
+    for (size_t i = 0; i < problems->count && !settings->lenient; i++)
+        if (problems->items[i].fatal)
+            return error_set(error, EINVAL, "%s: %s", problems->items[i].where,
+                             problems->items[i].what);
+    return 0;
+}
+
 int settings_complete(struct settings *settings, uint32_t wanted, struct pkgcache_error *ret_error)
 {
-    int result = 0;
+    int result = read_files(settings, ret_error);
     for (int i = 0; i < SETTING_COUNT && result == 0; i++) {
         result = complete(settings, (enum setting_id)i, wanted & SETTING_BIT(i), ret_error);
         if (i == SETTING_LOCAL && wanted & SETTING_BIT(i) && settings->values[i].number == 0)
             wanted |= SETTING_BIT(SETTING_LOCAL_PATH); /* which path that is matters now */
+        if (i == SETTING_CLIENTS && wanted & SETTING_BIT(i) && result == 0 &&
+            strcmp(settings->values[i].text, settings_table[i].built_in) != 0)
+            wanted |= SETTING_BIT(SETTING_REPOSITORIES); /* what they may name matters now */
     }
     return result;
 }
@@ -327,7 +335,43 @@ void settings_free(struct settings *settings)
     for (int i = 0; i < SETTING_COUNT; i++)
         free(settings->values[i].text);
     rezconfig_free(settings->rez);
+    settings_files_free(settings->files);
+    settings_problems_free(&settings->problems);
     *settings = (struct settings){0};
+}
+
+/* Each is judged by itself, in settings that nobody uses. */
+static int check_value(struct settings *settings, enum setting_id id, const char *text,
+                       const char *origin)
+{
+    int result = text && *text ? set_from_us(settings, id, text, origin, NULL) : 0;
+    free(settings->values[id].text);
+    settings->values[id] = (struct setting_value){0};
+    return result;
+}
+
+int settings_check(struct settings_problems *ret)
+{
+    struct settings settings = {.lenient = true};
+    int result = read_files(&settings, NULL);
+    for (int id = 0; id < SETTING_COUNT && result == 0; id++) {
+        const char *variable = settings_table[id].variable;
+        result = check_value(&settings, (enum setting_id)id, getenv(variable), variable);
+        for (int i = 0; i < SETTINGS_FILE_COUNT && result == 0; i++) {
+            const struct setting_value *value = &settings.files->sources[i].values[id];
+            result = check_value(&settings, (enum setting_id)id, value->text, value->origin);
+        }
+    }
+    for (int i = 0; i < SETTINGS_FILE_COUNT && result == 0; i++) {
+        const struct settings_source *source = &settings.files->sources[i];
+        for (size_t k = 0; k < source->earlier_count && result == 0; k++)
+            result = check_value(&settings, source->earlier[k].id, source->earlier[k].text,
+                                 source->earlier[k].origin);
+    }
+    *ret = settings.problems;
+    settings.problems = (struct settings_problems){0};
+    settings_free(&settings);
+    return result;
 }
 
 struct pkgcache_options settings_cache_options(const struct settings *settings)
@@ -345,10 +389,13 @@ struct pkgcache_options settings_cache_options(const struct settings *settings)
         .stall_grace_s = (unsigned)values[SETTING_STALL_GRACE].number,
         .lock_timeout_s = (unsigned)values[SETTING_LOCK_TIMEOUT].number,
         .no_digests = values[SETTING_DIGEST].number == 0,
+        .no_reuse = values[SETTING_REUSE].number == 0,
+        .no_manifests = values[SETTING_MANIFESTS].number == 0,
         .refuse_same_device = values[SETTING_SAME_DEVICE].number == 0,
         .local_packages_path =
             values[SETTING_LOCAL].number == 0 ? values[SETTING_LOCAL_PATH].text : NULL,
         .space_buffer_bytes = values[SETTING_SPACE_BUFFER].number,
         .used_threshold_percent = (unsigned)values[SETTING_USED_THRESHOLD].number,
+        .own_only = values[SETTING_TRUST].number == 1,
     };
 }

@@ -1,81 +1,26 @@
 /*
  * Settings: one table gives each its names, type, range, default and help. Where a value comes
- * from, in this order: the command line, PKGCACHE_ variables, rez's own settings (its variables and
- * files: cache/rez/rezconfig.h), what is built in.
+ * from, in this order: the command line, PKGCACHE_ variables, the user's file and then the system's
+ * (settings_files.h), rez's own settings (its variables and files: cache/rez/rezconfig.h), what is
+ * built in.
  */
 #pragma once
 
-#include "cache/rez/rezconfig.h"
+#include "cache/rez/settings_files.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum setting_id {
-    SETTING_CACHE,
-    SETTING_BACKEND,
-    SETTING_DURABILITY,
-    SETTING_SYMLINKS,
-    SETTING_DIGEST,
-    SETTING_IN_FLIGHT,
-    SETTING_BWLIMIT,
-    SETTING_IO_PRIORITY,
-    SETTING_STALLED,
-    SETTING_STALL_GRACE,
-    SETTING_LOCK_TIMEOUT,
-    SETTING_SAME_DEVICE,
-    SETTING_LOCAL,
-    SETTING_LOCAL_PATH,
-    SETTING_SPACE_BUFFER,
-    SETTING_USED_THRESHOLD,
-    SETTING_MAX_SIZE,
-    SETTING_MAX_VARIANT_DAYS,
-    SETTING_LOG_DAYS,
-    SETTING_DAEMON,
-    SETTING_SOCKET,
-    SETTING_CLIENTS,
-    SETTING_COUNT,
-};
-
-enum setting_type {
-    SETTING_PATH,   /* or another text that is not empty */
-    SETTING_CHOICE, /* the number is the place in `choices`, from 0 */
-    SETTING_NUMBER,
-    SETTING_BYTES, /* with K, M, G, T: powers of 1024 */
-    SETTING_SHARE, /* bytes as above, or a percentage from 1 to 100 */
-};
-
-struct setting {
-    const char *name;       /* of the flag: --NAME */
-    const char *variable;   /* PKGCACHE_… */
-    enum rezconfig_key rez; /* rez's setting; SETTING_OURS: it has none */
-    enum setting_type type;
-    const char *const *choices; /* SETTING_CHOICE: ends with NULL */
-    uint64_t minimum;           /* of numbers and bytes */
-    uint64_t maximum;
-    const char *built_in;
-    const char *help; /* one line of at most 60 columns */
-};
-
-#define SETTING_OURS REZCONFIG_COUNT
-
-extern const struct setting settings_table[SETTING_COUNT];
-
-#define SETTINGS_BUILT_IN "built in" /* the origin of what nobody set */
-
-struct setting_value {
-    char *text;         /* allocated */
-    uint64_t number;    /* all but SETTING_PATH */
-    bool percent;       /* SETTING_SHARE: so the number is */
-    const char *origin; /* "the command line", the name of a variable, one of rez's files, or
-                           SETTINGS_BUILT_IN */
-};
-
 /** Starts as `struct settings settings = {0};`. */
 struct settings {
     struct setting_value values[SETTING_COUNT];
-    bool rez_defaults;     /* what rez has built in counts, too: for a program that stands in for
-                              rez's; then there may be no cache */
-    struct rezconfig *rez; /* NULL: nobody asked for it yet */
+    bool rez_defaults; /* for what stands in for rez: what rez has built in counts, too; and neither
+                          our variable nor our files name the cache, so there may be none */
+    bool lenient;      /* what is wrong in our variables and files is a problem, and counts as not
+                          set; else the first such thing is an error */
+    struct settings_problems problems; /* found by settings_complete */
+    struct settings_files *files;      /* NULL: not read yet */
+    struct rezconfig *rez;             /* NULL: nobody asked for it yet */
 };
 
 /**
@@ -95,8 +40,12 @@ int settings_set(struct settings *settings, enum setting_id id, const char *text
  * Fills in what was not set.
  *
  * @param wanted bits of those that matter. For the others rez is not asked, so that its files are
- *               not read where nothing needs them; a cache that does not matter stays unset
- * @return       as settings_set; -EINVAL also when a file of rez's cannot be read
+ *               not read where nothing needs them; a cache that does not matter stays unset. What
+ *               others need, if they have another value than the one that is built in, matters,
+ * too:
+ *               --local-path for --local, --repositories for --clients
+ * @return       as settings_set; -EINVAL also when a file of rez's cannot be read, or one of ours
+ * is wrong
  */
 int settings_complete(struct settings *settings, uint32_t wanted, struct pkgcache_error *ret_error);
 
@@ -109,6 +58,14 @@ int settings_complete(struct settings *settings, uint32_t wanted, struct pkgcach
 int settings_rez(struct settings *settings, struct rezconfig **ret);
 
 void settings_free(struct settings *settings);
+
+/**
+ * Looks for all that is wrong in our files and variables, also where something else counts.
+ *
+ * @param ret freed with settings_problems_free, whatever is returned
+ * @return    0 or -ENOMEM
+ */
+int settings_check(struct settings_problems *ret);
 
 /** The options of a cache that the settings ask for. They must be complete; the strings are theirs.
  */

@@ -21,9 +21,10 @@ int source_additions_make(const struct source_variants *variants,
         .variants = calloc(count + 1, sizeof(*additions.variants)),
         .results = calloc(count + 1, sizeof(*additions.results)),
         .places = calloc(count + 1, sizeof(*additions.places)),
+        .supplies = calloc(count + 1, sizeof(struct warm_supply *)),
     };
     *ret = additions;
-    if (!additions.variants || !additions.results || !additions.places)
+    if (!additions.variants || !additions.results || !additions.places || !additions.supplies)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         const struct source_variant *variant = &variants->items[places->places[i]];
@@ -35,6 +36,8 @@ int source_additions_make(const struct source_variants *variants,
             .force = force,
             .requires_json = variant->requires_json,
         };
+        additions.supplies[ret->count] = variant->supply;
+        ret->any_supplied = ret->any_supplied || variant->supply;
         additions.places[ret->count++] = places->places[i];
     }
     return 0;
@@ -78,5 +81,6 @@ void source_additions_free(struct source_additions *additions)
     free(additions->variants);
     free(additions->results);
     free(additions->places);
+    free(additions->supplies);
     *additions = (struct source_additions){0};
 }

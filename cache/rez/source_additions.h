@@ -11,6 +11,9 @@ struct source_additions {
     struct pkgcache_variant *variants;
     struct pkgcache_result *results; /* of each, by whoever warms */
     size_t *places;                  /* of each, in the list of what was named */
+    struct warm_supply **supplies;   /* of each, what brings its payload, which is the variant's; or
+                                        NULL */
+    bool any_supplied;
     size_t count;
 };
 

@@ -15,14 +15,34 @@ static int keep_json(struct source_variant *variant, const struct json *handle)
     return text_steal(&text, &variant->handle_json, NULL);
 }
 
+/* A variant of a context that has no payload to be cached, as those of combined packages. */
+static int take_foreign(struct source_variant *variant, const struct json *handle)
+{
+    CLEANUP_TEXT struct text name = {0};
+    char kind[JSON_QUOTE_SIZE];
+    char reason[2 * JSON_QUOTE_SIZE];
+    handle_json_is_foreign(handle, &name);
+    free(variant->text);
+    variant->text = NULL;
+    text_steal(&name, &variant->text, NULL);
+    snprintf(reason, sizeof(reason), "a variant of the kind %s has no payload of its own to cache",
+             json_quote(json_member(handle, "key"), kind));
+    source_variant_give_reason(variant, ENOTSUP, reason);
+    variant->is_refused = true;
+    return variant->text && variant->reason ? keep_json(variant, handle) : -ENOMEM;
+}
+
 static int take_handle(struct source_variant *variant, const struct source_name *name)
 {
     struct pkgcache_error why;
     if (!name->handle) {
-        source_variant_give_reason(variant, EINVAL, "\"handle\" is missing");
+        source_variant_give_reason(variant, EINVAL,
+                                   name->reason ? name->reason : "\"handle\" is missing");
         return 0;
     }
     int result = handle_from_json(name->handle, &variant->handle, &why);
+    if (result == -EINVAL && name->of_context && handle_json_is_foreign(name->handle, NULL))
+        return take_foreign(variant, name->handle);
     if (result < 0) {
         source_variant_give_reason(variant, -result, why.message);
         return keep_json(variant, name->handle);
@@ -43,7 +63,10 @@ static int take_name(struct source_variants *variants, struct source_name *name,
     variant->text = STEAL(name->text);
     variant->root = STEAL(name->root);
     variant->requires_json = STEAL(name->requires_json);
+    variant->context = STEAL(name->context);
+    variant->supply = STEAL(name->supply);
     variant->has_definition = name->has_definition;
+    variant->is_policy = name->of_context;
     if (!query)
         result = take_handle(variant, name);
     else if (query->result < 0)
@@ -77,6 +100,7 @@ static int add_found(struct source_variants *variants, const struct repository_v
     if (result < 0)
         return result;
     struct source_variant *variant = &variants->items[variants->count - 1];
+    variant->is_policy = true;
     variant->root = copy_string(found->root, &result);
     variant->requires_json = copy_string(found->requires_json, &result);
     return result;
@@ -101,11 +125,16 @@ static int on_variant(void *context, const char *path, const struct repository_v
     visit->seen++;
     if (!found)
         return add_failure(visit->variants, path, error);
-    if (!found->cachable && !visit->force) {
+    bool refused = !found->cachable && !visit->force;
+    if (refused && !visit->variants->keeps_refused) {
         visit->variants->passed_over++;
         return 0;
     }
-    return add_found(visit->variants, found);
+    int result = add_found(visit->variants, found);
+    if (result < 0 || !refused)
+        return result;
+    return source_variant_refuse(&visit->variants->items[visit->variants->count - 1],
+                                 found->said_by);
 }
 
 static int take_directory(struct source_variants *variants, const char *path,
@@ -123,14 +152,15 @@ static int take_directory(struct source_variants *variants, const char *path,
 
 /* The handles of the URIs, side by side. `queries` has a place for each name. */
 static int find_handles(const struct source_names *names, struct repositories *repositories,
-                        struct layout_query *queries, size_t *ret_count)
+                        struct layout_query *queries, size_t *ret_count,
+                        struct pkgcache_error *error)
 {
     size_t count = 0;
     for (size_t i = 0; i < names->count; i++)
         if (names->items[i].kind == SOURCE_URI)
             queries[count++].uri = names->items[i].path;
     *ret_count = count;
-    return count > 0 ? repositories_find_handles(repositories, queries, count) : 0;
+    return count > 0 ? repositories_find_handles(repositories, queries, count, error) : 0;
 }
 
 int source_handles_find(struct source_names *names, struct repositories *repositories, bool force,
@@ -139,7 +169,7 @@ int source_handles_find(struct source_names *names, struct repositories *reposit
     CLEANUP_FREE struct layout_query *queries = calloc(names->count + 1, sizeof(*queries));
     size_t count = 0;
     size_t taken = 0;
-    int result = queries ? find_handles(names, repositories, queries, &count) : -ENOMEM;
+    int result = queries ? find_handles(names, repositories, queries, &count, ret_error) : -ENOMEM;
     for (size_t i = 0; i < names->count && result == 0; i++) {
         struct source_name *name = &names->items[i];
         if (name->kind == SOURCE_DIRECTORY)

@@ -5,6 +5,7 @@
 #include "cache/rez/uri.h"
 #include "cache/util/error.h"
 #include "cache/util/file.h"
+#include "cache/util/suggest.h"
 #include "cache/util/utf8.h"
 
 #include <ctype.h>
@@ -42,7 +43,10 @@ static void free_name(struct source_name *name)
     free(name->text);
     free(name->root);
     free(name->requires_json);
+    free(name->context);
     free(name->reason);
+    if (name->supply)
+        name->supply->kind->release(name->supply);
 }
 
 void source_names_clear(struct source_names *names)
@@ -51,7 +55,8 @@ void source_names_clear(struct source_names *names)
         free_name(&names->items[i]);
     free(names->items);
     values_free(&names->values);
-    *names = (struct source_names){.all = names->all, .guarded = names->guarded};
+    *names = (struct source_names){
+        .all = names->all, .guarded = names->guarded, .archives = names->archives};
 }
 
 /* JSON that names a variant, shortened for a message; allocated. */
@@ -132,8 +137,8 @@ static int add_json(struct source_names *names, const char *text, struct pkgcach
     struct pkgcache_error why;
     int result = json_parse(text, strlen(text), &document, &why);
     if (result < 0)
-        return error_set(error, result == -ENOMEM ? ENOMEM : EINVAL,
-                         "the VARIANT is not JSON: %.900s", why.message);
+        return error_set(error, result == -ENOMEM ? ENOMEM : EINVAL, "%.200s: no handle: %.700s",
+                         text, why.message);
     result = source_names_add_handle(names, document->root, NULL, shorten(text));
     return result < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
@@ -160,6 +165,45 @@ static char *name_entry(const char *document, size_t number)
     return asprintf(&name, "%s: entry %zu", document, number) < 0 ? NULL : name;
 }
 
+/*
+ * Keys that others add are passed over; one that is nearly ours is a mistake, after which a root
+ * that was named would not be the one that is copied.
+ *
+ * @param ret the key; may be cut off
+ * @return    what it should be; NULL: nothing is mistyped
+ */
+static const char *find_mistyped(const struct json *object, const char *const *keys,
+                                 char ret[static JSON_QUOTE_SIZE])
+{
+    if (object->type != JSON_OBJECT)
+        return NULL;
+    for (const struct json *member = object->first; member; member = member->next) {
+        struct suggestion suggestion = {.typed = ret};
+        snprintf(ret, JSON_QUOTE_SIZE, "%s", member->key);
+        for (const char *const *key = keys; *key; key++)
+            suggestion_try(&suggestion, *key);
+        if (suggestion.best && suggestion.distance > 0)
+            return suggestion.best;
+    }
+    return NULL;
+}
+
+/* An entry of a manifest, or its line. Takes the text over, which is what messages call it. */
+static int add_entry(struct source_names *names, const struct json *entry, char *text)
+{
+    static const char *const keys[] = {"handle", "root", "requires", NULL};
+    char key[JSON_QUOTE_SIZE];
+    char reason[2 * JSON_QUOTE_SIZE];
+    int result = source_names_add_handle(names, json_member(entry, "handle"),
+                                         json_member(entry, "root"), text);
+    const char *meant = find_mistyped(entry, keys, key);
+    if (result < 0 || !meant)
+        return result;
+    snprintf(reason, sizeof(reason), "unknown key \"%s\"; did you mean \"%s\"?", key, meant);
+    source_name_give_reason(source_names_last(names), reason);
+    return 0;
+}
+
 static int read_manifest(struct source_names *names, const struct json *variants,
                          const char *document, struct pkgcache_error *error)
 {
@@ -168,22 +212,41 @@ static int read_manifest(struct source_names *names, const struct json *variants
     int result = 0;
     size_t number = 1;
     for (const struct json *entry = variants->first; entry && result == 0; entry = entry->next)
-        result =
-            source_names_add_handle(names, json_member(entry, "handle"), json_member(entry, "root"),
-                                    name_entry(document, number++));
+        result = add_entry(names, entry, name_entry(document, number++));
     return result < 0 ? error_set(error, -result, "%s: out of memory", document) : 0;
 }
 
-static int read_context(struct source_names *names, const struct json *packages,
-                        const char *document, struct pkgcache_error *error)
+/* One entry of a context. */
+static int add_package(struct source_names *names, const struct context *context,
+                       const struct context_place *place, const struct json *entry,
+                       const char *path, char *text)
 {
-    int result = 0;
-    size_t number = 1;
-    for (const struct json *one = packages->first; one && result == 0; one = one->next) {
-        result = source_names_add_handle(names, one, NULL, name_entry(document, number++));
-        if (result == 0)
-            source_names_last(names)->has_definition = true;
+    const struct json *handle = entry;
+    if (context_adapt_handle(context, place, &names->values, entry, &handle) < 0) {
+        free(text);
+        return -ENOMEM;
     }
+    int result = source_names_add_handle(names, handle, NULL, text);
+    if (result < 0)
+        return result;
+    struct source_name *name = source_names_last(names);
+    name->has_definition = name->of_context = true;
+    name->context = path ? strdup(path) : NULL;
+    return path && !name->context ? -ENOMEM : 0;
+}
+
+/* @param path of the context's file; NULL: a stream */
+static int read_context(struct source_names *names, const struct context *context,
+                        const struct json *packages, const char *path, const char *document,
+                        struct pkgcache_error *error)
+{
+    CLEANUP_FREE char *absolute = path ? absolute_path(path) : NULL;
+    struct context_place place = {0};
+    int result = path && (!absolute || context_find_place(absolute, &place) < 0) ? -ENOMEM : 0;
+    size_t number = 1;
+    for (const struct json *one = packages->first; one && result == 0; one = one->next)
+        result = add_package(names, context, &place, one, absolute, name_entry(document, number++));
+    free(place.bundle);
     return result < 0 ? error_set(error, -result, "%s: out of memory", document) : 0;
 }
 
@@ -201,12 +264,37 @@ static int check_length(const struct source_names *names, const struct json *lis
                            SOURCES_GUARDED_MAX);
 }
 
+/* What is wrong with what is neither a manifest nor a context; NULL: a context that is no good. */
+static const char *explain_document(const struct json *root)
+{
+    if (!root || root->type == JSON_NULL || (root->type == JSON_STRING && root->text_length == 0))
+        return "it is empty";
+    if (root->type == JSON_ARRAY)
+        return "it is a list; a manifest is {\"variants\": [...]}";
+    if (root->type != JSON_OBJECT)
+        return "a manifest is {\"variants\": [...]}, and a context is what rez-env --output writes";
+    if (json_member(root, "status") || json_member(root, "resolved_packages"))
+        return NULL;
+    return "it has no list \"variants\", and is not a rez context";
+}
+
+/* @param path of its file; NULL: a stream */
 static int read_document(struct source_names *names, const struct context *context,
-                         const char *document, struct pkgcache_error *error)
+                         const char *path, const char *document, struct pkgcache_error *error)
 {
     struct pkgcache_error why;
+    static const char *const document_keys[] = {"variants", NULL};
     const struct json *packages = NULL;
     const struct json *variants = json_member(context->root, "variants");
+    char key[JSON_QUOTE_SIZE];
+    const char *meant = context->root ? find_mistyped(context->root, document_keys, key) : NULL;
+    if (meant && (variants || !json_member(context->root, "resolved_packages")))
+        return error_set(error, EINVAL, "%s: unknown key \"%s\"; did you mean \"%s\"?", document,
+                         key, meant);
+    const char *fault = variants ? NULL : explain_document(context->root);
+    if (fault)
+        return error_set(error, EINVAL, "%s: neither a manifest nor a context: %s", document,
+                         fault);
     int result = variants ? 0 : context_packages(context, &packages, &why);
     if (result < 0)
         return error_set(error, -result,
@@ -216,7 +304,7 @@ static int read_document(struct source_names *names, const struct context *conte
     if (result < 0)
         return result;
     return variants ? read_manifest(names, variants, document, error)
-                    : read_context(names, packages, document, error);
+                    : read_context(names, context, packages, path, document, error);
 }
 
 /* --- files, lines, standard input --- */
@@ -231,6 +319,16 @@ static int add_directory(struct source_names *names, const char *path, struct pk
                : 0;
 }
 
+/* Whether a file that can be read again is an archive. */
+static bool is_archive(const struct source_names *names, int fd, const struct stat *status)
+{
+    char beginning[SOURCES_BEGINNING_BYTES];
+    if (!S_ISREG(status->st_mode))
+        return false;
+    ssize_t length = pread(fd, beginning, sizeof(beginning), 0);
+    return length > 0 && names->archives->is_meant(beginning, (size_t)length);
+}
+
 static int read_file(struct source_names *names, const char *path, struct pkgcache_error *error)
 {
     CLEANUP_CONTEXT struct context context = {0};
@@ -238,7 +336,7 @@ static int read_file(struct source_names *names, const char *path, struct pkgcac
     struct pkgcache_error why;
     struct stat status;
     CLEANUP_CLOSE int fd =
-        open(path, O_RDONLY | O_CLOEXEC | (names->guarded ? O_NONBLOCK | O_NOCTTY : 0));
+        names->guarded ? file_open(AT_FDCWD, path, O_RDONLY) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(error, errno, "%s: %s", path, strerror(errno));
     if (fstat(fd, &status) < 0)
@@ -247,6 +345,8 @@ static int read_file(struct source_names *names, const char *path, struct pkgcac
         return add_directory(names, path, error);
     if (names->guarded && !S_ISREG(status.st_mode))
         return error_set(error, EBADMSG, "%s: not a regular file", path);
+    if (names->archives && is_archive(names, fd, &status))
+        return names->archives->read(names->archives->context, names, path, fd, NULL, error);
     int result =
         file_read(fd, names->guarded ? SOURCES_GUARDED_BYTES : SOURCE_BYTES_MAX, &text, &why);
     if (result == 0) {
@@ -259,7 +359,7 @@ static int read_file(struct source_names *names, const char *path, struct pkgcac
     if (result < 0)
         return error_set(error, -result, "%s: neither a manifest nor a context: %.900s", path,
                          why.message);
-    return read_document(names, &context, path, error);
+    return read_document(names, &context, path, path, error);
 }
 
 /* A handle, an entry of a manifest, or a whole manifest. */
@@ -273,10 +373,10 @@ static int read_json(struct source_names *names, const char *line, struct pkgcac
     const struct json *variants = json_member(document->root, "variants");
     if (variants)
         return read_manifest(names, variants, "standard input", error);
-    const struct json *handle = json_member(document->root, "handle");
-    result =
-        source_names_add_handle(names, handle ? handle : document->root,
-                                handle ? json_member(document->root, "root") : NULL, shorten(line));
+    if (json_member(document->root, "handle"))
+        result = add_entry(names, document->root, shorten(line));
+    else
+        result = source_names_add_handle(names, document->root, NULL, shorten(line));
     return result < 0 ? error_set(error, -result, "out of memory") : 0;
 }
 
@@ -304,12 +404,33 @@ static int read_lines(struct source_names *names, char *text, struct pkgcache_er
     return result < 0 ? error_set(error, -result, "standard input: %.900s", why.message) : 0;
 }
 
+/* Reads what tells whether standard input is an archive. */
+static int read_beginning(struct text *text, struct pkgcache_error *error)
+{
+    char bytes[SOURCES_BEGINNING_BYTES];
+    while (text->length < sizeof(bytes)) {
+        ssize_t length = read(STDIN_FILENO, bytes, sizeof(bytes) - text->length);
+        if (length < 0 && errno != EINTR)
+            return error_set(error, errno, "%s", strerror(errno));
+        if (length == 0)
+            break;
+        if (length > 0)
+            text_append(text, bytes, (size_t)length);
+    }
+    return text->error ? error_set(error, ENOMEM, "out of memory") : 0;
+}
+
 static int read_standard_input(struct source_names *names, struct pkgcache_error *error)
 {
     CLEANUP_CONTEXT struct context context = {0};
     CLEANUP_TEXT struct text text = {0};
     struct pkgcache_error why;
-    int result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, &why);
+    const struct source_archives *archives = names->archives;
+    int result = archives ? read_beginning(&text, &why) : 0;
+    if (result == 0 && archives && archives->is_meant(text.bytes, text.length))
+        return archives->read(archives->context, names, NULL, STDIN_FILENO, &text, error);
+    if (result == 0)
+        result = file_read(STDIN_FILENO, SOURCE_BYTES_MAX, &text, &why);
     if (result < 0)
         return error_set(error, -result, "standard input: %.900s", why.message);
     if (!text.bytes || text.length == 0)
@@ -318,13 +439,17 @@ static int read_standard_input(struct source_names *names, struct pkgcache_error
         return error_set(error, EINVAL, "standard input: it contains a NUL byte");
     if (*text.bytes == '{' && context_parse(text.bytes, text.length, &context, NULL) == 0 &&
         (json_member(context.root, "variants") || json_member(context.root, "resolved_packages")))
-        return read_document(names, &context, "standard input", error);
+        return read_document(names, &context, NULL, "standard input", error);
     return read_lines(names, text.bytes, error);
 }
 
 int source_names_read(struct source_names *names, const char *source,
                       struct pkgcache_error *ret_error)
 {
-    return strcmp(source, "-") == 0 ? read_standard_input(names, ret_error)
-                                    : read_one(names, source, ret_error);
+    if (strcmp(source, "-") != 0)
+        return read_one(names, source, ret_error);
+    if (names->input_is_read)
+        return error_set(ret_error, EINVAL, "-: standard input is named twice; it is read once");
+    names->input_is_read = true;
+    return read_standard_input(names, ret_error);
 }

@@ -7,10 +7,42 @@
 
 #include "cache/pkgcache.h"
 #include "cache/rez/values.h"
+#include "cache/warm/supply.h"
+
+#include <sys/stat.h>
 
 enum {
     SOURCES_GUARDED_BYTES = 8 << 20,
     SOURCES_GUARDED_MAX = 16384, /* variants */
+    SOURCES_BEGINNING_BYTES = 512,
+};
+
+struct source_names;
+
+/** Who reads files that bring variants with them, and so are no contexts or manifests: archives. */
+struct source_archives {
+    /** Whether a file is one. @param length of its beginning, up to SOURCES_BEGINNING_BYTES */
+    bool (*is_meant)(const void *beginning, size_t length);
+    /**
+     * Adds the variants that are in a file.
+     *
+     * @param path      NULL: standard input
+     * @param fd        open for reading, stays the caller's
+     * @param beginning of what cannot be read again from `fd`; NULL: nothing is missing there
+     * @return          0 or -errno with ret_error filled in
+     */
+    int (*read)(void *context, struct source_names *names, const char *path, int fd,
+                const struct text *beginning, struct pkgcache_error *ret_error);
+    /**
+     * Ends what could only be read in order, and to its end: when all that was to be warmed is.
+     * NULL: there is no such thing.
+     *
+     * @param cancel_fd readable: it is left as it is; -1: none
+     * @return          0; -ECANCELED; or -errno: what is wrong with the rest. With ret_error filled
+     *                  in
+     */
+    int (*finish)(void *context, int cancel_fd, struct pkgcache_error *ret_error);
+    void *context;
 };
 
 enum source_kind {
@@ -22,20 +54,25 @@ enum source_kind {
 /** Something that was named. */
 struct source_name {
     enum source_kind kind;
-    const struct json *handle; /* as JSON, not checked; NULL: there is none. Of SOURCE_HANDLE */
-    char *path;                /* the URI or the directory; NULL: of SOURCE_HANDLE */
-    char *text;                /* what it is called, for people */
-    char *root;                /* absolute; NULL: none is named */
-    char *requires_json;       /* its requirements; NULL: none are named */
-    char *reason;              /* what is wrong with what was named beside it; NULL: nothing */
-    bool has_definition;       /* it must have one: rez named it, or a URI */
+    const struct json *handle;  /* as JSON, not checked; NULL: there is none. Of SOURCE_HANDLE */
+    char *path;                 /* the URI or the directory; NULL: of SOURCE_HANDLE */
+    char *text;                 /* what it is called, for people */
+    char *root;                 /* absolute; NULL: none is named */
+    char *requires_json;        /* its requirements; NULL: none are named */
+    struct warm_supply *supply; /* brings its payload; NULL: its root is copied */
+    char *reason;               /* what is wrong with what was named beside it; NULL: nothing */
+    char *context;              /* the file of the context that names it; NULL: none, or a stream */
+    bool of_context;            /* a context names it */
+    bool has_definition;        /* it must have one: rez named it, or a URI */
 };
 
 /** Starts as `struct source_names names = {.all = ...};`. */
 struct source_names {
-    bool all;     /* directories name all variants in them */
+    bool all;           /* directories name all variants in them */
+    bool input_is_read; /* standard input was named */
     bool guarded; /* for others: files are regular, of at most SOURCES_GUARDED_BYTES, and name at
                      most SOURCES_GUARDED_MAX variants each */
+    const struct source_archives *archives; /* NULL: files are no archives */
     struct source_name *items;
     size_t count;
     size_t capacity;      /* private */
@@ -43,8 +80,8 @@ struct source_names {
 };
 
 /**
- * Reads a SOURCE: a context, a manifest, a URI, a directory of packages, or "-" for standard input
- * (one source a line, or one manifest or context).
+ * Reads a SOURCE: a context, a manifest, an archive, a URI, a directory of packages, or "-" for
+ * standard input (one source a line, or one manifest, context or archive).
  *
  * @return 0; -EISDIR: a directory, and `all` is not set; or -errno with ret_error filled in
  */

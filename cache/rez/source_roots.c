@@ -35,13 +35,7 @@ static int take_answer(struct source_variant *variant, struct repository_query *
         variant->requires_json = STEAL(found->requires_json);
     if (found->cachable || force)
         return 0;
-    variant->is_refused = true;
-    variant->code = EPERM;
-    int length = asprintf(
-        &variant->reason,
-        "the package is not cachable: %s forbids it; pkgcache add --force caches it anyway",
-        found->said_by);
-    return length < 0 ? -ENOMEM : 0;
+    return source_variant_refuse(variant, found->said_by);
 }
 
 int source_roots_find(struct source_variants *variants, const struct source_places *places,
@@ -54,12 +48,15 @@ int source_roots_find(struct source_variants *variants, const struct source_plac
     if (places->count == 0)
         return 0;
     for (size_t i = 0; i < places->count; i++)
-        queries[i].handle = variants->items[places->places[i]].handle;
+        queries[i] = (struct repository_query){
+            .handle = variants->items[places->places[i]].handle,
+            .context = variants->items[places->places[i]].context,
+        };
     int result = repositories_find_roots(repositories, queries, places->count, ret_error);
     for (size_t i = 0; i < places->count; i++) {
         if (result == 0)
             result = take_answer(&variants->items[places->places[i]], &queries[i], force);
         repository_variant_free(&queries[i].variant);
     }
-    return result < 0 ? error_set(ret_error, -result, "out of memory") : 0;
+    return result == -ENOMEM ? error_set(ret_error, ENOMEM, "out of memory") : result;
 }

@@ -26,6 +26,20 @@ void source_variant_give_reason(struct source_variant *variant, int code, const 
     variant->code = code;
 }
 
+int source_variant_refuse(struct source_variant *variant, const char *said_by)
+{
+    CLEANUP_FREE char *reason = NULL;
+    if (variant->reason)
+        return 0;
+    variant->is_refused = true;
+    variant->said_by = said_by;
+    if (asprintf(&reason, "the package is not cachable: %s forbids it%s", said_by,
+                 variant->is_policy ? "" : "; pkgcache add --force caches it anyway") < 0)
+        return -ENOMEM;
+    source_variant_give_reason(variant, EPERM, reason);
+    return variant->reason ? 0 : -ENOMEM;
+}
+
 static void free_variant(struct source_variant *variant)
 {
     handle_free(variant->handle);
@@ -34,6 +48,9 @@ static void free_variant(struct source_variant *variant)
     free(variant->root);
     free(variant->requires_json);
     free(variant->uri);
+    free(variant->context);
+    if (variant->supply)
+        variant->supply->kind->release(variant->supply);
     free(variant->reason);
     *variant = (struct source_variant){0};
 }
@@ -43,7 +60,7 @@ void source_variants_clear(struct source_variants *variants)
     for (size_t i = 0; i < variants->count; i++)
         free_variant(&variants->items[i]);
     free(variants->items);
-    *variants = (struct source_variants){0};
+    *variants = (struct source_variants){.keeps_refused = variants->keeps_refused};
 }
 
 int source_variants_add_handle(struct source_variants *variants,
@@ -76,9 +93,13 @@ static void unite(struct source_variant *first, struct source_variant *again)
     if (!first->requires_json)
         first->requires_json = STEAL(again->requires_json);
     first->has_definition = first->has_definition || again->has_definition;
-    if (!first->root && again->root)
+    first->is_policy = first->is_policy && again->is_policy;
+    if (!first->context)
+        first->context = STEAL(again->context);
+    if (!first->root && again->root) {
         first->root = STEAL(again->root);
-    else if (!same) {
+        first->supply = STEAL(again->supply);
+    } else if (!same) {
         snprintf(reason, sizeof(reason), "it is named with two different roots, %s and %s",
                  first->root, again->root);
         source_variant_give_reason(first, EINVAL, reason);

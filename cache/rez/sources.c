@@ -65,8 +65,7 @@ int sources_read_variants(struct sources *sources, const char *const *texts, siz
         const struct source_variant *variant = &sources->variants.items[before + i];
         if (*texts[i] != '{' && !variant->handle && variant->code == EINVAL)
             result =
-                error_set(ret_error, EINVAL, "VARIANT: neither a handle as JSON nor a URI: %.900s",
-                          variant->reason);
+                error_set(ret_error, EINVAL, "%.900s; nor is it a handle as JSON", variant->reason);
     }
     return result;
 }
@@ -128,6 +127,13 @@ int sources_warm(struct sources *sources, sources_warm_function *warm, void *con
     if (result < 0 && ret_error)
         *ret_error = error;
     return result;
+}
+
+int sources_finish(const struct sources *sources, int cancel_fd, struct pkgcache_error *ret_error)
+{
+    const struct source_archives *archives = sources->names.archives;
+    return archives && archives->finish ? archives->finish(archives->context, cancel_fd, ret_error)
+                                        : 0;
 }
 
 void sources_clear(struct sources *sources)

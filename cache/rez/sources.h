@@ -88,6 +88,10 @@ typedef int sources_warm_function(void *context, struct source_additions *additi
 int sources_warm(struct sources *sources, sources_warm_function *warm, void *context,
                  struct pkgcache_result *results, struct pkgcache_error *ret_error);
 
+/** Reads what is left of standard input, if it is an archive: see struct source_archives. When all
+ * that was to be warmed is. @return 0 or -errno */
+int sources_finish(const struct sources *sources, int cancel_fd, struct pkgcache_error *ret_error);
+
 /** Forgets what was named; the repositories stay open. */
 void sources_clear(struct sources *sources);
 

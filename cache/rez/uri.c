@@ -4,9 +4,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define PYTHON_DEFINITION "package.py"
-#define YAML_DEFINITION   "package.yaml"
-
 static int refuse(struct pkgcache_error *error, const char *text, const char *why)
 {
     char quoted[JSON_QUOTE_SIZE];
@@ -38,13 +35,18 @@ static bool ends_with(const char *text, size_t length, const char *end)
     return length >= end_length && memcmp(text + length - end_length, end, end_length) == 0;
 }
 
+/* What it is called before that, rez's package_filenames say; rez looks at the directory alone. */
+static bool is_definition(const char *file, size_t length)
+{
+    return ends_with(file, length, ".py") || ends_with(file, length, ".yaml");
+}
+
 /* `foo.yaml<1.0>`, `foo.py<>` */
 static bool is_combined(const char *name, size_t length)
 {
     const char *version = memchr(name, '<', length);
     size_t file_length = version ? (size_t)(version - name) : 0;
-    return version && name[length - 1] == '>' &&
-           (ends_with(name, file_length, ".py") || ends_with(name, file_length, ".yaml"));
+    return version && name[length - 1] == '>' && is_definition(name, file_length);
 }
 
 /* An absolute path with one slash between names, and no name ".". */
@@ -75,8 +77,7 @@ bool uri_is_meant(const char *text)
     const char *bracket = strrchr(text, '[');
     size_t before = bracket ? (size_t)(bracket - text) : 0;
     return bracket && text[length - 1] == ']' &&
-           (ends_with(text, before, PYTHON_DEFINITION) ||
-            ends_with(text, before, YAML_DEFINITION) || ends_with(text, before, ">"));
+           (is_definition(text, before) || ends_with(text, before, ">"));
 }
 
 int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_error)
@@ -87,7 +88,9 @@ int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_erro
     if (length > URI_BYTES_MAX)
         return refuse(ret_error, text, "it is too long");
     if (!bracket || text[length - 1] != ']')
-        return refuse(ret_error, text, "it does not end in [INDEX]");
+        return refuse(ret_error, text,
+                      "it does not end in [INDEX], such as [0], or [] for a package "
+                      "without variants");
     if (!read_index(bracket + 1, length - 1 - (size_t)(bracket + 1 - text), &uri.index))
         return refuse(ret_error, text, "the brackets must contain a number, or nothing");
     if (*text != '/')
@@ -95,16 +98,14 @@ int uri_parse(const char *text, struct uri *ret, struct pkgcache_error *ret_erro
     const char *slash = memrchr(text, '/', (size_t)(bracket - text));
     const char *file = slash + 1;
     size_t file_length = (size_t)(bracket - file);
-    uri.yaml =
-        file_length == strlen(YAML_DEFINITION) && memcmp(file, YAML_DEFINITION, file_length) == 0;
     if (is_combined(file, file_length))
         return error_set(
             ret_error, ENOTSUP,
             "%.900s: a combined package has no payload of its own, so there is nothing to cache",
             text);
-    if (!uri.yaml && (file_length != strlen(PYTHON_DEFINITION) ||
-                      memcmp(file, PYTHON_DEFINITION, file_length) != 0))
-        return refuse(ret_error, text, "its file must be package.py or package.yaml");
+    if (!is_definition(file, file_length))
+        return refuse(ret_error, text,
+                      "its file must be a definition, such as package.py or package.yaml");
     uri.directory = copy_tidily(text, (size_t)(slash - text));
     if (!uri.directory)
         return error_set(ret_error, ENOMEM, "out of memory");
@@ -118,11 +119,11 @@ void uri_free(struct uri *uri)
     *uri = (struct uri){0};
 }
 
-void uri_append(struct text *text, const struct pkgcache_handle *handle, bool yaml)
+void uri_append(struct text *text, const struct pkgcache_handle *handle, const char *file)
 {
     const char *location = strcmp(handle->location, "/") == 0 ? "" : handle->location;
     text_printf(text, "%s/%s%s%s/%s[", location, handle->name, handle->version ? "/" : "",
-                handle->version ? handle->version : "", yaml ? YAML_DEFINITION : PYTHON_DEFINITION);
+                handle->version ? handle->version : "", file);
     if (handle->index != HANDLE_NO_INDEX)
         text_printf(text, "%d", handle->index);
     text_append_byte(text, ']');

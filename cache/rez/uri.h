@@ -12,7 +12,6 @@ enum { URI_BYTES_MAX = 8192 };
 struct uri {
     char *directory; /* what the definition is in: one slash between names, no "." */
     int32_t index;   /* or HANDLE_NO_INDEX */
-    bool yaml;       /* package.yaml, not package.py */
 };
 
 /** Whether a text that may also be a file's path is meant as a URI. */
@@ -31,5 +30,5 @@ void uri_free(struct uri *uri);
 
 #define CLEANUP_URI __attribute__((cleanup(uri_free)))
 
-/** Appends the URI of a handle. @param yaml its definition is package.yaml, not package.py */
-void uri_append(struct text *text, const struct pkgcache_handle *handle, bool yaml);
+/** Appends the URI of a handle. @param file its definition is called so: "package.py" */
+void uri_append(struct text *text, const struct pkgcache_handle *handle, const char *file);
