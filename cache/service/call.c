@@ -1,5 +1,6 @@
 /* Answers. Those of a batch are gathered, and sent with the last one. */
 #include "cache/service/call.h"
+#include "cache/util/text.h"
 
 #include <stdarg.h>
 
@@ -82,8 +83,7 @@ void call_fail(const struct call *call, enum message_error code, int code_errno,
     CLEANUP_FREE char *why = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&why, format, arguments) < 0)
-        why = NULL;
+    why = text_vformat(format, arguments);
     va_end(arguments);
     connection_counters(call->connection)->errors++;
     if (!is_wanted(call)) {

@@ -21,8 +21,10 @@ struct pkgcache_client {
     int fd;
     uint64_t number; /* of the last request */
     struct text in;
-    size_t taken; /* of `in` */
-    size_t scanned;
+    size_t taken;   /* of `in` */
+    size_t scanned; /* of `in`: there is no line feed up to here */
+    struct text out;
+    size_t sent; /* of `out` */
 };
 
 /* Whoever can write to the cache's .sys could put a socket there, and tell lies. */
@@ -38,7 +40,7 @@ static int check_daemon(int fd, const char *path, const char *socket_path,
         return 0;
     return error_set(error, EPERM,
                      "daemon at %s: it is not trusted, because it runs as user %u, who does not "
-                     "own the cache %s",
+                     "own the cache %s. Run it as the owner of the cache",
                      socket_path, (unsigned)peer.uid, path);
 }
 
@@ -53,7 +55,8 @@ int pkgcache_client_open(const char *path, const char *socket_path, struct pkgca
     if (fd < 0)
         return error_set(ret_error, -fd, "no daemon answers at %s: %s%s", address, strerror(-fd),
                          fd == -ENOENT || fd == -ECONNREFUSED ? "; start one with pkgcache daemon"
-                                                              : "");
+                         : fd == -EACCES ? "; it does not serve this user (--clients)"
+                                         : "");
     int result = check_daemon(fd, path, address, ret_error);
     if (result < 0)
         return result;
@@ -71,13 +74,66 @@ void pkgcache_client_close(struct pkgcache_client *client)
         return;
     cleanup_close_fd(&client->fd);
     text_free(&client->in);
+    text_free(&client->out);
     free(client);
 }
 
-/* Waits until the socket can be used. Returns 0, -ETIMEDOUT or -ECANCELED. */
-static int wait_for_socket(const struct pkgcache_client *client, short events,
-                           const struct client_wait *wait, struct pkgcache_error *error)
+static bool has_unsent(const struct pkgcache_client *client)
 {
+    return client->sent < client->out.length;
+}
+
+/* Sends what can be sent at once. */
+static void send_some(struct pkgcache_client *client)
+{
+    struct text *out = &client->out;
+    while (has_unsent(client)) {
+        ssize_t bytes = send(client->fd, out->bytes + client->sent, out->length - client->sent,
+                             MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (bytes < 0 && errno == EINTR)
+            continue;
+        if (bytes < 0 && errno == EAGAIN)
+            return;
+        if (bytes < 0) /* it may have said why, before it went: that is to be read */
+            break;
+        client->sent += (size_t)bytes;
+    }
+    out->length = client->sent = 0;
+}
+
+/* Room for what is received next. */
+static int make_room(struct pkgcache_client *client, struct pkgcache_error *error)
+{
+    struct text *in = &client->in;
+    in->length -= client->taken;
+    client->scanned -= client->taken;
+    if (client->taken > 0 && in->length > 0)
+        memmove(in->bytes, in->bytes + client->taken, in->length);
+    client->taken = 0;
+    if (in->length > ANSWER_MAX)
+        return error_set(error, EBADMSG, "the daemon's answer is too long");
+    return text_reserve(in, READ_BYTES) < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
+}
+
+static int receive_some(struct pkgcache_client *client, struct pkgcache_error *error)
+{
+    struct text *in = &client->in;
+    int result = make_room(client, error);
+    if (result < 0)
+        return result;
+    ssize_t bytes = recv(client->fd, in->bytes + in->length, READ_BYTES, MSG_DONTWAIT);
+    if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR))
+        return error_set(error, ECONNRESET, "daemon: it closed the connection");
+    in->length += (size_t)MAX(bytes, (ssize_t)0);
+    return 0;
+}
+
+/* Waits until something can be sent or received, and does that. Returns 0, -ETIMEDOUT, -ECANCELED,
+ * or another -errno. */
+static int exchange_some(struct pkgcache_client *client, const struct client_wait *wait,
+                         struct pkgcache_error *error)
+{
+    short events = has_unsent(client) ? POLLIN | POLLOUT : POLLIN;
     struct pollfd fds[] = {{.fd = client->fd, .events = events},
                            {.fd = wait->cancel_fd, .events = POLLIN}};
     int count = poll(fds, ARRAY_LENGTH(fds), wait->timeout_ms);
@@ -88,86 +144,62 @@ static int wait_for_socket(const struct pkgcache_client *client, short events,
     if (count == 0)
         return error_set(error, ETIMEDOUT, "the daemon did not answer for %d s",
                          wait->timeout_ms / 1000);
-    return fds[1].revents ? error_set(error, ECANCELED, "interrupted") : 0;
+    if (fds[1].revents)
+        return error_set(error, ECANCELED, "interrupted");
+    if (fds[0].revents & POLLOUT)
+        send_some(client);
+    return fds[0].revents & ~POLLOUT ? receive_some(client, error) : 0;
 }
 
-static int fail_disconnected(struct pkgcache_error *error)
+/* The line feed that ends the next line; NULL: it has not come yet. */
+static const char *find_line_end(struct pkgcache_client *client)
 {
-    return error_set(error, ECONNRESET, "daemon: it closed the connection");
-}
-
-static int send_all(struct pkgcache_client *client, const struct text *text,
-                    const struct client_wait *wait, struct pkgcache_error *error)
-{
-    for (size_t sent = 0; sent < text->length;) {
-        int result = wait_for_socket(client, POLLOUT, wait, error);
-        if (result < 0)
-            return result;
-        ssize_t bytes =
-            send(client->fd, text->bytes + sent, text->length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (bytes < 0 && errno != EAGAIN && errno != EINTR)
-            return 0; /* it may have said why, before it went: that is to be read */
-        sent += (size_t)MAX(bytes, (ssize_t)0);
-    }
-    return 0;
+    const struct text *in = &client->in;
+    const char *feed = in->length > client->scanned
+                           ? memchr(in->bytes + client->scanned, '\n', in->length - client->scanned)
+                           : NULL;
+    client->scanned = feed ? (size_t)(feed - in->bytes) : in->length;
+    return feed;
 }
 
 int client_send(struct pkgcache_client *client, const char *method, const char *params,
-                const struct client_wait *wait, uint64_t *ret_number,
-                struct pkgcache_error *ret_error)
+                uint64_t *ret_number, struct pkgcache_error *ret_error)
 {
-    CLEANUP_TEXT struct text text = {0};
     *ret_number = ++client->number;
-    message_append_request(&text, *ret_number, method, params ? params : "{}");
-    text_append_byte(&text, '\n');
-    if (text.error < 0)
+    message_append_request(&client->out, *ret_number, method, params ? params : "{}");
+    text_append_byte(&client->out, '\n');
+    if (client->out.error < 0)
         return error_set(ret_error, ENOMEM, "out of memory");
-    return send_all(client, &text, wait, ret_error);
+    send_some(client);
+    return 0;
 }
 
-static int receive_more(struct pkgcache_client *client, const struct client_wait *wait,
-                        struct pkgcache_error *error)
+int client_flush(struct pkgcache_client *client, const struct client_wait *wait,
+                 struct pkgcache_error *ret_error)
 {
-    struct text *in = &client->in;
-    int result = wait_for_socket(client, POLLIN, wait, error);
-    if (result < 0)
-        return result;
-    in->length -= client->taken;
-    client->scanned -= client->taken;
-    if (in->length > 0)
-        memmove(in->bytes, in->bytes + client->taken, in->length);
-    client->taken = 0;
-    if (in->length > ANSWER_MAX)
-        return error_set(error, EBADMSG, "the daemon's answer is too long");
-    if (text_reserve(in, READ_BYTES) < 0)
-        return error_set(error, ENOMEM, "out of memory");
-    ssize_t bytes = recv(client->fd, in->bytes + in->length, READ_BYTES, MSG_DONTWAIT);
-    if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR))
-        return fail_disconnected(error);
-    in->length += (size_t)MAX(bytes, (ssize_t)0);
-    return 0;
+    int result = 0;
+    while (result == 0 && has_unsent(client)) {
+        if (find_line_end(client))
+            return 1;
+        result = exchange_some(client, wait, ret_error);
+    }
+    return result;
 }
 
 /* The next line; it stays where it is until more is received. */
 static int receive_line(struct pkgcache_client *client, const struct client_wait *wait,
                         const char **ret, size_t *ret_length, struct pkgcache_error *error)
 {
-    struct text *in = &client->in;
-    for (;;) {
-        char *feed = in->length > client->scanned
-                         ? memchr(in->bytes + client->scanned, '\n', in->length - client->scanned)
-                         : NULL;
-        if (feed) {
-            *ret = in->bytes + client->taken;
-            *ret_length = (size_t)(feed - *ret);
-            client->taken = client->scanned = (size_t)(feed - in->bytes) + 1;
-            return 0;
-        }
-        client->scanned = in->length;
-        int result = receive_more(client, wait, error);
+    const char *feed;
+    while (!(feed = find_line_end(client))) {
+        int result = exchange_some(client, wait, error);
         if (result < 0)
             return result;
     }
+    *ret = client->in.bytes + client->taken;
+    *ret_length = (size_t)(feed - *ret);
+    client->taken = client->scanned = (size_t)(feed - client->in.bytes) + 1;
+    return 0;
 }
 
 /* What an error of the daemon is as an errno value. */
@@ -231,23 +263,20 @@ int client_receive(struct pkgcache_client *client, const struct client_wait *wai
                    uint64_t *ret_number, struct client_answer *ret,
                    struct pkgcache_error *ret_error)
 {
+    const char *line;
+    size_t length;
+    struct json_document *document = NULL;
     *ret_number = 0;
-    for (;;) {
-        const char *line;
-        size_t length;
-        struct json_document *document = NULL;
-        int result = receive_line(client, wait, &line, &length, ret_error);
-        if (result == 0)
-            result = json_parse(line, length, &document, ret_error);
-        if (!document)
-            return result;
-        result = read_message(document->root, wait, ret_number, &ret->result, ret_error);
-        ret->document = document;
-        if (result != 0)
-            json_document_free(STEAL(ret->document));
-        if (result <= 0)
-            return result;
-    }
+    int result = receive_line(client, wait, &line, &length, ret_error);
+    if (result == 0)
+        result = json_parse(line, length, &document, ret_error);
+    if (!document)
+        return result;
+    result = read_message(document->root, wait, ret_number, &ret->result, ret_error);
+    ret->document = document;
+    if (result != 0)
+        json_document_free(STEAL(ret->document));
+    return result;
 }
 
 int client_ask(struct pkgcache_client *client, const char *method, const char *params,
@@ -256,12 +285,13 @@ int client_ask(struct pkgcache_client *client, const char *method, const char *p
 {
     uint64_t number;
     uint64_t answered = 0;
-    int result = client_send(client, method, params, wait, &number, ret_error);
-    while (result == 0) {
+    int result = client_send(client, method, params, &number, ret_error);
+    while (result >= 0) {
         result = client_receive(client, wait, &answered, ret, ret_error);
-        if (result < 0 || answered == number)
+        if (result < 0 || (result == 0 && answered == number))
             break;
-        json_document_free(STEAL(ret->document)); /* of one that was given up */
+        if (result == 0) /* of one that was given up */
+            json_document_free(STEAL(ret->document));
     }
     return result;
 }

@@ -3,7 +3,9 @@
 #include "cache/service/listing.h"
 #include "cache/service/message.h"
 #include "cache/store/elements.h"
+#include "cache/store/figures.h"
 #include "cache/store/status.h"
+#include "cache/store/warnings.h"
 #include "cache/util/error.h"
 
 #include <string.h>
@@ -50,25 +52,16 @@ static char *copy_string(const struct json *value)
     return value && value->type == JSON_STRING ? strdup(value->text) : NULL;
 }
 
-static uint64_t read_count(const struct json *object, const char *key)
-{
-    int64_t number = 0;
-    const struct json *value = json_member(object, key);
-    if (value)
-        json_integer(value, 0, INT64_MAX, &number);
-    return (uint64_t)number;
-}
-
 static void read_result(const struct json *value, struct pkgcache_result *ret)
 {
     const struct json *status = json_member(value, "status");
     *ret = (struct pkgcache_result){
         .status = status ? (enum pkgcache_status)read_status(status) : PKGCACHE_FAILED,
         .reason = copy_string(json_member(value, "reason")),
-        .files = read_count(value, "files"),
-        .bytes = read_count(value, "bytes"),
     };
+    figures_read_copied(value, ret);
     message_path(json_member(value, "root"), &ret->root);
+    warnings_read(json_member(value, "warnings"), ret);
 }
 
 /* Returns the status, or -errno. */
@@ -219,6 +212,7 @@ struct piece {
     uint64_t number;
     size_t begin;
     size_t count;
+    bool answered;
 };
 
 /** A warm that the daemon does. */
@@ -227,6 +221,7 @@ struct warming {
     struct pkgcache_result *results;
     struct piece *pieces;
     size_t piece_count;
+    size_t answered; /* pieces */
     struct {
         uint64_t job;
         struct pkgcache_progress progress;
@@ -239,7 +234,7 @@ static int on_notification(void *context, const char *method, const struct json 
     struct warming *warming = context;
     const struct pkgcache_warm *warm = warming->warm;
     struct pkgcache_progress sum = {.variants = warm->count};
-    uint64_t job = read_count(params, "job");
+    uint64_t job = json_count(params, "job");
     size_t place = 0;
     if (strcmp(method, "progress") != 0 || !warm->on_progress)
         return 0;
@@ -250,9 +245,9 @@ static int on_notification(void *context, const char *method, const struct json 
     warming->seen_count = MAX(warming->seen_count, place + 1);
     warming->seen[place].job = job;
     warming->seen[place].progress =
-        (struct pkgcache_progress){.variants_done = read_count(params, "done"),
-                                   .files = read_count(params, "files"),
-                                   .bytes = read_count(params, "bytes")};
+        (struct pkgcache_progress){.variants_done = json_count(params, "done"),
+                                   .files = json_count(params, "files"),
+                                   .bytes = json_count(params, "bytes")};
     for (size_t i = 0; i < warming->seen_count; i++) {
         sum.variants_done += warming->seen[i].progress.variants_done;
         sum.files += warming->seen[i].progress.files;
@@ -315,23 +310,13 @@ static size_t write_piece(struct text *text, const struct pkgcache_warm *warm, s
     return at - begin;
 }
 
-static int send_pieces(struct pkgcache_client *client, struct warming *warming,
-                       const struct client_wait *wait, struct pkgcache_error *error)
+static void report_result(const struct pkgcache_warm *warm, size_t index,
+                          const struct pkgcache_result *result)
 {
-    const struct pkgcache_warm *warm = warming->warm;
-    for (size_t begin = 0; begin < warm->count;) {
-        CLEANUP_TEXT struct text params = {0};
-        struct piece *piece = &warming->pieces[warming->piece_count++];
-        piece->begin = begin;
-        piece->count = write_piece(&params, warm, begin);
-        begin += piece->count;
-        if (params.error < 0)
-            return error_set(error, ENOMEM, "out of memory");
-        int result = client_send(client, "warm", params.bytes, wait, &piece->number, error);
-        if (result < 0)
-            return result;
-    }
-    return 0;
+    for (size_t i = 0; warm->on_warning && i < result->warning_count; i++)
+        warm->on_warning(warm->context, result->warnings[i].path, result->warnings[i].text);
+    if (warm->on_result)
+        warm->on_result(warm->context, index, result);
 }
 
 /* Takes an answer in, wherever it belongs. */
@@ -339,11 +324,12 @@ static int take_answer(const struct warming *warming, uint64_t number,
                        const struct client_answer *answer, struct pkgcache_error *error)
 {
     const struct pkgcache_warm *warm = warming->warm;
-    const struct piece *piece = warming->pieces;
+    struct piece *piece = warming->pieces;
     while (piece < warming->pieces + warming->piece_count && piece->number != number)
         piece++;
-    if (piece == warming->pieces + warming->piece_count)
+    if (piece == warming->pieces + warming->piece_count || piece->answered)
         return error_set(error, EBADMSG, "the daemon sent an answer to no request");
+    piece->answered = true;
     struct pkgcache_result *results = warming->results + piece->begin;
     int result = 0;
     if (warm->no_wait)
@@ -351,8 +337,44 @@ static int take_answer(const struct warming *warming, uint64_t number,
             results[i].status = PKGCACHE_COPYING;
     else
         result = take_results(json_member(answer->result, "results"), results, piece->count, error);
-    for (size_t i = 0; result == 0 && warm->on_result && i < piece->count; i++)
-        warm->on_result(warm->context, piece->begin + i, &results[i]);
+    for (size_t i = 0; result == 0 && i < piece->count; i++)
+        report_result(warm, piece->begin + i, &results[i]);
+    return result;
+}
+
+/* Takes what the daemon says next: an answer, or a notification. */
+static int take_message(struct pkgcache_client *client, struct warming *warming,
+                        const struct client_wait *wait, struct pkgcache_error *error)
+{
+    struct client_answer answer;
+    uint64_t number;
+    int result = client_receive(client, wait, &number, &answer, error);
+    if (result != 0)
+        return MIN(result, 0);
+    warming->answered++;
+    result = take_answer(warming, number, &answer, error);
+    json_document_free(answer.document);
+    return result;
+}
+
+/* Sends all requests, each as soon as the one before it is sent, and takes what comes meanwhile. */
+static int send_pieces(struct pkgcache_client *client, struct warming *warming,
+                       const struct client_wait *wait, struct pkgcache_error *error)
+{
+    const struct pkgcache_warm *warm = warming->warm;
+    int result = 0;
+    for (size_t begin = 0; result == 0 && begin < warm->count;) {
+        CLEANUP_TEXT struct text params = {0};
+        struct piece *piece = &warming->pieces[warming->piece_count++];
+        piece->begin = begin;
+        piece->count = write_piece(&params, warm, begin);
+        begin += piece->count;
+        if (params.error < 0)
+            return error_set(error, ENOMEM, "out of memory");
+        result = client_send(client, "warm", params.bytes, &piece->number, error);
+        while (result == 0 && (result = client_flush(client, wait, error)) == 1)
+            result = take_message(client, warming, wait, error);
+    }
     return result;
 }
 
@@ -388,15 +410,8 @@ int pkgcache_client_warm(struct pkgcache_client *client, const struct pkgcache_w
     warming.pieces = calloc(known.count + 1, sizeof(*warming.pieces));
     result = warming.pieces ? send_pieces(client, &warming, &wait, &error)
                             : error_set(&error, ENOMEM, "out of memory");
-    for (size_t i = 0; result == 0 && i < warming.piece_count; i++) {
-        struct client_answer answer;
-        uint64_t number;
-        result = client_receive(client, &wait, &number, &answer, &error);
-        if (result < 0)
-            break;
-        result = take_answer(&warming, number, &answer, &error);
-        json_document_free(answer.document);
-    }
+    while (result == 0 && warming.answered < warming.piece_count)
+        result = take_message(client, &warming, &wait, &error);
     if (result < 0)
         fail_rest(&warming, &error);
     elements_give(&elements, &known, results);

@@ -71,6 +71,14 @@ const struct peer *connection_peer(const struct connection *connection)
     return &connection->peer;
 }
 
+int connection_read_groups(const struct connection *connection, gid_t **ret_groups,
+                           size_t *ret_count)
+{
+    return connection->fd < 0
+               ? -ENOTCONN
+               : peer_read_groups(connection->fd, &connection->peer, ret_groups, ret_count);
+}
+
 uint64_t connection_number(const struct connection *connection)
 {
     return connection->number;

@@ -71,6 +71,10 @@ void *connection_context(const struct connection *connection);
 
 const struct peer *connection_peer(const struct connection *connection);
 
+/** Reads the groups of its peer, as peer_read_groups. @return 0; -ENOTCONN: it has ended; -errno */
+int connection_read_groups(const struct connection *connection, gid_t **ret_groups,
+                           size_t *ret_count);
+
 /** @return a number that no other connection of this daemon has or had */
 uint64_t connection_number(const struct connection *connection);
 

@@ -22,7 +22,7 @@ struct copier {
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t wake;
-    struct pkgcache_options options;
+    struct shared_options *options;
     bool reload;
     bool stopping;
     bool cancels;    /* some of those under way are cancelled */
@@ -123,6 +123,8 @@ static void add_to_run(struct copier *copier, struct run *run)
             continue;
         }
         copy->addition->reports_rootless = copy->reports_rootless;
+        copy->addition->source_device = copy->source_device;
+        copy->addition->source_inode = copy->source_inode;
         link_copy(copier, copy);
         if (atomic_exchange(&copy->cancelled, false))
             run_cancel(run, copy->addition);
@@ -155,7 +157,7 @@ static void fail_added_copies(struct copier *copier, const char *why)
 static int open_cache(struct copier *copier, struct pkgcache_error *error)
 {
     pthread_mutex_lock(&copier->lock);
-    struct pkgcache_options options = copier->options;
+    struct shared_options *options = shared_options_hold(copier->options);
     bool reload = copier->reload;
     copier->reload = false;
     pthread_mutex_unlock(&copier->lock);
@@ -163,9 +165,11 @@ static int open_cache(struct copier *copier, struct pkgcache_error *error)
         pkgcache_close(copier->cache);
         copier->cache = NULL;
     }
-    if (copier->cache)
-        return 0;
-    return pkgcache_open(copier->path, &options, false, &copier->cache, error);
+    int result = 0;
+    if (!copier->cache)
+        result = pkgcache_open(copier->path, &options->options, false, &copier->cache, error);
+    shared_options_release(options);
+    return result;
 }
 
 static void set_run(struct copier *copier, struct run *run)
@@ -224,8 +228,8 @@ static void *copier_main(void *argument)
     return NULL;
 }
 
-int copier_start(const char *path, const struct pkgcache_options *options, int wake_fd,
-                 struct copier **ret, struct pkgcache_error *ret_error)
+int copier_start(const char *path, struct shared_options *options, int wake_fd, struct copier **ret,
+                 struct pkgcache_error *ret_error)
 {
     struct copier *copier = calloc(1, sizeof(*copier));
     if (!copier)
@@ -234,7 +238,7 @@ int copier_start(const char *path, const struct pkgcache_options *options, int w
         .path = strdup(path),
         .wake_fd = wake_fd,
         .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-        .options = *options,
+        .options = shared_options_hold(options),
         .added_last = &copier->added,
         .done_last = &copier->done,
     };
@@ -285,10 +289,10 @@ struct copy *copier_take_done(struct copier *copier)
     return done;
 }
 
-void copier_reload(struct copier *copier, const struct pkgcache_options *options)
+void copier_reload(struct copier *copier, struct shared_options *options)
 {
     pthread_mutex_lock(&copier->lock);
-    copier->options = *options;
+    shared_options_replace(&copier->options, options);
     copier->reload = true;
     pthread_mutex_unlock(&copier->lock);
 }
@@ -310,6 +314,7 @@ void copier_free(struct copier *copier)
     cleanup_close_fd(&copier->stop_fd);
     pthread_mutex_destroy(&copier->lock);
     pthread_cond_destroy(&copier->wake);
+    shared_options_release(copier->options);
     free(copier->path);
     free(copier);
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "cache/pkgcache.h"
+#include "cache/service/shared_options.h"
 
 #include <stdatomic.h>
 
@@ -25,9 +25,11 @@ enum copy_state {
 struct copy {
     struct pkgcache_variant variant; /* set before copier_add */
     bool reports_rootless;           /* the same; see warm_extras in cache/warm/run.h */
-    struct pkgcache_result result;   /* when it is done; freed by whoever added it */
-    struct copy *next;               /* in a list of copier_take_done */
-    atomic_int state; /* enum copy_state; this and the next are for anybody to read */
+    dev_t source_device;             /* the same; the directory that its root must be, see there */
+    ino_t source_inode;
+    struct pkgcache_result result; /* when it is done; freed by whoever added it */
+    struct copy *next;             /* in a list of copier_take_done */
+    atomic_int state;              /* enum copy_state; this and the next are for anybody to read */
     atomic_ullong files;
     atomic_ullong bytes;
     atomic_bool cancelled; /* private, as all below */
@@ -38,13 +40,13 @@ struct copy {
 
 /**
  * @param path    the cache, which exists
- * @param options of the cache; the strings must live as long as the copier
+ * @param options of the cache; held by the copier as well from now on
  * @param wake_fd an eventfd(2) that is written to when something is done
  * @param ret     ended with copier_stop
  * @return        0 or -errno
  */
-int copier_start(const char *path, const struct pkgcache_options *options, int wake_fd,
-                 struct copier **ret, struct pkgcache_error *ret_error);
+int copier_start(const char *path, struct shared_options *options, int wake_fd, struct copier **ret,
+                 struct pkgcache_error *ret_error);
 
 /** Has a variant copied. */
 void copier_add(struct copier *copier, struct copy *copy);
@@ -56,7 +58,7 @@ void copier_cancel(struct copier *copier, struct copy *copy);
 struct copy *copier_take_done(struct copier *copier);
 
 /** From the next run on, the cache is used with these options, as for copier_start. */
-void copier_reload(struct copier *copier, const struct pkgcache_options *options);
+void copier_reload(struct copier *copier, struct shared_options *options);
 
 /**
  * Rolls back what is under way, and ends the thread, within a second or so, also when a source

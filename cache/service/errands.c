@@ -25,7 +25,7 @@ struct errands {
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t wake;
-    struct pkgcache_options options;
+    struct shared_options *options;
     unsigned reloads;
     bool stopping;
     size_t count; /* that wait */
@@ -39,7 +39,7 @@ static int open_cache(struct worker *worker, struct pkgcache_error *error)
 {
     struct errands *errands = worker->errands;
     pthread_mutex_lock(&errands->lock);
-    struct pkgcache_options options = errands->options;
+    struct shared_options *options = shared_options_hold(errands->options);
     bool reload = worker->reloads != errands->reloads;
     worker->reloads = errands->reloads;
     pthread_mutex_unlock(&errands->lock);
@@ -47,7 +47,11 @@ static int open_cache(struct worker *worker, struct pkgcache_error *error)
         pkgcache_close(worker->cache);
         worker->cache = NULL;
     }
-    return worker->cache ? 0 : pkgcache_open(errands->path, &options, false, &worker->cache, error);
+    int result = 0;
+    if (!worker->cache)
+        result = pkgcache_open(errands->path, &options->options, false, &worker->cache, error);
+    shared_options_release(options);
+    return result;
 }
 
 static void return_errand(struct errands *errands, struct errand *errand)
@@ -105,8 +109,8 @@ static int start_workers(struct errands *errands, unsigned threads)
     return errands->count_of_workers > 0 ? 0 : code;
 }
 
-int errands_start(const char *path, const struct pkgcache_options *options, unsigned threads,
-                  int wake_fd, struct errands **ret, struct pkgcache_error *ret_error)
+int errands_start(const char *path, struct shared_options *options, unsigned threads, int wake_fd,
+                  struct errands **ret, struct pkgcache_error *ret_error)
 {
     struct errands *errands = calloc(1, sizeof(*errands));
     if (!errands)
@@ -115,7 +119,7 @@ int errands_start(const char *path, const struct pkgcache_options *options, unsi
         .path = strdup(path),
         .wake_fd = wake_fd,
         .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-        .options = *options,
+        .options = shared_options_hold(options),
         .waiting_last = &errands->waiting,
         .done_last = &errands->done,
     };
@@ -157,10 +161,10 @@ struct errand *errands_take_done(struct errands *errands)
     return done;
 }
 
-void errands_reload(struct errands *errands, const struct pkgcache_options *options)
+void errands_reload(struct errands *errands, struct shared_options *options)
 {
     pthread_mutex_lock(&errands->lock);
-    errands->options = *options;
+    shared_options_replace(&errands->options, options);
     errands->reloads++;
     pthread_mutex_unlock(&errands->lock);
 }
@@ -202,6 +206,7 @@ void errands_free(struct errands *errands)
     cleanup_close_fd(&errands->stop_fd);
     pthread_mutex_destroy(&errands->lock);
     pthread_cond_destroy(&errands->wake);
+    shared_options_release(errands->options);
     free(errands->path);
     free(errands);
 }

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "cache/pkgcache.h"
+#include "cache/service/shared_options.h"
 
 #include <time.h>
 
@@ -30,8 +30,8 @@ enum {
  *
  * @param threads from 1 to ERRANDS_THREADS_MAX; with one, errands are done in order
  */
-int errands_start(const char *path, const struct pkgcache_options *options, unsigned threads,
-                  int wake_fd, struct errands **ret, struct pkgcache_error *ret_error);
+int errands_start(const char *path, struct shared_options *options, unsigned threads, int wake_fd,
+                  struct errands **ret, struct pkgcache_error *ret_error);
 
 /** Has something done. @return 0; -EBUSY: too much waits already; -ECANCELED: it was stopped */
 int errands_add(struct errands *errands, struct errand *errand);
@@ -40,7 +40,7 @@ int errands_add(struct errands *errands, struct errand *errand);
 struct errand *errands_take_done(struct errands *errands);
 
 /** As copier_reload. */
-void errands_reload(struct errands *errands, const struct pkgcache_options *options);
+void errands_reload(struct errands *errands, struct shared_options *options);
 
 /** Readable as soon as errands_stop is called, for those that take long. */
 int errands_stop_fd(const struct errands *errands);

@@ -1,9 +1,13 @@
 /* What is said of jobs: to subscribers, to who waits, in the log, and by method status. */
 #include "cache/service/job_report.h"
 
+#include "cache/store/figures.h"
 #include "cache/store/log.h"
+#include "cache/store/warnings.h"
 
 #include "engine/clock.h"
+
+enum { WARNINGS_UNTIL_BYTES = 4 << 20 }; /* of an answer: those of the rest are in the log only */
 
 /* What became of a variant, in a word: one that was there before is "found", as the command line
  * says it. */
@@ -32,6 +36,7 @@ void job_notify_state(struct connections *connections, const struct want *want, 
     json_add_string_reference(params, "status", status);
     json_add_string_reference(params, "root", want->result.root);
     json_add_string_reference(params, "reason", want->result.reason);
+    warnings_add_json(params, &want->result);
     notify(connections, want->job->number, "state", params);
 }
 
@@ -90,26 +95,24 @@ static cJSON *build_summary(const struct job *job)
         {"skipped", PKGCACHE_SKIPPED}, {"failed", PKGCACHE_FAILED},
     };
     size_t counts[PKGCACHE_FAILED + 1] = {0};
-    uint64_t files = 0;
-    uint64_t bytes = 0;
+    struct pkgcache_result copied = {0};
     for (size_t i = 0; i < job->count; i++) {
         const struct pkgcache_result *result = &job->wants[i].result;
         counts[result->status]++;
-        files += result->files;
-        bytes += result->bytes;
+        figures_sum_copied(&copied, result);
     }
     cJSON *summary = cJSON_CreateObject();
     json_add_unsigned(summary, "job", job->number);
     json_add_unsigned(summary, "variants", job->count);
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
         json_add_unsigned(summary, keys[i].key, counts[keys[i].status]);
-    json_add_unsigned(summary, "files", files);
-    json_add_unsigned(summary, "bytes", bytes);
+    figures_add_copied(summary, &copied);
     add_seconds(summary, job);
     return summary;
 }
 
-static cJSON *build_result(const struct want *want)
+/* @param warns whether there is room for warnings */
+static cJSON *build_result(const struct want *want, bool warns)
 {
     const struct pkgcache_result *result = &want->result;
     cJSON *object = cJSON_CreateObject();
@@ -120,8 +123,9 @@ static cJSON *build_result(const struct want *want)
     json_add_string_reference(object, "status", result_word(result->status));
     json_add_string_reference(object, "root", result->root);
     json_add_string_reference(object, "reason", result->reason);
-    json_add_unsigned(object, "files", result->files);
-    json_add_unsigned(object, "bytes", result->bytes);
+    figures_add_copied(object, result);
+    if (warns)
+        warnings_add_json(object, result);
     return object;
 }
 
@@ -140,7 +144,8 @@ void job_answer_results(const struct job *job)
     json_stream_add_members(&answer, build_summary(job));
     json_stream_open(&answer, "results", '[');
     for (size_t i = 0; i < job->count; i++)
-        json_stream_add(&answer, build_result(&job->wants[i]));
+        json_stream_add(&answer,
+                        build_result(&job->wants[i], answer.text.length < WARNINGS_UNTIL_BYTES));
     json_stream_close(&answer, ']');
     message_close_result(&answer);
     call_answer_stream(job->call, &answer);

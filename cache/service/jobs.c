@@ -9,6 +9,7 @@
 
 #include "cache/service/job_report.h"
 #include "cache/service/rooting.h"
+#include "cache/store/warnings.h"
 
 #include "engine/clock.h"
 
@@ -32,7 +33,7 @@ static bool has_just_stalled(const struct jobs *jobs, struct work *work)
         work->stalled = false;
     }
     bool was_stalled = work->stalled;
-    work->stalled = now_ns - work->changed_ns > jobs->options->stall_grace_s * NS_PER_S;
+    work->stalled = now_ns - work->changed_ns > jobs->stall_grace_s * NS_PER_S;
     return work->stalled && !was_stalled;
 }
 
@@ -44,7 +45,7 @@ static void on_progress_time(struct loop_timer *timer)
     for (struct work *work = jobs->works; work; work = work->newer) {
         if (!has_just_stalled(jobs, work))
             continue;
-        job_log_stalled(jobs->cache, work, jobs->options->stall_grace_s);
+        job_log_stalled(jobs->cache, work, jobs->stall_grace_s);
         for (const struct want *want = work->wants; want; want = want->next)
             job_notify_state(jobs->connections, want, "stalled");
     }
@@ -155,6 +156,8 @@ static struct work *begin_work(struct jobs *jobs, struct source_variant *variant
                                                    .priority = options->priority,
                                                    .requires_json = work->requires_json};
     work->copy.reports_rootless = options->named;
+    work->copy.source_device = variant->root_device;
+    work->copy.source_inode = variant->root_inode;
     copier_add(jobs->copier, &work->copy);
     return work;
 }
@@ -332,6 +335,8 @@ static void deliver_result(struct jobs *jobs, struct work *work)
     if (wants)
         tdelete(work, &jobs->by_handle, compare_work);
     jobs->files += result->files;
+    jobs->reused_files += result->reused_files;
+    jobs->reused_bytes += result->reused_bytes;
     jobs->bytes += result->bytes;
     for (struct want *want = wants, *next; want; want = next) {
         next = want->next;
@@ -340,8 +345,13 @@ static void deliver_result(struct jobs *jobs, struct work *work)
             .root = result->root ? strdup(result->root) : NULL,
             .reason = result->reason ? strdup(result->reason) : NULL,
             .files = result->files,
+            .fetched_files = result->fetched_files,
+            .fetched_bytes = result->fetched_bytes,
+            .reused_files = result->reused_files,
+            .reused_bytes = result->reused_bytes,
             .bytes = result->bytes,
         };
+        warnings_copy(result, &want->result);
         finish_want(jobs, want);
         end_if_done(jobs, want->job);
     }

@@ -22,8 +22,8 @@ struct jobs {
     struct errands *reading;         /* for roots that have to be found */
     struct connections *connections; /* subscribers among them */
     struct counters *counters;
-    const struct pkgcache_options *options; /* what they are now */
-    struct job *first;                      /* private, as all below but for what report.h tells */
+    unsigned stall_grace_s; /* as the settings are now */
+    struct job *first;      /* private, as all below but for what report.h tells */
     struct job *last;
     size_t count;
     uint64_t last_number;
@@ -34,6 +34,8 @@ struct jobs {
     struct loop_timer progress_timer;
     uint64_t files; /* copied by those that are done */
     uint64_t bytes;
+    uint64_t reused_files; /* of `files` */
+    uint64_t reused_bytes; /* of `bytes` */
 };
 
 /** How a job is to be done. */

@@ -11,11 +11,18 @@ struct listener {
     int fd;
     int lock_fd;
     char *path; /* NULL: it is not ours to make (systemd's) */
+    int sys_fd; /* the cache's, where the socket is in its .sys; -1: the path leads to it */
     mode_t mode;
     gid_t gid;    /* -1: as it comes */
     dev_t device; /* of the socket file, when we made it */
     ino_t inode;
 };
+
+enum { LISTENER_PASSED_FD = 3 }; /* SD_LISTEN_FDS_START */
+
+/** Whether whoever started us has passed a socket to listen on, as that descriptor
+ * (sd_listen_fds(3)). */
+bool listener_is_passed(void);
 
 /** Where a cache's socket is when nothing else is said: CACHE/.sys/daemon.sock. Allocated. */
 char *listener_default_path(const char *cache_path);
@@ -32,11 +39,13 @@ int listener_lock(struct pkgcache *cache, struct listener *listener,
  * Listens. With a socket that was handed over by whoever started us (sd_listen_fds(3)), on that.
  * Else a socket file that nobody listens on is replaced, in one step.
  *
- * @param path of the socket; may be longer than unix(7) allows
- * @return     0; -EADDRINUSE: somebody listens there; or another -errno. listener_close in any case
+ * @param cache stays open; in its .sys the socket is found by descriptor, whatever has that name
+ * @param path  of the socket; may be longer than unix(7) allows
+ * @return      0; -EADDRINUSE: somebody listens there; or another -errno. listener_close in any
+ * case
  */
-int listener_open(struct listener *listener, const char *path, const struct peer_rule *rule,
-                  struct pkgcache_error *ret_error);
+int listener_open(struct listener *listener, const struct pkgcache *cache, const char *path,
+                  const struct peer_rule *rule, struct pkgcache_error *ret_error);
 
 /**
  * Makes the socket file again if somebody took it away, or put another in its place.

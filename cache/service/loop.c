@@ -85,11 +85,7 @@ static int wait_ms(const struct loop *loop)
     for (const struct loop_timer *timer = loop->timers; timer; timer = timer->next)
         if (timer->running)
             due_ns = MIN(due_ns, timer->due_ns);
-    if (due_ns == UINT64_MAX)
-        return -1;
-    uint64_t now_ns = clock_monotonic_ns();
-    uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
-    return (int)MIN(left_ms, (uint64_t)INT_MAX);
+    return clock_poll_ms(due_ns, clock_monotonic_ns());
 }
 
 void loop_wait_events(struct loop *loop)

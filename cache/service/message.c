@@ -39,31 +39,28 @@ int message_read(const struct json *value, struct message *ret, const char **ret
     return ret->params && ret->params->type != JSON_OBJECT ? MESSAGE_BAD_PARAMS : 0;
 }
 
-static cJSON *build_message(void)
+/*
+ * Begins an answer, which a member and a brace are to end. What is the same in all of them is not
+ * built, only printed: that is most of what the answer to a look-up consists of.
+ */
+static void begin_answer(struct text *text, const char *id)
 {
-    cJSON *message = cJSON_CreateObject();
-    json_add_string_reference(message, "jsonrpc", "2.0");
-    return message;
-}
-
-static cJSON *build_answer(const char *id)
-{
-    cJSON *answer = build_message();
-    json_add_raw_reference(answer, "id", id);
-    return answer;
+    text_append_string(text, "{\"jsonrpc\":\"2.0\",\"id\":");
+    text_append_string(text, id);
 }
 
 void message_append_result(struct text *text, const char *id, cJSON *result)
 {
-    cJSON *answer = build_answer(id);
-    json_add_item(answer, "result", result);
-    json_print(text, answer);
+    begin_answer(text, id);
+    text_append_string(text, ",\"result\":");
+    json_print(text, result);
+    text_append_byte(text, '}');
 }
 
 void message_open_result(struct json_stream *stream, const char *id)
 {
-    json_stream_open(stream, NULL, '{');
-    json_stream_add_members(stream, build_answer(id));
+    begin_answer(&stream->text, id);
+    stream->separate = true;
     json_stream_open(stream, "result", '{');
 }
 
@@ -76,13 +73,23 @@ void message_close_result(struct json_stream *stream)
 void message_append_error(struct text *text, const char *id, enum message_error code,
                           int code_errno, const char *why)
 {
-    cJSON *answer = build_answer(id);
-    cJSON *error = json_add_object(answer, "error");
+    cJSON *error = cJSON_CreateObject();
     json_add_integer(error, "code", code);
     json_add_string_reference(error, "message", why);
     if (code_errno)
         json_add_integer(json_add_object(error, "data"), "errno", code_errno);
-    json_print(text, answer);
+    begin_answer(text, id);
+    text_append_string(text, ",\"error\":");
+    json_print(text, error);
+    text_append_byte(text, '}');
+}
+
+/* A request or a notification, with what both have. */
+static cJSON *build_message(void)
+{
+    cJSON *message = cJSON_CreateObject();
+    json_add_string_reference(message, "jsonrpc", "2.0");
+    return message;
 }
 
 void message_append_request(struct text *text, uint64_t number, const char *method,

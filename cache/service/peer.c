@@ -37,13 +37,27 @@ int peer_read(int socket_fd, struct peer *ret)
     return 0;
 }
 
-static bool is_in_group(int socket_fd, gid_t gid)
+int peer_read_groups(int socket_fd, const struct peer *peer, gid_t **ret_groups, size_t *ret_count)
 {
-    gid_t groups[GROUPS_MAX];
-    socklen_t length = sizeof(groups);
-    if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0)
-        return false;
-    for (size_t i = 0; i < length / sizeof(*groups); i++)
+    CLEANUP_FREE gid_t *groups = calloc(1 + GROUPS_MAX, sizeof(gid_t));
+    socklen_t length = GROUPS_MAX * sizeof(gid_t);
+    if (!groups)
+        return -ENOMEM;
+    if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERGROUPS, groups + 1, &length) < 0)
+        return -errno;
+    groups[0] = peer->gid;
+    *ret_count = 1 + length / sizeof(gid_t);
+    *ret_groups = STEAL(groups);
+    return 0;
+}
+
+static bool is_in_group(int socket_fd, const struct peer *peer, gid_t gid)
+{
+    CLEANUP_FREE gid_t *groups = NULL;
+    size_t count = 0;
+    if (peer_read_groups(socket_fd, peer, &groups, &count) < 0)
+        return peer->gid == gid;
+    for (size_t i = 0; i < count; i++)
         if (groups[i] == gid)
             return true;
     return false;
@@ -58,5 +72,5 @@ bool peer_may_ask(const struct peer_rule *rule, int socket_fd, const struct peer
 {
     if (peer_is_owner(peer) || rule->everybody)
         return true;
-    return rule->group && (peer->gid == rule->gid || is_in_group(socket_fd, rule->gid));
+    return rule->group && is_in_group(socket_fd, peer, rule->gid);
 }

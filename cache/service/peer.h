@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct peer {
@@ -23,6 +24,14 @@ int peer_rule_read(const char *text, struct peer_rule *ret);
 
 /** @return 0 or -errno */
 int peer_read(int socket_fd, struct peer *ret);
+
+/**
+ * Reads the groups of a peer, the first of which is the one that it runs as.
+ *
+ * @param ret_groups allocated
+ * @return           0 or -errno
+ */
+int peer_read_groups(int socket_fd, const struct peer *peer, gid_t **ret_groups, size_t *ret_count);
 
 /** Whether a peer may ask at all. */
 bool peer_may_ask(const struct peer_rule *rule, int socket_fd, const struct peer *peer);

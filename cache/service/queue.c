@@ -9,8 +9,10 @@
 #include "cache/service/serve.h"
 #include "cache/store/cache.h"
 #include "cache/store/log.h"
+#include "cache/store/own.h"
 #include "cache/store/pending.h"
 #include "cache/util/error.h"
+#include "cache/util/names.h"
 
 #include "engine/clock.h"
 
@@ -57,8 +59,8 @@ static void serve_queue(struct errand *errand, struct pkgcache *cache, struct pk
     if (open_sources(&config, &sources, error) < 0)
         log_write(cache, LOGGED_ERROR, "Daemon: rez's queue is left unchanged: %s", error->message);
     else
-        serve_pending(cache, steal_fd(&serving_fd), &sources, errands_stop_fd(queue->errands),
-                      error);
+        serve_pending(cache, steal_fd(&serving_fd), config, &sources,
+                      errands_stop_fd(queue->errands), error);
     sources_free(&sources);
     rezconfig_free(config);
 }
@@ -86,8 +88,7 @@ static void on_served(struct errand *errand)
 static bool is_private(const struct pkgcache *cache)
 {
     struct stat status;
-    return fstatat(cache->sys_fd, PENDING_DIRECTORY, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           status.st_uid == geteuid() && !(status.st_mode & (S_IWGRP | S_IWOTH));
+    return names_stat(cache->sys_fd, PENDING_DIRECTORY, &status) == 0 && own_is_ours(&status);
 }
 
 static bool may_serve(const struct queue *queue)
@@ -109,17 +110,20 @@ static void on_directory_events(struct loop_watch *watch, uint32_t events)
 /* Watches the directory. Returns whether it is another one than before, or there was none. */
 static bool watch_directory(struct queue *queue)
 {
-    CLEANUP_FREE char *path = NULL;
+    char path[32];
     int before = queue->watched;
-    if (queue->inotify_fd < 0 ||
-        asprintf(&path, "%s/.sys/" PENDING_DIRECTORY, queue->cache->path) < 0)
+    CLEANUP_CLOSE int fd =
+        queue->inotify_fd < 0 ? -1 : cache_open_private(queue->cache, PENDING_DIRECTORY, false);
+    if (queue->inotify_fd < 0)
         return false;
-    queue->watched = inotify_add_watch(queue->inotify_fd, path,
-                                       IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_DONT_FOLLOW);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    queue->watched = fd < 0 ? -1
+                            : inotify_add_watch(queue->inotify_fd, path,
+                                                IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
     return queue->watched >= 0 && queue->watched != before;
 }
 
-int queue_start(struct queue *queue, const struct pkgcache_options *options, int wake_fd,
+int queue_start(struct queue *queue, struct shared_options *options, int wake_fd,
                 struct pkgcache_error *ret_error)
 {
     int result = cache_make_directories(queue->cache, ret_error);

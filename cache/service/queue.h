@@ -30,7 +30,7 @@ struct queue {
  * @param wake_fd as for errands_start
  * @return        0 or -errno
  */
-int queue_start(struct queue *queue, const struct pkgcache_options *options, int wake_fd,
+int queue_start(struct queue *queue, struct shared_options *options, int wake_fd,
                 struct pkgcache_error *ret_error);
 
 /** Serves the queue if there is anything in it. To be called now and then: not all file systems

@@ -2,44 +2,45 @@
 #include "cache/service/report.h"
 
 #include "cache/service/job_report.h"
+#include "cache/store/figures.h"
 
 #include "engine/clock.h"
 
-#include <inttypes.h>
+enum { FIGURES = 18 };
 
-/** A number, and what it is called in JSON and in Prometheus. */
-struct figure {
-    const char *key;
-    const char *metric;
-    const char *help;
-    uint64_t value;
-};
-
-enum { FIGURES = 16 };
+#define COUNT(key, metric, help, value)                                           \
+    {                                                                             \
+        key, "pkgcache_daemon_" metric, NULL, help, UNIT_COUNT, false, (value), 0 \
+    }
 
 static void list_figures(const struct server *server, struct figure ret[static FIGURES])
 {
     const struct counters *counters = &server->counters;
     const struct jobs *jobs = &server->jobs;
     const struct figure figures[FIGURES] = {
-        {"requests", "requests_total", "Messages received.", counters->messages},
-        {"errors", "errors_total", "Answers that were errors.", counters->errors},
-        {"look_ups", "look_ups_total", "Variants looked up.", counters->look_ups},
-        {"hits", "look_up_hits_total", "Variants looked up that were cached.", counters->hits},
-        {"connections", "connections", "Open connections.", server->connections.count},
-        {"accepted", "connections_total", "Connections accepted.", counters->accepted},
-        {"refused", "refused_connections_total", "Connections refused.", counters->refused},
-        {"dropped", "dropped_connections_total", "Connections closed by the daemon.",
-         counters->dropped},
-        {"jobs", "jobs", "Jobs in progress.", jobs->count},
-        {"jobs_ever", "jobs_total", "Jobs started.", counters->jobs},
-        {"waiting", "variants", "Variants in progress or waiting.", jobs->work_count},
-        {"variants_done", "variants_total", "Variants done.", counters->variants_done},
-        {"variants_failed", "failed_variants_total", "Variants that failed.",
-         counters->variants_failed},
-        {"copied_files", "files_total", "Files copied.", jobs->files},
-        {"copied_bytes", "bytes_total", "Bytes copied.", jobs->bytes},
-        {"leases", "leases", "Leases held by clients.", holds_count(&server->holds)},
+        COUNT("requests", "requests_total", "Messages received.", counters->messages),
+        COUNT("errors", "errors_total", "Answers that were errors.", counters->errors),
+        COUNT("look_ups", "look_ups_total", "Variants looked up.", counters->look_ups),
+        COUNT("hits", "look_up_hits_total", "Variants looked up that were cached.", counters->hits),
+        COUNT("connections", "connections", "Open connections.", server->connections.count),
+        COUNT("accepted", "connections_total", "Connections accepted.", counters->accepted),
+        COUNT("refused", "refused_connections_total", "Connections refused.", counters->refused),
+        COUNT("dropped", "dropped_connections_total", "Connections closed by the daemon.",
+              counters->dropped),
+        COUNT("jobs", "jobs", "Jobs in progress.", jobs->count),
+        COUNT("jobs_ever", "jobs_total", "Jobs started.", counters->jobs),
+        COUNT("waiting", "variants", "Variants in progress or waiting.", jobs->work_count),
+        COUNT("variants_done", "variants_total", "Variants done.", counters->variants_done),
+        COUNT("variants_failed", "failed_variants_total", "Variants that failed.",
+              counters->variants_failed),
+        COUNT("copied_files", "files_total", "Files copied.", jobs->files),
+        COUNT("copied_bytes", "bytes_total", "Bytes copied.", jobs->bytes),
+        COUNT("reused_files", "reused_files_total",
+              "Of the files copied, those whose contents another cached variant had.",
+              jobs->reused_files),
+        COUNT("reused_bytes", "reused_bytes_total",
+              "Of the bytes copied, those that another cached variant had.", jobs->reused_bytes),
+        COUNT("leases", "leases", "Leases held by clients.", holds_count(&server->holds)),
     };
     for (size_t i = 0; i < FIGURES; i++)
         ret[i] = figures[i];
@@ -51,26 +52,15 @@ cJSON *report_build_counters(const struct server *server)
     cJSON *counters = cJSON_CreateObject();
     list_figures(server, figures);
     for (size_t i = 0; i < FIGURES; i++)
-        json_add_unsigned(counters, figures[i].key, figures[i].value);
+        json_add_unsigned(counters, figures[i].key, figures[i].whole);
     return counters;
 }
 
 void report_append_metrics(const struct server *server, struct text *text)
 {
-    static const char suffix[] = "_total";
     struct figure figures[FIGURES];
     list_figures(server, figures);
-    for (size_t i = 0; i < FIGURES; i++) {
-        const struct figure *figure = &figures[i];
-        size_t length = strlen(figure->metric);
-        bool counter = length > strlen(suffix) &&
-                       strcmp(figure->metric + length - strlen(suffix), suffix) == 0;
-        text_printf(text,
-                    "# HELP pkgcache_daemon_%s %s\n# TYPE pkgcache_daemon_%s %s\n"
-                    "pkgcache_daemon_%s %" PRIu64 "\n",
-                    figure->metric, figure->help, figure->metric, counter ? "counter" : "gauge",
-                    figure->metric, figure->value);
-    }
+    figures_append_prometheus(text, pkgcache_path(server->cache), figures, FIGURES);
 }
 
 cJSON *report_build_status(const struct server *server)

@@ -10,10 +10,15 @@
  */
 #include "cache/service/serve.h"
 
+#include "cache/service/guest.h"
 #include "cache/store/log.h"
 #include "cache/store/pending.h"
+#include "cache/util/file.h"
+#include "cache/util/names.h"
 #include "cache/util/share.h"
 #include "cache/warm/space.h"
+
+#include "engine/clock.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -31,14 +36,14 @@ static int open_shared(int sys_fd, const char *name)
 {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     struct stat directory;
-    int fd = openat(sys_fd, name, flags);
+    int fd = names_open_file(sys_fd, name, flags, 0);
     if (fd >= 0 || errno != ENOENT)
         return fd >= 0 ? fd : -errno;
-    fd = openat(sys_fd, name, flags | O_CREAT | O_EXCL, 0666);
+    fd = names_open_file(sys_fd, name, flags | O_CREAT | O_EXCL, 0666);
     if (fd >= 0 && fstat(sys_fd, &directory) == 0)
         share_follow(fd, &directory, share_file_bits(directory.st_mode));
     else if (fd < 0 && errno == EEXIST)
-        fd = openat(sys_fd, name, flags);
+        fd = names_open_file(sys_fd, name, flags, 0);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -59,16 +64,16 @@ int serve_begin(int sys_fd)
 bool serve_clean_is_due(int sys_fd)
 {
     struct stat status;
-    if (fstatat(sys_fd, SERVE_CLEANED, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (names_stat(sys_fd, SERVE_CLEANED, &status) < 0)
         return true;
-    time_t age_s = time(NULL) - status.st_mtim.tv_sec;
+    time_t age_s = time(NULL) - clock_file_s(status.st_mtim);
     return age_s >= CLEAN_EVERY_S || age_s < 0; /* a clock that was set back */
 }
 
 void serve_note_clean(const struct pkgcache *cache)
 {
     CLEANUP_CLOSE int fd = open_shared(cache->sys_fd, SERVE_CLEANED);
-    if (fd >= 0)
+    if (fd >= 0 && file_has_only_name(cache->sys_fd, SERVE_CLEANED, fd))
         futimens(fd, NULL); /* another user's may be written to, but a minute more is no harm */
 }
 
@@ -77,6 +82,7 @@ struct batch {
     struct pending *pending;
     struct pkgcache *cache;
     size_t count; /* of the entries: the first so many */
+    struct rezconfig *config;
     struct sources *sources;
     struct pkgcache_result results[BATCH_MAX]; /* one for each variant of the sources */
     const struct source_additions *additions;  /* while they are warmed */
@@ -121,6 +127,43 @@ static void drop_uncachable(const struct batch *batch, const struct source_varia
     remove_variant(batch, variant->handle);
 }
 
+/*
+ * Whether a variant is to be served for one of those who queued it; see guest.h.
+ *
+ * @param root NULL: it is not known yet
+ * @return     1; 0: it is left to them; or -errno
+ */
+static int may_serve(const struct batch *batch, const struct pkgcache_handle *handle,
+                     const char *root, struct pkgcache_error *error)
+{
+    int result = 0;
+    for (size_t i = 0; i < batch->count && result == 0; i++) {
+        const struct pending_entry *entry = &batch->pending->entries[i];
+        if (!handle_equal(entry->handle, handle))
+            continue;
+        if (guest_is_none(batch->pending, entry))
+            result = 1;
+        else
+            result =
+                root ? guest_may_read(entry, root) : guest_may_queue(entry, batch->config, error);
+    }
+    return result == 0 ? keep_variant(batch, handle) : result;
+}
+
+/* Deals with what is to be said of a root, or why there is none. Returns 0 or -errno. */
+static int judge_root(const struct batch *batch, struct source_variant *variant,
+                      struct pkgcache_error *error)
+{
+    if (variant->reason) {
+        drop_uncachable(batch, variant);
+        return 0;
+    }
+    int result = may_serve(batch, variant->handle, variant->root, error);
+    if (result == 0)
+        source_variant_give_reason(variant, EPERM, "it is closed to who queued it");
+    return MIN(result, 0);
+}
+
 /* Finds out where the variants are, cached or not: what rez would refuse is refused in any case. */
 static int find_roots(const struct batch *batch, struct pkgcache_error *error)
 {
@@ -129,7 +172,10 @@ static int find_roots(const struct batch *batch, struct pkgcache_error *error)
     sources_clear(sources);
     for (size_t i = 0; i < batch->count; i++) {
         const struct pkgcache_handle *handle = batch->pending->entries[i].handle;
-        if (is_known(batch, i))
+        int served = is_known(batch, i) ? 0 : may_serve(batch, handle, NULL, error);
+        if (served < 0)
+            return served;
+        if (served == 0)
             continue;
         if (source_variants_add_handle(variants, handle, handle->qualified_name) < 0)
             return error_set(error, ENOMEM, "out of memory");
@@ -137,8 +183,7 @@ static int find_roots(const struct batch *batch, struct pkgcache_error *error)
     }
     int result = sources_find_roots(sources, NULL, error);
     for (size_t i = 0; i < variants->count && result == 0; i++)
-        if (variants->items[i].reason)
-            drop_uncachable(batch, &variants->items[i]);
+        result = judge_root(batch, &variants->items[i], error);
     return result;
 }
 
@@ -208,8 +253,8 @@ static int remove_refused(const struct batch *batch)
     return result;
 }
 
-static int serve_batch(struct pkgcache *cache, struct pending *pending, struct sources *sources,
-                       int cancel_fd, struct pkgcache_error *error)
+static int serve_batch(struct pkgcache *cache, struct pending *pending, struct rezconfig *config,
+                       struct sources *sources, int cancel_fd, struct pkgcache_error *error)
 {
     struct batch *batch = calloc(1, sizeof(*batch));
     if (!batch)
@@ -218,6 +263,7 @@ static int serve_batch(struct pkgcache *cache, struct pending *pending, struct s
         .pending = pending,
         .cache = cache,
         .count = MIN(pending->count, (size_t)BATCH_MAX),
+        .config = config,
         .sources = sources,
         .cancel_fd = cancel_fd,
     };
@@ -234,7 +280,8 @@ static int serve_batch(struct pkgcache *cache, struct pending *pending, struct s
 
 /* Copies until the queue is empty, for us. @return 0; 1: it stays as it is; or -errno */
 static int serve_until_empty(struct pkgcache *cache, struct pending *pending,
-                             struct sources *sources, int cancel_fd, struct pkgcache_error *error)
+                             struct rezconfig *config, struct sources *sources, int cancel_fd,
+                             struct pkgcache_error *error)
 {
     for (;;) {
         int result = pending_load(cache, pending, error);
@@ -252,20 +299,20 @@ static int serve_until_empty(struct pkgcache *cache, struct pending *pending,
                       (double)cache->options.space_buffer_bytes / (1024 * 1024));
             return 1;
         }
-        result = serve_batch(cache, pending, sources, cancel_fd, error);
+        result = serve_batch(cache, pending, config, sources, cancel_fd, error);
         if (result < 0)
             return result;
     }
 }
 
-int serve_pending(struct pkgcache *cache, int serving_fd, struct sources *sources, int cancel_fd,
-                  struct pkgcache_error *ret_error)
+int serve_pending(struct pkgcache *cache, int serving_fd, struct rezconfig *config,
+                  struct sources *sources, int cancel_fd, struct pkgcache_error *ret_error)
 {
     struct pending pending = {.fd = -1};
     CLEANUP_CLOSE int fd = serving_fd;
     int result = cache_make_directories(cache, ret_error);
     while (result == 0) {
-        result = serve_until_empty(cache, &pending, sources, cancel_fd, ret_error);
+        result = serve_until_empty(cache, &pending, config, sources, cancel_fd, ret_error);
         if (result != 0)
             break;
         cleanup_close_fd(&fd); /* from here on, others begin */

@@ -43,7 +43,6 @@ enum {
 struct service {
     struct server server;
     const struct service_options *options;
-    struct pkgcache_options queue_options;
     struct peer_rule rule;
     struct listener listener;
     int wake_fd; /* an eventfd: a thread has done something */
@@ -57,6 +56,7 @@ struct service {
     uint64_t crowd_ns;       /* when it was last checked whether a crowd asks */
     uint64_t crowd_requests; /* until then, but those to copy */
     uint64_t busy_ns;        /* when there was a client or work last */
+    uint64_t copying_ns;     /* when there was work last */
 };
 
 /* --- Who comes in ---------------------------------------------------------------------------- */
@@ -148,11 +148,46 @@ static void on_woken(struct loop_watch *watch, uint32_t events)
     (void)events;
     eventfd_read(service->wake_fd, &count);
     jobs_take_done(&server->jobs);
+    vettings_take_done(&server->vettings);
     end_errands(server->holds.errands);
     end_errands(server->upkeep);
     end_errands(server->listing);
     end_errands(server->reading);
     end_errands(server->queue.errands);
+}
+
+/* From now on, all use these. Nothing of this can fail. */
+static void use_settings(struct service *service, struct shared_options *options,
+                         struct shared_options *queue_options, const struct upkeep_limits *limits)
+{
+    struct server *server = &service->server;
+    server->limits = *limits;
+    server->jobs.stall_grace_s = server->vettings.stall_grace_s = options->options.stall_grace_s;
+    copier_reload(server->copier, options);
+    errands_reload(server->holds.errands, options);
+    errands_reload(server->upkeep, options);
+    errands_reload(server->listing, options);
+    errands_reload(server->reading, options);
+    errands_reload(server->queue.errands, queue_options);
+}
+
+/* Reads the settings again. They are used if all of them could be read and kept, else none. */
+static int read_settings(struct service *service, struct pkgcache_error *error)
+{
+    const struct service_options *options = service->options;
+    struct pkgcache_options cache_options;
+    struct pkgcache_options queue_options;
+    struct upkeep_limits limits;
+    int result =
+        options->on_reload(options->context, &cache_options, &queue_options, &limits, error);
+    if (result < 0)
+        return result;
+    CLEANUP_SHARED_OPTIONS struct shared_options *shared = shared_options_new(&cache_options);
+    CLEANUP_SHARED_OPTIONS struct shared_options *shared_queue = shared_options_new(&queue_options);
+    if (!shared || !shared_queue)
+        return error_set(error, ENOMEM, "out of memory");
+    use_settings(service, shared, shared_queue, &limits);
+    return 0;
 }
 
 static void reload_settings(struct service *service)
@@ -166,18 +201,10 @@ static void reload_settings(struct service *service)
     snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
              (unsigned long long)(clock_monotonic_ns() / 1000));
     notify_send(state);
-    if (options->on_reload(options->context, &server->cache_options, &service->queue_options,
-                           &server->clean, &error) < 0) {
+    if (read_settings(service, &error) < 0)
         log_write(server->cache, LOGGED_ERROR, "Daemon: settings are unchanged: %s", error.message);
-    } else {
-        copier_reload(server->copier, &server->cache_options);
-        errands_reload(server->holds.errands, &server->cache_options);
-        errands_reload(server->upkeep, &server->cache_options);
-        errands_reload(server->listing, &server->cache_options);
-        errands_reload(server->reading, &server->cache_options);
-        errands_reload(server->queue.errands, &service->queue_options);
+    else
         log_write(server->cache, LOGGED_INFO, "Daemon: settings were read again");
-    }
     notify_send("READY=1");
 }
 
@@ -216,6 +243,8 @@ static void on_keep_time(struct loop_timer *timer)
     if (listener_keep(&service->listener))
         loop_watch_fd(&server->loop, service->listener.fd, EPOLLIN, &service->listening);
     queue_check(&server->queue);
+    if (clock_monotonic_ns() - service->copying_ns >= server->limits.share_idle_s * NS_PER_S)
+        upkeep_share(server);
 }
 
 static void on_metrics_time(struct loop_timer *timer)
@@ -237,10 +266,14 @@ static void on_idle_time(struct loop_timer *timer)
         loop_stop(&service->server.loop, 0);
 }
 
+static bool is_copying(const struct server *server)
+{
+    return server->jobs.count > 0 || server->jobs.work_count > 0 || server->queue.busy;
+}
+
 static bool is_idle(const struct server *server)
 {
-    return server->connections.count == 0 && server->jobs.count == 0 &&
-           server->jobs.work_count == 0 && !server->queue.busy;
+    return server->connections.count == 0 && !is_copying(server);
 }
 
 /* A crowd of clients is left a processor; see precedence.c. With two processors, 99 of 100 answers
@@ -286,6 +319,8 @@ static void run_loop(struct service *service)
         uint64_t now_ns = clock_monotonic_ns();
         if (!is_idle(server))
             service->busy_ns = now_ns;
+        if (is_copying(server))
+            service->copying_ns = now_ns;
         check_crowd(service, now_ns);
         loop_run_timers(&server->loop);
     }
@@ -293,29 +328,27 @@ static void run_loop(struct service *service)
 
 /* --- Beginning and end ----------------------------------------------------------------------- */
 
-static int start_errands(const struct service *service, unsigned threads, struct errands **ret,
-                         struct pkgcache_error *error)
-{
-    const struct server *server = &service->server;
-    return errands_start(pkgcache_path(server->cache), &server->cache_options, threads,
-                         service->wake_fd, ret, error);
-}
-
 static int start_threads(struct service *service, struct pkgcache_error *error)
 {
     struct server *server = &service->server;
-    int result = copier_start(pkgcache_path(server->cache), &server->cache_options,
-                              service->wake_fd, &server->copier, error);
+    const char *path = pkgcache_path(server->cache);
+    int wake_fd = service->wake_fd;
+    CLEANUP_SHARED_OPTIONS struct shared_options *options =
+        shared_options_new(&service->options->cache);
+    if (!options)
+        return error_set(error, ENOMEM, "out of memory");
+    int result = copier_start(path, options, wake_fd, &server->copier, error);
     if (result == 0)
-        result = start_errands(service, 1, &server->holds.errands, error);
+        result = errands_start(path, options, 1, wake_fd, &server->holds.errands, error);
     if (result == 0)
-        result = start_errands(service, 1, &server->upkeep, error);
+        result = errands_start(path, options, 1, wake_fd, &server->upkeep, error);
     if (result == 0)
-        result = start_errands(service, 1, &server->listing, error);
+        result = errands_start(path, options, 1, wake_fd, &server->listing, error);
     if (result == 0)
-        result = start_errands(service, READ_AT_ONCE, &server->reading, error);
+        result = errands_start(path, options, READ_AT_ONCE, wake_fd, &server->reading, error);
     server->jobs.copier = server->copier;
     server->jobs.reading = server->reading;
+    server->vettings.wake_fd = service->wake_fd;
     return result;
 }
 
@@ -353,11 +386,25 @@ static void connect_parts(struct service *service)
         .cache = server->cache,
         .connections = &server->connections,
         .counters = &server->counters,
-        .options = &server->cache_options,
+        .stall_grace_s = server->cache->options.stall_grace_s,
     };
     jobs_init(&server->jobs);
+    server->vettings = (struct vettings){
+        .loop = &server->loop,
+        .cache = server->cache,
+        .stall_grace_s = server->cache->options.stall_grace_s,
+        .repositories = service->options->repositories,
+    };
     server->holds.loop = server->queue.loop = &server->loop;
     server->queue.cache = server->cache;
+}
+
+static int start_queue(struct service *service, struct pkgcache_error *error)
+{
+    CLEANUP_SHARED_OPTIONS struct shared_options *options =
+        shared_options_new(&service->options->queue);
+    return options ? queue_start(&service->server.queue, options, service->wake_fd, error)
+                   : error_set(error, ENOMEM, "out of memory");
 }
 
 static int start_service(struct service *service, struct pkgcache_error *error)
@@ -370,23 +417,22 @@ static int start_service(struct service *service, struct pkgcache_error *error)
             error, EINVAL,
             "--clients: \"%.100s\" is not owner, everybody, or a group of this machine",
             options->clients);
-    int result =
-        pkgcache_open(options->cache_path, &server->cache_options, true, &server->cache, error);
+    int result = pkgcache_open(options->cache_path, &options->cache, true, &server->cache, error);
     if (result == 0) {
         recall_watch(server->cache);
-        server->cache_options.stall_grace_s = server->cache->options.stall_grace_s;
         connect_parts(service);
         result = listener_lock(server->cache, &service->listener, error);
     }
     if (result == 0)
         result = open_loop(service, error);
     if (result == 0)
-        result = queue_start(&server->queue, &service->queue_options, service->wake_fd, error);
+        result = start_queue(service, error);
     if (result == 0) {
         path = options->socket_path ? strdup(options->socket_path)
                                     : listener_default_path(server->cache->path);
-        result = path ? listener_open(&service->listener, path, &service->rule, error)
-                      : error_set(error, ENOMEM, "out of memory");
+        result = path
+                     ? listener_open(&service->listener, server->cache, path, &service->rule, error)
+                     : error_set(error, ENOMEM, "out of memory");
     }
     if (result == 0)
         result = start_threads(service, error);
@@ -432,6 +478,7 @@ static void stop_service(struct service *service)
         copier_stop(server->copier);
         jobs_take_done(&server->jobs);
     }
+    vettings_end(&server->vettings);
     bool ended = stop_errands(server);
     connections_close(&server->connections);
     listener_close(&service->listener);
@@ -456,13 +503,11 @@ int service_run(const struct service_options *options, struct pkgcache_error *re
         return error_set(ret_error, ENOMEM, "out of memory");
     struct server *server = &service->server;
     service->options = options;
-    service->queue_options = options->queue;
-    service->listener = (struct listener){.fd = -1, .lock_fd = -1};
+    service->listener = (struct listener){.fd = -1, .lock_fd = -1, .sys_fd = -1};
     service->wake_fd = -1;
-    service->busy_ns = clock_monotonic_ns();
+    service->busy_ns = service->copying_ns = clock_monotonic_ns();
     server->loop.epoll_fd = -1;
-    server->cache_options = options->cache;
-    server->clean = options->clean;
+    server->limits = options->upkeep;
     server->version = options->version;
     server->metrics_path = options->metrics_path;
     server->started_ns = service->busy_ns;

@@ -1,11 +1,15 @@
 /* Cleaning, counting and listing, as errands. */
 #include "cache/service/upkeep.h"
 
+#include "cache/clean/sharing.h"
 #include "cache/service/listing.h"
 #include "cache/service/report.h"
 #include "cache/store/cache.h"
 #include "cache/store/figures.h"
+#include "cache/store/log.h"
+#include "cache/store/stats.h"
 #include "cache/util/error.h"
+#include "cache/util/file.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -13,6 +17,8 @@
 /* Of an answer of method list: half of what a connection may leave unread before it is closed. Some
  * 40,000 variants; who has more lists them without a daemon, as fast. */
 enum { LIST_BYTES_MAX = 16 << 20 };
+
+enum { SHARE_AT_ONCE_S = 5 }; /* so that other upkeep has its turn, and copies are not slowed */
 
 /** A clean under way. */
 struct cleaning_errand {
@@ -25,6 +31,16 @@ struct cleaning_errand {
     uint64_t bytes;
     uint64_t kept;
     uint64_t failed;
+};
+
+/** Sharing under way. */
+struct sharing_errand {
+    struct errand errand;
+    struct server *server;
+    struct pkgcache_clean clean;
+    uint64_t copied; /* see shared_at */
+    int result;
+    struct pkgcache_error error;
 };
 
 /** Counting under way. */
@@ -77,7 +93,7 @@ static void on_removed(void *context, const struct pkgcache_cleaned *cleaned)
 {
     struct cleaning_errand *cleaning = context;
     cleaning->removed++;
-    cleaning->bytes += cleaned->bytes == PKGCACHE_NOT_COUNTED ? 0 : cleaned->bytes;
+    cleaning->bytes += cleaned->freed_bytes;
 }
 
 static void on_kept(void *context, const struct pkgcache_cleaned *cleaned)
@@ -129,7 +145,7 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     }
     *cleaning = (struct cleaning_errand){
         .errand = {.run = run_clean, .done = end_clean},
-        .clean = server->clean,
+        .clean = server->limits.clean,
     };
     cleaning->clean.size = sizeof(cleaning->clean);
     cleaning->clean.dry_run = dry_run;
@@ -140,6 +156,49 @@ void upkeep_clean(struct server *server, const struct call *call, bool dry_run,
     cleaning->clean.on_failed = on_failed;
     cleaning->clean.context = cleaning;
     add_errand(server->upkeep, call, &cleaning->call, &cleaning->errand, cleaning);
+}
+
+static void run_share(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
+{
+    struct sharing_errand *sharing = CONTAINER_OF(errand, struct sharing_errand, errand);
+    sharing->result = cache ? sharing_run_alone(cache, &sharing->clean, error) : -error->code;
+    sharing->error = *error;
+}
+
+static void end_share(struct errand *errand)
+{
+    struct sharing_errand *sharing = CONTAINER_OF(errand, struct sharing_errand, errand);
+    struct server *server = sharing->server;
+    server->shares = false;
+    if (sharing->result != CLEANING_TIME_IS_OVER)
+        server->shared_at = sharing->copied;
+    if (sharing->result < 0 && sharing->result != -ECANCELED)
+        log_write(server->cache, LOGGED_WARNING, "Daemon: could not share blocks: %s",
+                  sharing->error.message);
+    free(sharing);
+}
+
+void upkeep_share(struct server *server)
+{
+    struct stats_totals totals;
+    if (server->limits.share_idle_s == 0 || server->shares ||
+        stats_read(server->cache, &totals) < 0)
+        return;
+    uint64_t copied = totals.counters[STATS_COPIES] + 1;
+    if (server->shared_at == copied)
+        return;
+    struct sharing_errand *sharing = calloc(1, sizeof(*sharing));
+    if (!sharing)
+        return;
+    *sharing = (struct sharing_errand){
+        .errand = {.run = run_share, .done = end_share},
+        .server = server,
+        .copied = copied,
+        .clean = {.time_limit_s = SHARE_AT_ONCE_S, .cancel_fd = errands_stop_fd(server->upkeep)},
+    };
+    server->shares = errands_add(server->upkeep, &sharing->errand) == 0;
+    if (!server->shares)
+        free(sharing);
 }
 
 static void run_count(struct errand *errand, struct pkgcache *cache, struct pkgcache_error *error)
@@ -181,7 +240,8 @@ static void answer_stats(const struct counting_errand *counting)
 static void replace_file(const char *path, const struct text *text)
 {
     CLEANUP_FREE char *aside = NULL;
-    if (text->error < 0 || asprintf(&aside, "%s.%d", path, (int)getpid()) < 0)
+    if (text->error < 0 || file_check_place(path, NULL) < 0 ||
+        asprintf(&aside, "%s.%d", path, (int)getpid()) < 0)
         return;
     CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd >= 0 &&

@@ -13,5 +13,11 @@ void upkeep_stats(struct server *server, const struct call *call, bool prometheu
 /** Lists, and answers the call, which is in no batch. */
 void upkeep_list(struct server *server, const struct call *call);
 
+/**
+ * Has equal files share their blocks, for some seconds. Does nothing while it is not wanted, that
+ * is under way, or nothing has come since all was shared.
+ */
+void upkeep_share(struct server *server);
+
 /** Counts, and writes the file for Prometheus anew, unless that is under way. */
 void upkeep_write_metrics(struct server *server);

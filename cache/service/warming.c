@@ -21,6 +21,18 @@ struct warming {
     char *paths[SOURCES_MAX];
 };
 
+/* Begins a job with what was found out meanwhile, if it is still of use. */
+static void begin_job(struct server *server, const struct call *call, struct sources *sources,
+                      const struct job_options *options)
+{
+    if (server->loop.stopping)
+        call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
+    else if (!call_is_open(call))
+        call_fail(call, MESSAGE_FAILED, ECANCELED, "the client has gone");
+    else
+        jobs_begin(&server->jobs, call, &sources->variants, options);
+}
+
 /* --- Variants -------------------------------------------------------------------------------- */
 
 /* Reads a list of requirements. *ret: as JSON; NULL: there is none. */
@@ -55,6 +67,63 @@ static int read_variant(struct source_names *names, const struct json *variant)
     return result == -ENOMEM ? result : 0;
 }
 
+/** Variants that a guest wants, whose roots are being vetted. */
+struct guest_warming {
+    struct server *server;
+    struct call *call;
+    struct job_options options;
+    struct sources sources;
+};
+
+static void free_guest_warming(struct guest_warming *warming)
+{
+    call_free(warming->call);
+    sources_free(&warming->sources);
+    free(warming);
+}
+
+static void end_vetting(void *context)
+{
+    struct guest_warming *warming = context;
+    begin_job(warming->server, warming->call, &warming->sources, &warming->options);
+    free_guest_warming(warming);
+}
+
+static int vet(struct server *server, struct guest_warming *warming)
+{
+    const struct connection *connection = warming->call->connection;
+    CLEANUP_FREE gid_t *groups = NULL;
+    size_t count = 0;
+    int result = connection_read_groups(connection, &groups, &count);
+    const struct access_user user = {connection_peer(connection)->uid, groups, count};
+    return result < 0 ? result
+                      : vetting_begin(&server->vettings, &warming->sources.variants, &user,
+                                      end_vetting, warming);
+}
+
+/* Takes over the sources. */
+static void begin_for_guest(struct server *server, const struct call *call, struct sources *sources,
+                            const struct job_options *options)
+{
+    struct guest_warming *warming = calloc(1, sizeof(*warming));
+    struct call *kept = warming ? call_keep(call) : NULL;
+    if (!kept) {
+        call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
+        free(warming);
+        return;
+    }
+    *warming = (struct guest_warming){server, kept, *options, *sources};
+    *sources = (struct sources){0};
+    int result = vet(server, warming);
+    if (result == 0)
+        return;
+    if (result == -EBUSY)
+        call_fail(kept, MESSAGE_BUSY, 0, "too many variants are waiting already: try again later");
+    else
+        call_fail(kept, MESSAGE_FAILED, -result, "%s", strerror(-result));
+    free_guest_warming(warming);
+}
+
 void warming_begin(struct server *server, const struct call *call, const struct json *variants,
                    const struct job_options *options)
 {
@@ -66,8 +135,10 @@ void warming_begin(struct server *server, const struct call *call, const struct 
         result = sources_find_handles(&sources, NULL);
     if (result < 0)
         call_fail(call, MESSAGE_FAILED, ENOMEM, "out of memory");
-    else
+    else if (peer_is_owner(connection_peer(call->connection)))
         jobs_begin(&server->jobs, call, &sources.variants, options);
+    else
+        begin_for_guest(server, call, &sources, options);
     sources_free(&sources);
 }
 
@@ -108,16 +179,10 @@ static void run_warming(struct errand *errand, struct pkgcache *cache, struct pk
 static void end_warming(struct errand *errand)
 {
     struct warming *warming = CONTAINER_OF(errand, struct warming, errand);
-    struct server *server = warming->server;
-    const struct call *call = warming->call;
-    if (server->loop.stopping)
-        call_fail(call, MESSAGE_STOPPING, 0, "the daemon is stopping");
-    else if (!call_is_open(call))
-        call_fail(call, MESSAGE_FAILED, ECANCELED, "the client has gone");
-    else if (warming->result < 0)
-        call_fail(call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
+    if (warming->result < 0 && call_is_open(warming->call) && !warming->server->loop.stopping)
+        call_fail(warming->call, MESSAGE_FAILED, warming->error.code, "%s", warming->error.message);
     else
-        jobs_begin(&server->jobs, call, &warming->sources.variants, &warming->options);
+        begin_job(warming->server, warming->call, &warming->sources, &warming->options);
     free_warming(warming);
 }
 

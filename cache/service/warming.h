@@ -7,7 +7,11 @@
 
 #include "cache/service/server.h"
 
-/** Begins a job with an array of variants: {"handle", "root", "requires"}. */
+/**
+ * Begins a job with an array of variants: {"handle", "root", "requires"}. Of a client that is
+ * neither root nor this user (peer_is_owner), as soon as it is known which of them the client may
+ * have copied (vetting.h).
+ */
 void warming_begin(struct server *server, const struct call *call, const struct json *variants,
                    const struct job_options *options);
 
