@@ -1,5 +1,7 @@
 /* pkgcache copy: the engine alone. Copies a tree to a destination that does not exist. */
 #include "cache/store/cache.h"
+#include "cache/store/size.h"
+#include "cache/util/file.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -10,10 +12,14 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 struct copying {
     const struct options *options;
@@ -23,7 +29,11 @@ struct copying {
 static int on_progress(void *context, const struct copyengine_progress *progress)
 {
     (void)context;
-    progress_show(&(struct pkgcache_progress){.files = progress->files, .bytes = progress->bytes});
+    progress_show(
+        &(struct pkgcache_progress){.files = progress->files,
+                                    .bytes = progress->bytes,
+                                    .files_total = progress->walked ? progress->files_found : 0},
+        NULL);
     return 0;
 }
 
@@ -77,12 +87,13 @@ static int print_summary(const struct options *options, const struct copyengine_
     if (options->json)
         return output_document(options, build_summary(done, seconds));
     if (options->verbosity >= 0)
-        printf("%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64
-               " links, %s in %.2f s (%s/s)%s\n",
-               done->files, done->directories, done->symlinks,
+        printf("%" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " %s, %s in %.2f s (%s/s)%s\n",
+               done->files, output_plural(done->files, "file", "files"), done->directories,
+               output_plural(done->directories, "directory", "directories"), done->symlinks,
+               output_plural(done->symlinks, "link", "links"),
                output_bytes((double)done->bytes, bytes), seconds,
                output_bytes((double)done->bytes / MAX(seconds, 1e-6), rate),
-               done->skipped ? "; sockets, fifos and devices were skipped" : "");
+               done->skipped ? "; what the warnings name was left out" : "");
     return output_end(options, EXIT_DONE);
 }
 
@@ -147,7 +158,10 @@ static int copy(struct options *options, struct copyengine *engine, int manifest
 static int copy_with_manifest(struct options *options, struct copyengine *engine)
 {
     const char *path = options->manifest;
+    struct pkgcache_error error;
     CLEANUP_FREE char *aside = NULL;
+    if (file_check_place(path, &error) < 0)
+        return output_error(options, EXIT_FAILED, error.code, "manifest: %s", error.message);
     if (asprintf(&aside, "%s.%d.tmp", path, getpid()) < 0)
         return output_error(options, EXIT_FAILED, ENOMEM, "manifest %s: out of memory", path);
     CLEANUP_CLOSE int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -161,12 +175,65 @@ static int copy_with_manifest(struct options *options, struct copyengine *engine
     return code;
 }
 
+/* Whether this process may give files to others: root may, unless a container took that away. */
+static bool may_change_owners(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+    return syscall(SYS_capget, &header, data) == 0 && data[0].effective & 1U << CAP_CHOWN;
+}
+
+/* Counts a tree, whatever file system it is on. @return as size_count */
+static int count_source(const char *source, struct size *ret)
+{
+    CLEANUP_CLOSE int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : size_count(fd, ".", ret);
+}
+
+/* --dry-run: what there is to copy, and whether the destination can be made. */
+static int show_copy(const struct options *options)
+{
+    const char *source = options->arguments[0];
+    const char *destination = options->arguments[1];
+    struct size size = {0};
+    struct stat status;
+    char bytes[16];
+    int counted = count_source(source, &size);
+    if (counted < 0)
+        return output_error(options, EXIT_FAILED, -counted, "%s: %s", source, strerror(-counted));
+    if (lstat(destination, &status) == 0)
+        return output_error(options, EXIT_FAILED, EEXIST,
+                            "%s: it already exists: remove it, or give another path", destination);
+    CLEANUP_FREE char *copy = strdup(destination);
+    const char *parent = copy ? dirname(copy) : ".";
+    if (access(parent, W_OK | X_OK) < 0)
+        return output_error(options, EXIT_FAILED, errno, "%s: %s", parent, strerror(errno));
+    if (options->json) {
+        cJSON *object = cJSON_CreateObject();
+        json_add_boolean(object, "dry_run", true);
+        json_add_unsigned(object, "files", size.files);
+        json_add_unsigned(object, "bytes", size.bytes);
+        return output_document(options, object);
+    }
+    if (options->verbosity >= 0)
+        output_line("would copy %" PRIu64 " %s, %s%s", size.files,
+                    output_plural(size.files, "file", "files"),
+                    output_bytes((double)size.bytes, bytes),
+                    counted > 0 ? ", and what could not be read" : "");
+    return output_end(options, EXIT_DONE);
+}
+
 int cmd_copy(struct options *options)
 {
     struct pkgcache_options settings = settings_cache_options(&options->settings);
     struct copyengine_options engine_options = cache_engine_options(&settings);
     struct copyengine *engine;
     struct copyengine_error error;
+    if (options->owner && !may_change_owners())
+        return output_error(options, EXIT_FAILED, EPERM,
+                            "--owner: only root may keep owners and groups (CAP_CHOWN)");
+    if (options->dry_run)
+        return show_copy(options);
     signals_open();
     int result = copyengine_new(&engine_options, &engine, &error);
     if (result < 0)

@@ -1,16 +1,17 @@
 /* pkgcache list: variants and states, as a table or as JSON. */
 #include "cache/json/json_stream.h"
 #include "cache/rez/layout.h"
+#include "cache/rez/repository.h"
 #include "cache/store/size.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/exit.h"
+#include "cli/list_wanted.h"
 #include "cli/named_variants.h"
 #include "cli/output.h"
 #include "cli/variant_uri.h"
 
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -45,6 +46,9 @@ struct table {
     struct row *rows;
     size_t row_count;
     size_t row_room;
+    struct list_wanted asked;
+    struct rules rules; /* what definitions are called */
+    struct uri_memo definitions;
 };
 
 /* Size and number of files of a payload: as the cache knows them, else counted now. */
@@ -69,7 +73,7 @@ static char *last_used(struct timespec time)
     return strdup(text);
 }
 
-static void fill_row(const struct table *table, const struct pkgcache_entry *entry, struct row *row)
+static void fill_row(struct table *table, const struct pkgcache_entry *entry, struct row *row)
 {
     const struct pkgcache_handle *handle = entry->handle;
     struct text json = {0};
@@ -78,7 +82,7 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
     row->cells[COLUMN_STATUS] = strdup(output_status(entry->status));
     row->cells[COLUMN_PACKAGE] = strdup(handle->qualified_name);
     if (table->wanted[COLUMN_VARIANT_URI])
-        row->cells[COLUMN_VARIANT_URI] = variant_uri(handle);
+        row->cells[COLUMN_VARIANT_URI] = variant_uri(&table->rules, &table->definitions, handle);
     if (table->wanted[COLUMN_ORIG_PATH])
         row->cells[COLUMN_ORIG_PATH] =
             entry->source_root ? strdup(entry->source_root) : layout_default_root(handle);
@@ -98,9 +102,7 @@ static void fill_row(const struct table *table, const struct pkgcache_entry *ent
 static int on_entry(void *context, const struct pkgcache_entry *entry)
 {
     struct table *table = context;
-    const struct options *options = table->options;
-    if (options->argument_count > 0 &&
-        fnmatch(options->arguments[0], entry->handle->qualified_name, 0) != 0)
+    if (!list_wanted_has(&table->asked, entry))
         return 0;
     if (table->row_count == table->row_room) {
         size_t room = MAX(2 * table->row_room, (size_t)64);
@@ -132,16 +134,48 @@ static const char *cell(const struct row *row, enum column column)
     return row->cells[column] ? row->cells[column] : "-";
 }
 
+/* Others chose the names: on a terminal they are shown so that they do no harm. */
+static bool show_cells(struct row *row)
+{
+    for (int column = 0; column < COLUMN_COUNT; column++) {
+        if (!row->cells[column])
+            continue;
+        char *shown = output_shown(row->cells[column]);
+        if (!shown)
+            return false;
+        free(row->cells[column]);
+        row->cells[column] = shown;
+    }
+    return true;
+}
+
+static int show_rows(const struct table *table)
+{
+    for (size_t j = 0; j < table->row_count; j++)
+        if (!show_cells(&table->rows[j]))
+            return output_error(table->options, EXIT_FAILED, ENOMEM, "out of memory");
+    return -1;
+}
+
+/* For programs: no header, no spaces that nobody wrote. */
+static void print_null(const struct table *table)
+{
+    for (size_t j = 0; j < table->row_count; j++)
+        for (size_t i = 0; i < table->column_count; i++)
+            printf("%s%c", cell(&table->rows[j], table->order[i]),
+                   i + 1 == table->column_count ? '\0' : '\t');
+}
+
 static void print_table(const struct table *table)
 {
     int widths[COLUMN_COUNT];
     for (size_t i = 0; i < table->column_count; i++) {
         enum column column = table->order[i];
-        widths[column] = (int)strlen(column_names[column]);
+        widths[column] = table->options->no_header ? 0 : (int)strlen(column_names[column]);
         for (size_t j = 0; j < table->row_count; j++)
             widths[column] = MAX(widths[column], (int)strlen(cell(&table->rows[j], column)));
     }
-    for (size_t j = 0; j <= table->row_count; j++)
+    for (size_t j = table->options->no_header ? 1 : 0; j <= table->row_count; j++)
         for (size_t i = 0; i < table->column_count; i++) {
             enum column column = table->order[i];
             bool last = i + 1 == table->column_count;
@@ -235,6 +269,48 @@ static int ask_daemon(struct table *table, bool *ret_listed)
                : output_error(options, EXIT_FAILED, error.code, "%s", error.message);
 }
 
+/*
+ * Finds the roots of variants that rez has cached, which writes none down: their definitions tell,
+ * where there still are any.
+ */
+static int find_roots(struct table *table, struct rezconfig *config)
+{
+    CLEANUP_FREE struct repository_query *queries = calloc(table->row_count + 1, sizeof(*queries));
+    CLEANUP_FREE struct row **rows = calloc(table->row_count + 1, sizeof(struct row *));
+    struct repositories *repositories = NULL;
+    size_t count = 0;
+    int result = queries && rows ? repositories_new(config, &repositories) : -ENOMEM;
+    for (size_t i = 0; i < table->row_count && result == 0; i++) {
+        struct row *row = &table->rows[i];
+        struct pkgcache_handle *handle;
+        if (row->cells[COLUMN_ORIG_PATH] ||
+            handle_parse(row->handle, strlen(row->handle), &handle, NULL) < 0)
+            continue;
+        rows[count] = row;
+        queries[count++].handle = handle;
+    }
+    if (count > 0 && repositories_find_roots(repositories, queries, count, NULL) == 0)
+        for (size_t i = 0; i < count; i++)
+            rows[i]->cells[COLUMN_ORIG_PATH] = STEAL(queries[i].variant.root);
+    for (size_t i = 0; i < count; i++) {
+        repository_variant_free(&queries[i].variant);
+        handle_free((struct pkgcache_handle *)queries[i].handle);
+    }
+    repositories_free(repositories);
+    return result;
+}
+
+/* Reads what the columns need of rez's settings; wrong ones do not matter here. Returns an exit
+ * code, or -1: go on. */
+static int read_rules(struct options *options, struct table *table, struct rezconfig **ret_config)
+{
+    if (settings_rez(&options->settings, ret_config) < 0)
+        return output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
+    if (table->wanted[COLUMN_VARIANT_URI] && rules_read_names(*ret_config, &table->rules, NULL) < 0)
+        rules_free(&table->rules);
+    return -1;
+}
+
 static int list(struct options *options, struct table *table)
 {
     struct pkgcache *cache = NULL;
@@ -250,23 +326,36 @@ int cmd_list(struct options *options)
 {
     struct table table = {.options = options};
     bool listed = false;
+    struct rezconfig *config = NULL;
     int code = read_columns(&table);
+    if (code < 0)
+        code = list_wanted_read(options, &table.asked);
+    if (code < 0)
+        code = read_rules(options, &table, &config);
     if (code < 0)
         code = ask_daemon(&table, &listed);
     if (code < 0 && !listed)
         code = list(options, &table);
+    if (code < 0 && table.wanted[COLUMN_ORIG_PATH] && find_roots(&table, config) < 0)
+        code = output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
     if (code < 0) {
         if (table.row_count > 0)
             qsort(table.rows, table.row_count, sizeof(*table.rows), compare_rows);
         if (options->json) {
             code = print_json(&table);
         } else {
-            if (table.row_count > 0)
+            code = isatty(STDOUT_FILENO) ? show_rows(&table) : -1;
+            if (code < 0 && options->null_ends)
+                print_null(&table);
+            else if (code < 0 && table.row_count > 0)
                 print_table(&table);
-            code = output_end(options, EXIT_DONE);
+            code = code < 0 ? output_end(options, EXIT_DONE) : code;
         }
     }
     clear_rows(&table);
     free(table.rows);
+    list_wanted_free(&table.asked);
+    rules_free(&table.rules);
+    uri_memo_free(&table.definitions);
     return code;
 }

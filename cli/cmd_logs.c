@@ -3,6 +3,7 @@
  * it from then on.
  */
 #include "cache/json/json_stream.h"
+#include "cache/json/visible.h"
 #include "cache/store/log.h"
 #include "cache/util/file.h"
 #include "cache/util/names.h"
@@ -32,7 +33,7 @@ struct day {
 
 struct logs {
     const struct options *options;
-    int cache_fd;
+    const struct pkgcache *cache;
     int fd; /* .sys/log; -1: nothing was ever logged */
     struct day *days;
     size_t count;
@@ -47,7 +48,7 @@ static int compare_days(const void *a, const void *b)
 static void open_directory(struct logs *logs)
 {
     if (logs->fd < 0)
-        logs->fd = openat(logs->cache_fd, ".sys/log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        logs->fd = cache_open_private(logs->cache, "log", false);
 }
 
 /* The days that come after one, in order. */
@@ -119,27 +120,24 @@ static void print_line(struct logs *logs, const char *line, size_t length)
         json_stream_add(&logs->document, copy ? json_create_string(copy) : NULL);
         return;
     }
-    for (size_t i = 0; i < length; i++) { /* others wrote this: it is not to move our cursor */
-        unsigned char byte = (unsigned char)line[i];
-        putchar((byte < ' ' && byte != '\t') || byte == 0x7f ? '?' : byte);
-    }
-    putchar('\n');
+    CLEANUP_TEXT struct text visible = {0};
+    visible_append(&visible, line, length); /* others wrote this: it is not to move our cursor */
+    text_append_byte(&visible, '\n');
+    if (visible.error == 0)
+        fwrite(visible.bytes, 1, visible.length, stdout);
 }
 
 /* Prints the whole lines of a file from an offset on. Returns where it ended. */
 static off_t print_lines(struct logs *logs, int fd, off_t start)
 {
-    CLEANUP_FREE char *line = NULL;
-    size_t room = 0;
+    CLEANUP_FREE struct log_line *line = malloc(sizeof(*line));
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     CLEANUP_FCLOSE FILE *file = copy < 0 ? NULL : fdopen(copy, "r");
-    if (!file || fseeko(file, start, SEEK_SET) < 0)
+    if (!line || !file || fseeko(file, start, SEEK_SET) < 0)
         return start;
-    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
-        if (line[length - 1] != '\n')
-            break; /* it is being written */
-        print_line(logs, line, (size_t)length - 1);
-        start += length;
+    while (log_read_line(file, line) && line->whole) { /* else it is being written */
+        print_line(logs, line->text, line->length);
+        start += (off_t)line->bytes;
     }
     return start;
 }
@@ -241,7 +239,7 @@ static int run(struct logs *logs)
 int cmd_logs(struct options *options)
 {
     struct pkgcache *cache = NULL;
-    struct logs logs = {.options = options, .cache_fd = -1, .fd = -1, .document = {.file = stdout}};
+    struct logs logs = {.options = options, .fd = -1, .document = {.file = stdout}};
     if (options->follow && options->json)
         return output_error(options, EXIT_USAGE, EINVAL,
                             "logs: --follow and --json cannot be combined: --json prints one "
@@ -249,7 +247,7 @@ int cmd_logs(struct options *options)
     int code = open_cache(options, &cache);
     if (code >= 0)
         return code;
-    logs.cache_fd = cache->fd;
+    logs.cache = cache;
     if (options->follow)
         signals_open();
     code = run(&logs);

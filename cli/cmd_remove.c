@@ -1,5 +1,6 @@
 /* pkgcache remove: takes variants out of the cache. Their bytes go at the next clean. */
 #include "cache/json/json_stream.h"
+#include "cache/store/lookup.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
 #include "cli/named_variants.h"
@@ -19,6 +20,18 @@ static int end_document(const struct options *options, struct json_stream *docum
     return output_end_document(options, json_stream_end(document));
 }
 
+/* Returns 1: it was removed, or would be; 0: it was not there; or -errno. */
+static int remove_one(const struct options *options, struct pkgcache *cache,
+                      const struct pkgcache_handle *handle, enum pkgcache_status *ret_status,
+                      struct pkgcache_error *error)
+{
+    if (!options->dry_run)
+        return pkgcache_remove(cache, handle, ret_status, error);
+    bool cached = slot_is_cached(cache, handle);
+    *ret_status = cached ? PKGCACHE_REMOVED : PKGCACHE_NOT_FOUND;
+    return cached;
+}
+
 int cmd_remove(struct options *options)
 {
     struct named_variants named;
@@ -30,11 +43,12 @@ int cmd_remove(struct options *options)
     int code = named_variants_open(options, &named);
     if (code < 0 && options->json)
         json_stream_open(&document, NULL, '[');
-    for (size_t i = 0; i < named.sources.variants.count && code < 0 && !locked; i++) {
-        const char *name = named.sources.variants.items[i].text;
-        const struct pkgcache_handle *handle = named.sources.variants.items[i].handle;
-        enum pkgcache_status status;
-        int result = pkgcache_remove(named.cache, handle, &status, &error);
+    for (size_t i = 0; i < named.count && code < 0 && !locked; i++) {
+        const char *name = named.items[i].name;
+        enum pkgcache_status status = PKGCACHE_NOT_FOUND;
+        int result = named.items[i].handle
+                         ? remove_one(options, named.cache, named.items[i].handle, &status, &error)
+                         : 0;
         if (result < 0)
             output_error(options, 0, error.code, "%s", error.message);
         else if (status == PKGCACHE_COPYING)
@@ -43,9 +57,10 @@ int cmd_remove(struct options *options)
         refused += result < 0 || status == PKGCACHE_COPYING;
         locked = result == -ETIMEDOUT;
         if (options->json)
-            json_stream_add(&document, build_result(options->arguments[i], status));
+            json_stream_add(&document, build_result(named.items[i].text, status));
         else if (options->verbosity >= 0 && result >= 0)
-            printf("%s: %s\n", name, pkgcache_status_name(status));
+            output_line("%s: %s%s", name, options->dry_run && result > 0 ? "would be " : "",
+                        pkgcache_status_name(status));
     }
     named_variants_close(&named);
     if (code >= 0)

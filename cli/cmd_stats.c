@@ -5,6 +5,7 @@
 #include "cli/named_variants.h"
 #include "cli/output.h"
 
+#include "cache/json/visible.h"
 #include "cache/store/figures.h"
 #include "cache/util/error.h"
 
@@ -55,9 +56,11 @@ static void append_text(struct text *text, const struct pkgcache_stats *stats,
     }
     if (stats->variants == 0)
         return;
-    text_printf(text, "%-15s %s, %s\n", "largest", stats->largest,
-                output_bytes((double)stats->largest_bytes, bytes));
-    text_printf(text, "%-15s %s, last used ", "oldest", stats->oldest);
+    text_printf(text, "%-15s ", "largest");
+    visible_append(text, stats->largest, strlen(stats->largest));
+    text_printf(text, ", %s\n%-15s ", output_bytes((double)stats->largest_bytes, bytes), "oldest");
+    visible_append(text, stats->oldest, strlen(stats->oldest));
+    text_append_string(text, ", last used ");
     append_time(text, stats->oldest_used.tv_sec);
     text_append_byte(text, '\n');
 }

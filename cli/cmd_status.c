@@ -13,15 +13,6 @@
 
 enum { FOLLOW_MS = 1000 };
 
-static uint64_t number_of(const struct json *object, const char *key)
-{
-    int64_t number = 0;
-    const struct json *value = json_member(object, key);
-    if (value)
-        json_integer(value, 0, INT64_MAX, &number);
-    return (uint64_t)number;
-}
-
 static const char *text_of(const struct json *object, const char *key)
 {
     const struct json *value = json_member(object, key);
@@ -39,11 +30,13 @@ static void print_job(const struct json *job)
     char bytes[16];
     char rate[16];
     double seconds = seconds_of(job);
-    double copied = (double)number_of(job, "bytes");
+    double copied = (double)json_count(job, "bytes");
     printf("job %" PRIu64 " of user %" PRIu64 " (process %" PRIu64 "): %" PRIu64 " of %" PRIu64
-           " variants, %" PRIu64 " files, %s (%s/s)\n",
-           number_of(job, "job"), number_of(job, "user"), number_of(job, "process"),
-           number_of(job, "done"), number_of(job, "variants"), number_of(job, "files"),
+           " %s, %" PRIu64 " %s, %s (%s/s)\n",
+           json_count(job, "job"), json_count(job, "user"), json_count(job, "process"),
+           json_count(job, "done"), json_count(job, "variants"),
+           output_plural(json_count(job, "variants"), "variant", "variants"),
+           json_count(job, "files"), output_plural(json_count(job, "files"), "file", "files"),
            output_bytes(copied, bytes), output_bytes(seconds > 0 ? copied / seconds : 0, rate));
 }
 
@@ -51,10 +44,11 @@ static void print_work(const struct json *work)
 {
     char bytes[16];
     const struct json *stalled = json_member(work, "stalled");
-    printf("  %s: %s%s, %" PRIu64 " files, %s, from %s\n", text_of(work, "variant"),
-           text_of(work, "state"), stalled && stalled->boolean ? " (stalled)" : "",
-           number_of(work, "files"), output_bytes((double)number_of(work, "bytes"), bytes),
-           text_of(work, "source"));
+    output_line("  %s: %s%s, %" PRIu64 " %s, %s, from %s", text_of(work, "variant"),
+                text_of(work, "state"), stalled && stalled->boolean ? " (stalled)" : "",
+                json_count(work, "files"),
+                output_plural(json_count(work, "files"), "file", "files"),
+                output_bytes((double)json_count(work, "bytes"), bytes), text_of(work, "source"));
 }
 
 static const struct json *first_of(const struct json *object, const char *key)
@@ -68,13 +62,13 @@ static void print_status(const struct json *status)
     const struct json *counters = json_member(status, "counters");
     if (!counters)
         return;
-    printf("process %" PRIu64 " serves %s for %.0f s: %" PRIu64 " clients, %" PRIu64
-           " requests, %" PRIu64 " look-ups, %" PRIu64 " leases; %" PRIu64
-           " variants done, %" PRIu64 " waiting\n",
-           number_of(status, "pid"), text_of(status, "cache"), seconds_of(status),
-           number_of(counters, "connections"), number_of(counters, "requests"),
-           number_of(counters, "look_ups"), number_of(counters, "leases"),
-           number_of(counters, "variants_done"), number_of(counters, "waiting"));
+    output_line("process %" PRIu64 " has served %s for %.0f s: clients %" PRIu64
+                ", requests %" PRIu64 ", look-ups %" PRIu64 ", leases %" PRIu64
+                ", variants done %" PRIu64 ", waiting %" PRIu64,
+                json_count(status, "pid"), text_of(status, "cache"), seconds_of(status),
+                json_count(counters, "connections"), json_count(counters, "requests"),
+                json_count(counters, "look_ups"), json_count(counters, "leases"),
+                json_count(counters, "variants_done"), json_count(counters, "waiting"));
     for (const struct json *job = first_of(status, "jobs"); job; job = job->next)
         print_job(job);
     for (const struct json *work = first_of(status, "work"); work; work = work->next)
@@ -90,6 +84,8 @@ static int show(const struct options *options, struct pkgcache_client *client)
     if (pkgcache_client_call(client, "status", NULL, &status, &error) < 0 ||
         (!options->json && json_parse(status, strlen(status), &document, &error) < 0))
         return output_error(options, EXIT_FAILED, error.code, "%s", error.message);
+    if (options->follow && !options->json && isatty(STDOUT_FILENO))
+        printf("\033[H\033[J"); /* in place of what was printed before */
     if (options->json)
         printf("%s\n", status);
     else

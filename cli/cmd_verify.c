@@ -47,7 +47,7 @@ static size_t count_of(const struct pkgcache_verify_summary *summary, enum pkgca
 static int on_progress(void *context, const struct pkgcache_progress *progress)
 {
     (void)context;
-    progress_show(progress);
+    progress_show(progress, NULL);
     return 0;
 }
 
@@ -96,15 +96,18 @@ static void on_result(void *context, const struct pkgcache_verified *result)
     const struct options *options = verifying->options;
     bool bad =
         result->verdict != PKGCACHE_VERDICT_SOUND && result->verdict != PKGCACHE_VERDICT_DIGESTED;
+    const char *why = result->reason;
+    if (!why && result->verdict == PKGCACHE_VERDICT_DAMAGED && !options->repair)
+        why = "pkgcache verify --repair copies it again";
     if (options->json)
         json_stream_add(&verifying->results, build_result(result));
     if (result->verdict == PKGCACHE_VERDICT_GONE)
         return;
     if (bad && !options->json && result->verdict != PKGCACHE_VERDICT_REPAIRED)
-        output_error(options, 0, 0, "%s: %s, %" PRIu64 " difference%s%s%s", result->root,
+        output_error(options, 0, 0, "%s: %s, %" PRIu64 " %s%s%s", result->root,
                      verdict_word(result->verdict), result->differences,
-                     result->differences == 1 ? "" : "s", result->reason ? ": " : "",
-                     result->reason ? result->reason : "");
+                     output_plural(result->differences, "difference", "differences"),
+                     why ? ": " : "", why ? why : "");
     else
         output_verbose(options, "%s: %s", result->root, verdict_word(result->verdict));
 }
@@ -142,7 +145,7 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
     char bytes[16];
     char rate[16];
     const char *separator = "";
-    printf("%zu variant%s: ", summary->variants, summary->variants == 1 ? "" : "s");
+    printf("%zu %s: ", summary->variants, output_plural(summary->variants, "variant", "variants"));
     for (int verdict = 0; verdict <= PKGCACHE_VERDICT_UNKNOWN; verdict++) {
         size_t count = count_of(summary, verdict);
         if (count == 0)
@@ -150,8 +153,9 @@ static void print_summary(const struct pkgcache_verify_summary *summary, double 
         printf("%s%zu %s", separator, count, verdict_word(verdict));
         separator = ", ";
     }
-    printf("%s%" PRIu64 " files, %s read in %.2f s (%s/s)\n", *separator ? "; " : "",
-           summary->files, output_bytes((double)summary->bytes, bytes), seconds,
+    printf("%s%" PRIu64 " %s, %s read in %.2f s (%s/s)\n", *separator ? "; " : "", summary->files,
+           output_plural(summary->files, "file", "files"),
+           output_bytes((double)summary->bytes, bytes), seconds,
            output_bytes((double)summary->bytes / MAX(seconds, 1e-6), rate));
 }
 
@@ -180,12 +184,33 @@ static int conclude(struct verifying *verifying, int result, const struct pkgcac
     return output_end(options, code);
 }
 
-static int verify(const struct options *options, struct pkgcache *cache,
+/* What was named as list prints it, and is not cached. Returns how many of them there are. */
+static size_t report_missing(struct verifying *verifying, const struct named_variants *named)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < named->count; i++) {
+        if (named->items[i].handle)
+            continue;
+        missing++;
+        if (verifying->options->json)
+            json_stream_add(&verifying->results,
+                            build_result(&(struct pkgcache_verified){
+                                .verdict = PKGCACHE_VERDICT_GONE,
+                                .reason = "nothing in the cache is called so"}));
+        else
+            output_error(verifying->options, 0, 0, "%s: missing", named->items[i].name);
+    }
+    return missing;
+}
+
+/* @param handles of what is named and has one */
+static int verify(const struct options *options, const struct named_variants *named,
                   const struct pkgcache_handle *const *handles, size_t count)
 {
     struct verifying verifying = {.options = options};
     struct pkgcache_verify_summary summary = {.size = sizeof(summary)};
     struct pkgcache_error error;
+    struct pkgcache *cache = named->cache;
     struct pkgcache_verify what = {
         .size = sizeof(what),
         .handles = count > 0 ? handles : NULL,
@@ -200,7 +225,12 @@ static int verify(const struct options *options, struct pkgcache *cache,
     };
     uint64_t start_ns = clock_monotonic_ns();
     progress_start(options);
-    int result = pkgcache_verify(cache, &what, &summary, &error);
+    size_t missing = report_missing(&verifying, named);
+    int result = 0;
+    if (count > 0 || missing == 0)
+        result = pkgcache_verify(cache, &what, &summary, &error);
+    summary.variants += missing;
+    summary.gone += missing;
     double seconds = (double)(clock_monotonic_ns() - start_ns) / NS_PER_S;
     if (pkgcache_backend_description(cache))
         output_verbose(options, "backend: %s", pkgcache_backend_description(cache));
@@ -215,12 +245,13 @@ int cmd_verify(struct options *options)
 {
     struct named_variants named;
     int code = named_variants_open(options, &named);
-    size_t count = named.sources.variants.count;
-    CLEANUP_FREE const struct pkgcache_handle **handles = calloc(count + 1, sizeof(*handles));
-    for (size_t i = 0; handles && i < count; i++)
-        handles[i] = named.sources.variants.items[i].handle;
+    size_t count = 0;
+    CLEANUP_FREE const struct pkgcache_handle **handles = calloc(named.count + 1, sizeof(*handles));
+    for (size_t i = 0; handles && i < named.count; i++)
+        if (named.items[i].handle)
+            handles[count++] = named.items[i].handle;
     if (code < 0)
-        code = handles ? verify(options, named.cache, handles, count)
+        code = handles ? verify(options, &named, handles, count)
                        : output_error(options, EXIT_FAILED, ENOMEM, "out of memory");
     named_variants_close(&named);
     return code;

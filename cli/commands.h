@@ -17,6 +17,13 @@ enum {
     COMMAND_DOCTOR = 1 << 12,
     COMMAND_DAEMON = 1 << 13,
     COMMAND_STATUS = 1 << 14,
+    COMMAND_PACK = 1 << 15,
+    COMMAND_MANIFEST = 1 << 16,
+    COMMAND_CONFIG = 1 << 25,
+    COMMAND_COMPLETION = 1 << 24,
+    COMMAND_HELP = 1 << 26,
+    COMMAND_VERSION = 1 << 27,
+    COMMAND_PRELOAD = 1 << 20,
 };
 
 int cmd_warm(struct options *options);
@@ -32,3 +39,7 @@ int cmd_copy(struct options *options);
 int cmd_doctor(struct options *options);
 int cmd_daemon(struct options *options);
 int cmd_status(struct options *options);
+int cmd_config(struct options *options);
+int cmd_pack(struct options *options);
+int cmd_manifest(struct options *options);
+int cmd_preload(struct options *options);

@@ -29,9 +29,14 @@ int daemon_connect(const struct options *options, struct pkgcache_client **ret)
     return -1;
 }
 
+bool daemon_is_required(const struct options *options)
+{
+    return use_of(options) == USE_REQUIRE;
+}
+
 bool daemon_is_passed_over(const struct options *options, int result)
 {
-    if (use_of(options) == USE_REQUIRE)
+    if (daemon_is_required(options))
         return false;
     return result == -EAGAIN || result == -EPERM || result == -ECONNRESET || result == -ETIMEDOUT ||
            result == -ENOSYS || result == -EBADMSG || result == -EMSGSIZE;

@@ -1,443 +1,267 @@
-/* The command line. Settings come from their own table; here are the options that are none. */
+/* Reads the command line, by the tables of commands, options and settings. */
 #include "cli/options.h"
 
+#include "cli/command_table.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/exit.h"
+#include "cli/help.h"
+#include "cli/mistakes.h"
 #include "cli/output.h"
 
+#include <ctype.h>
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 
-/* Which of rez's settings a command needs; its files are read for no other. */
 enum {
-    NEEDS_CACHE = SETTING_BIT(SETTING_CACHE),
-    NEEDS_ROOM = SETTING_BIT(SETTING_SPACE_BUFFER) | SETTING_BIT(SETTING_USED_THRESHOLD),
-    TO_FILL =
-        NEEDS_CACHE | NEEDS_ROOM | SETTING_BIT(SETTING_SAME_DEVICE) | SETTING_BIT(SETTING_LOCAL),
-    TO_CLEAN = NEEDS_CACHE | SETTING_BIT(SETTING_MAX_VARIANT_DAYS) | SETTING_BIT(SETTING_LOG_DAYS),
+    FIRST_SETTING = 1000, /* getopt's value of the first setting's flag; below: letters */
+    FIRST_OPTION = 2000,  /* and of the first option's name */
+    LETTERS_SIZE = 2 * OPTION_COUNT_MAX + 2,
 };
 
-static const struct command commands[] = {
-    {"warm", "SOURCE...", "copy all variants that the sources name into the cache", COMMAND_WARM, 1,
-     -1, cmd_warm, TO_FILL},
-    {"add", "VARIANT...", "copy these variants into the cache", COMMAND_ADD, 1, -1, cmd_add,
-     TO_FILL},
-    {"get", "VARIANT...", "print the cached root of each variant", COMMAND_GET, 1, -1, cmd_get,
-     NEEDS_CACHE},
-    {"list", "[PATTERN]", "list the variants in the cache and their states", COMMAND_LIST, 0, 1,
-     cmd_list, NEEDS_CACHE},
-    {"remove", "VARIANT...", "remove variants; the next clean deletes the files", COMMAND_REMOVE, 1,
-     -1, cmd_remove, NEEDS_CACHE},
-    {"clean", "", "delete unused, removed, damaged and abandoned data", COMMAND_CLEAN, 0, 0,
-     cmd_clean, TO_CLEAN},
-    {"verify", "[VARIANT...]", "read payloads again and compare their digests", COMMAND_VERIFY, 0,
-     -1, cmd_verify, NEEDS_CACHE | NEEDS_ROOM},
-    {"stats", "", "print hits, misses, copies, time saved, size, room", COMMAND_STATS, 0, 0,
-     cmd_stats, NEEDS_CACHE},
-    {"logs", "", "print the log", COMMAND_LOGS, 0, 0, cmd_logs, NEEDS_CACHE},
-    {"copy", "SRC DST", "copy a directory tree; DST must not exist", COMMAND_COPY, 2, 2, cmd_copy,
-     0},
-    {"doctor", "[SOURCE...]", "check this machine and the cache, advise what to do", COMMAND_DOCTOR,
-     0, -1, cmd_doctor, NEEDS_CACHE},
-    {"daemon", "", "serve look-ups and warming to other programs", COMMAND_DAEMON, 0, 0, cmd_daemon,
-     TO_FILL | TO_CLEAN},
-    {"status", "", "show what the daemon does, and for which users", COMMAND_STATUS, 0, 0,
-     cmd_status, NEEDS_CACHE},
-};
-
-enum {
-    EVERY_COMMAND = ~0,
-    FIRST_SETTING = 1000, /* getopt's value of the first setting's flag */
-    LONG_ONLY = 2000,     /* and of the first option that has no letter */
-};
-
-enum option_id {
-    OPTION_HELP = 'h',
-    OPTION_JSON = LONG_ONLY,
-    OPTION_VERBOSE = 'v',
-    OPTION_QUIET = 'q',
-    OPTION_PROGRESS = LONG_ONLY + 1,
-    OPTION_COLOR,
-    OPTION_VERSION,
-    OPTION_HELP_SETTINGS,
-    OPTION_FORCE,
-    OPTION_ROOT,
-    OPTION_NO_WAIT,
-    OPTION_REPORT,
-    OPTION_ALL,
-    OPTION_TOUCH,
-    OPTION_LEASE,
-    OPTION_COLUMNS,
-    OPTION_TIME_LIMIT,
-    OPTION_DRY_RUN,
-    OPTION_REPAIR,
-    OPTION_SAMPLE,
-    OPTION_MANIFEST,
-    OPTION_OWNER,
-    OPTION_SET_ID,
-    OPTION_FORMAT,
-    OPTION_ZERO,
-    OPTION_FOREGROUND,
-    OPTION_IDLE_EXIT,
-    OPTION_METRICS,
-    OPTION_FOLLOW = 'f',
-    OPTION_LINES = 'n',
-};
-
-static const struct {
-    const char *name;
-    enum option_id id;
-    unsigned commands;
-    const char *argument; /* what its help calls it; NULL: none */
-    const char *help;
-} option_table[] = {
-    {"help", OPTION_HELP, EVERY_COMMAND, NULL, "print this help, or the help of a command"},
-    {"help-settings", OPTION_HELP_SETTINGS, EVERY_COMMAND, NULL,
-     "print all settings and where their values come from"},
-    {"version", OPTION_VERSION, EVERY_COMMAND, NULL, "print the version"},
-    {"json", OPTION_JSON, EVERY_COMMAND, NULL, "print one JSON document on standard output"},
-    {"verbose", OPTION_VERBOSE, EVERY_COMMAND, NULL,
-     "say more, such as which backend runs and why"},
-    {"quiet", OPTION_QUIET, EVERY_COMMAND, NULL, "print errors only"},
-    {"progress", OPTION_PROGRESS, EVERY_COMMAND, "WHEN",
-     "show progress: auto, always, never or json"},
-    {"color", OPTION_COLOR, EVERY_COMMAND, "WHEN", "use colours: auto, always or never"},
-    {"no-wait", OPTION_NO_WAIT, COMMAND_WARM | COMMAND_ADD, NULL,
-     "do not wait for copies by other processes"},
-    {"report", OPTION_REPORT, COMMAND_WARM, "FILE", "also write the summary as JSON to FILE"},
-    {"all", OPTION_ALL, COMMAND_WARM, NULL, "accept directories: take all variants in them"},
-    {"force", OPTION_FORCE, COMMAND_ADD, NULL, "even if a setting or the definition forbids it"},
-    {"root", OPTION_ROOT, COMMAND_ADD, "DIR", "directory of the variant's payload"},
-    {"touch", OPTION_TOUCH, COMMAND_GET, "yes|no", "mark the variants as used now (default: yes)"},
-    {"lease", OPTION_LEASE, COMMAND_GET, "PID", "protect the variants from clean until PID ends"},
-    {"columns", OPTION_COLUMNS, COMMAND_LIST, "LIST", "the columns to print, separated by commas"},
-    {"time-limit", OPTION_TIME_LIMIT, COMMAND_CLEAN, "S", "stop after S seconds"},
-    {"dry-run", OPTION_DRY_RUN, COMMAND_CLEAN, NULL,
-     "delete nothing; print what would be deleted, why"},
-    {"repair", OPTION_REPAIR, COMMAND_VERIFY, NULL,
-     "copy damaged payloads again from their sources"},
-    {"sample", OPTION_SAMPLE, COMMAND_VERIFY, "PERCENT",
-     "read only PERCENT of the files, others each time"},
-    {"manifest", OPTION_MANIFEST, COMMAND_COPY, "FILE",
-     "also write a manifest of the copy to FILE"},
-    {"owner", OPTION_OWNER, COMMAND_COPY, NULL, "keep owners and groups (root only)"},
-    {"set-id", OPTION_SET_ID, COMMAND_COPY, NULL, "keep set-user-ID and set-group-ID bits"},
-    {"format", OPTION_FORMAT, COMMAND_STATS, "FORMAT", "output format: text, json or prometheus"},
-    {"zero", OPTION_ZERO, COMMAND_STATS, NULL, "print the counters, then reset them to zero"},
-    {"foreground", OPTION_FOREGROUND, COMMAND_DAEMON, NULL,
-     "stay in the foreground, log to standard error"},
-    {"idle-exit", OPTION_IDLE_EXIT, COMMAND_DAEMON, "S",
-     "exit after S seconds without clients and work"},
-    {"metrics", OPTION_METRICS, COMMAND_DAEMON, "FILE", "write metrics for Prometheus to FILE"},
-    {"follow", OPTION_FOLLOW, COMMAND_LOGS | COMMAND_STATUS, NULL,
-     "keep printing new lines, or the current status"},
-    {"lines", OPTION_LINES, COMMAND_LOGS, "N", "print only the last N lines (with -f: 10)"},
-};
-
-static void print_options(unsigned mask, bool common)
+/* Where an option stores what it is given. */
+static void *field_of(struct options *options, const struct option_row *row)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++) {
-        if (common != (option_table[i].commands == (unsigned)EVERY_COMMAND) ||
-            !(option_table[i].commands & mask))
-            continue;
-        char name[64];
-        bool letter = (int)option_table[i].id < FIRST_SETTING;
-        snprintf(name, sizeof(name), "%s%c%c--%s%s%s", letter ? "-" : " ",
-                 letter ? (char)option_table[i].id : ' ', letter ? ',' : ' ', option_table[i].name,
-                 option_table[i].argument ? "=" : "",
-                 option_table[i].argument ? option_table[i].argument : "");
-        printf("  %-22s %s\n", name, option_table[i].help);
-    }
+    return (char *)options + row->offset;
 }
 
-static void print_help(const struct command *command)
+static int refuse_value(const struct options *options, const struct option_row *row,
+                        const char *text, const char *expected)
 {
-    if (command) {
-        printf("usage: pkgcache [OPTION...] %s %s\n\n%s\n\n", command->name, command->synopsis,
-               command->summary);
-        print_options(command->flag, false);
-    } else {
-        printf("usage: pkgcache [OPTION...] COMMAND ...\n\nCopies package payloads from shared "
-               "storage into a cache on local disk.\nThe package manager rez can use the same "
-               "cache.\n\n");
-        for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-            printf("  %-7s %-12s %s\n", commands[i].name, commands[i].synopsis,
-                   commands[i].summary);
-    }
-    printf("\nOptions of all commands, before or after the command's name:\n");
-    print_options(EVERY_COMMAND, true);
-    printf("  --SETTING=VALUE        change a setting; --help-settings lists them\n");
+    return output_error(options, EXIT_USAGE, EINVAL, "--%s: \"%s\" is not %s", row->name, text,
+                        expected);
 }
 
-static int print_settings(struct options *options)
+static int read_choice(struct options *options, const struct option_row *row, const char *text)
 {
-    struct pkgcache_error error;
-    if (settings_complete(&options->settings, SETTINGS_ALL, &error) < 0)
-        return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
-    for (int i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &settings_table[i];
-        const struct setting_value *value = &options->settings.values[i];
-        printf("--%s=%s\n    %s\n    from %s; variable %s", setting->name, value->text,
-               setting->help, value->origin, setting->variable);
-        if (setting->rez != SETTING_OURS)
-            printf(", then rez's %s", rezconfig_name(setting->rez));
-        if (setting->choices) {
-            printf("\n    one of");
-            for (const char *const *choice = setting->choices; *choice; choice++)
-                printf(" %s", *choice);
-        }
-        printf("\n");
-    }
-    return output_end(options, EXIT_DONE);
-}
-
-static int read_when(struct options *options, const char *name, const char *text, bool json,
-                     enum when *ret)
-{
-    static const char *const words[] = {"auto", "always", "never", "json"};
-    for (int i = 0; i < (json ? 4 : 3); i++)
-        if (strcmp(text, words[i]) == 0) {
-            *ret = (enum when)i;
+    char expected[128] = "";
+    for (size_t i = 0; row->choices[i]; i++) {
+        if (strcmp(text, row->choices[i]) == 0) {
+            int choice = (int)row->minimum + (int)i;
+            memcpy(field_of(options, row), &choice, sizeof(choice));
             return -1;
         }
-    return output_error(options, EXIT_USAGE, EINVAL, "--%s: \"%s\" is not auto, always%s", name,
-                        text, json ? ", never or json" : " or never");
-}
-
-static int read_yes_no(struct options *options, const char *name, const char *text, bool *ret)
-{
-    *ret = strcmp(text, "yes") == 0;
-    if (*ret || strcmp(text, "no") == 0)
-        return -1;
-    return output_error(options, EXIT_USAGE, EINVAL, "--%s: \"%s\" is not yes or no", name, text);
-}
-
-static int read_time_limit(struct options *options, const char *text)
-{
-    char *end;
-    options->time_limit_s = strtod(text, &end);
-    if (*text && !*end && options->time_limit_s > 0 && options->time_limit_s <= 1e9)
-        return -1;
-    return output_error(options, EXIT_USAGE, EINVAL,
-                        "--time-limit: \"%s\" is not a number of seconds above 0", text);
-}
-
-/* 5 and 5% are the same. */
-static int read_sample(struct options *options, const char *text)
-{
-    char *end;
-    double percent = strtod(text, &end);
-    end += *end == '%';
-    if (*text && !*end && percent > 0 && percent <= 100) {
-        options->sample = percent / 100;
-        return -1;
+        size_t length = strlen(expected);
+        snprintf(expected + length, sizeof(expected) - length, "%s%s",
+                 i == 0                ? ""
+                 : row->choices[i + 1] ? ", "
+                                       : " or ",
+                 row->choices[i]);
     }
-    return output_error(options, EXIT_USAGE, EINVAL,
-                        "--sample: \"%s\" is not a percentage above 0, up to 100", text);
+    return refuse_value(options, row, text, expected);
 }
 
-static int read_lease(struct options *options, const char *text)
+static int read_yes_no(struct options *options, const struct option_row *row, const char *text)
 {
+    bool *field = field_of(options, row);
+    *field = strcmp(text, "yes") == 0;
+    return *field || strcmp(text, "no") == 0 ? -1 : refuse_value(options, row, text, "yes or no");
+}
+
+static int read_whole(struct options *options, const struct option_row *row, const char *text)
+{
+    uint64_t *field = field_of(options, row);
     char *end;
     errno = 0;
-    long pid = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
-        return output_error(options, EXIT_USAGE, EINVAL, "--lease: \"%s\" is not a process ID",
-                            text);
-    options->lease_pid = (int)pid;
-    return -1;
-}
-
-static int read_format(struct options *options, const char *text)
-{
-    static const char *const words[] = {"text", "json", "prometheus"};
-    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
-        if (strcmp(text, words[i]) == 0) {
-            options->format = (enum format)(FORMAT_TEXT + i);
-            return -1;
-        }
-    return output_error(options, EXIT_USAGE, EINVAL,
-                        "--format: \"%s\" is not text, json or prometheus", text);
-}
-
-static int read_lines(struct options *options, const char *text)
-{
-    char *end;
-    errno = 0;
-    unsigned long long lines = strtoull(text, &end, 10);
-    options->lines_given = true;
-    options->lines = (size_t)lines;
-    if (*text >= '0' && *text <= '9' && !*end && errno == 0)
+    *field = strtoull(text, &end, 10);
+    if (isdigit((unsigned char)*text) && !*end && errno == 0 && (double)*field >= row->minimum &&
+        (double)*field <= row->maximum)
         return -1;
-    return output_error(options, EXIT_USAGE, EINVAL, "--lines: \"%s\" is not a number of lines",
-                        text);
+    return refuse_value(options, row, text, row->expected);
 }
 
-static int read_idle_exit(struct options *options, const char *text)
+static int read_real(struct options *options, const struct option_row *row, const char *text)
 {
+    double *field = field_of(options, row);
+    bool percent = row->kind == OPTION_PERCENT;
     char *end;
-    errno = 0;
-    unsigned long seconds = strtoul(text, &end, 10);
-    options->idle_exit_s = (unsigned)seconds;
-    if (*text >= '0' && *text <= '9' && !*end && errno == 0 && seconds <= INT_MAX)
+    double number = strtod(text, &end);
+    end += percent && *end == '%';
+    *field = percent ? number / 100 : number;
+    if (*text && !*end && number > row->minimum && number <= row->maximum)
         return -1;
-    return output_error(options, EXIT_USAGE, EINVAL,
-                        "--idle-exit: \"%s\" is not a number of seconds", text);
+    return refuse_value(options, row, text, row->expected);
 }
 
-/* What an option sets that takes no argument; NULL: it is another one. */
-static bool *flag_of(struct options *options, int id)
+static int read_text(struct options *options, const struct option_row *row, const char *text)
 {
-    switch (id) {
-    case OPTION_JSON:
-        return &options->json;
-    case OPTION_ALL:
-        return &options->all;
-    case OPTION_FORCE:
-        return &options->force;
-    case OPTION_NO_WAIT:
-        return &options->no_wait;
-    case OPTION_DRY_RUN:
-        return &options->dry_run;
-    case OPTION_REPAIR:
-        return &options->repair;
-    case OPTION_OWNER:
-        return &options->owner;
-    case OPTION_SET_ID:
-        return &options->set_id;
-    case OPTION_ZERO:
-        return &options->zero;
-    case OPTION_FOREGROUND:
-        return &options->foreground;
-    case OPTION_FOLLOW:
-        return &options->follow;
-    default:
-        return NULL;
-    }
-}
-
-/* Where an argument goes that may be any text; NULL: it is another option's. */
-static const char **text_of(struct options *options, int id)
-{
-    switch (id) {
-    case OPTION_ROOT:
-        return &options->root;
-    case OPTION_REPORT:
-        return &options->report;
-    case OPTION_COLUMNS:
-        return &options->columns;
-    case OPTION_MANIFEST:
-        return &options->manifest;
-    case OPTION_METRICS:
-        return &options->metrics;
-    default:
-        return NULL;
-    }
+    *(const char **)field_of(options, row) = text;
+    if (row->kind == OPTION_FILE && strcmp(text, "-") == 0)
+        return refuse_value(options, row, text,
+                            "the name of a file; write ./- if it has that name");
+    return *text ? -1 : refuse_value(options, row, text, "a value");
 }
 
 /* One option that is no setting. Returns an exit code, or -1: go on. */
-static int read_option(struct options *options, int id, const char *text)
+static int read_option(struct options *options, const struct option_row *row, const char *text)
 {
-    bool *flag = flag_of(options, id);
-    const char **argument = text_of(options, id);
-    if (flag)
-        *flag = true;
-    if (argument)
-        *argument = text;
-    if (flag || argument)
-        return -1;
-    switch (id) {
+    switch (row->kind) {
     case OPTION_VERBOSE:
         options->verbosity = 1;
         return -1;
     case OPTION_QUIET:
         options->verbosity = -1;
         return -1;
-    case OPTION_PROGRESS:
-        return read_when(options, "progress", text, true, &options->progress);
-    case OPTION_COLOR:
-        return read_when(options, "color", text, false, &options->color);
-    case OPTION_TIME_LIMIT:
-        return read_time_limit(options, text);
-    case OPTION_TOUCH:
-        return read_yes_no(options, "touch", text, &options->touch);
-    case OPTION_SAMPLE:
-        return read_sample(options, text);
-    case OPTION_LEASE:
-        return read_lease(options, text);
-    case OPTION_FORMAT:
-        return read_format(options, text);
-    case OPTION_IDLE_EXIT:
-        return read_idle_exit(options, text);
-    case OPTION_LINES:
-        return read_lines(options, text);
-    default:
-        return EXIT_USAGE;
+    case OPTION_FLAG:
+        *(bool *)field_of(options, row) = true;
+        return -1;
+    case OPTION_YES_NO:
+        return read_yes_no(options, row, text);
+    case OPTION_TEXT:
+    case OPTION_FILE:
+    case OPTION_STREAM:
+    case OPTION_DIRECTORY:
+        return read_text(options, row, text);
+    case OPTION_CHOICE:
+        return read_choice(options, row, text);
+    case OPTION_WHOLE:
+        return read_whole(options, row, text);
+    case OPTION_REAL:
+    case OPTION_PERCENT:
+        return read_real(options, row, text);
+    default: /* only noted: help and version */
+        return -1;
     }
 }
 
-static const struct command *find_command(const char *name)
+/* Whether an option of this kind was used. */
+static bool is_used(uint64_t used, enum option_kind kind)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    return NULL;
+    for (size_t i = 0; i < option_count; i++)
+        if (option_table[i].kind == kind && used & 1ULL << i)
+            return true;
+    return false;
 }
 
-static int check_command(struct options *options, uint64_t used, bool help)
+/* Whether the option that is stored there was used. */
+static bool is_given(uint64_t used, size_t offset)
 {
-    if (options->argument_count == 0) {
-        if (help) {
-            print_help(NULL);
-            return output_end(options, EXIT_DONE);
-        }
-        return output_error(options, EXIT_USAGE, EINVAL,
-                            "no command: try pkgcache warm, or pkgcache --help");
-    }
+    for (size_t i = 0; i < option_count; i++)
+        if (option_table[i].argument && option_table[i].offset == offset && used & 1ULL << i)
+            return true;
+    return false;
+}
+
+/* The commands that print what stands in the tables. Returns an exit code. */
+static int answer(struct options *options)
+{
+    const char *name = options->argument_count > 0 ? options->arguments[0] : NULL;
+    if (options->command->flag == COMMAND_VERSION)
+        return help_print_version(options);
+    if (name && options->command->flag == COMMAND_COMPLETION)
+        return completion_print(options, name);
+    const struct command *command = name ? command_find(name) : NULL;
+    return name && !command ? mistake_command(options, name) : help_print(options, command);
+}
+
+static int check_command(struct options *options, uint64_t used)
+{
+    bool help = is_used(used, OPTION_HELP);
+    if (options->argument_count == 0)
+        return help ? help_print(options, NULL)
+                    : output_error(options, EXIT_USAGE, EINVAL,
+                                   "no command: try pkgcache warm, or pkgcache --help");
     const char *name = options->arguments[0];
-    const struct command *command = find_command(name);
+    const struct command *command = command_find(name);
     if (!command)
-        return output_error(options, EXIT_USAGE, EINVAL, "%s: unknown command; see pkgcache --help",
-                            name);
-    if (help) {
-        print_help(command);
-        return output_end(options, EXIT_DONE);
-    }
+        return mistake_command(options, name);
+    if (help)
+        return help_print(options, command);
     options->command = command;
     options->arguments++;
     options->argument_count--;
-    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+    for (size_t i = 0; i < option_count; i++)
         if (used & 1ULL << i && !(option_table[i].commands & command->flag))
             return output_error(options, EXIT_USAGE, EINVAL,
                                 "%s: this command has no option --%s; see pkgcache %s --help", name,
                                 option_table[i].name, name);
+    if (options->argument_count == 0 && (options->list || options->check) &&
+        command->flag == COMMAND_PACK)
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "pack: --list and --check expect PACK...; see pkgcache pack --help");
     if (options->argument_count < command->arguments_min ||
         (command->arguments_max >= 0 && options->argument_count > command->arguments_max))
         return output_error(options, EXIT_USAGE, EINVAL, "%s: expected %s; see pkgcache %s --help",
                             name, *command->synopsis ? command->synopsis : "no arguments", name);
-    return -1;
+    return command->run ? -1 : answer(options);
 }
 
+/* @param ret room for all options and settings, and the end */
 static void fill_getopt_table(struct option *ret)
 {
     size_t count = 0;
-    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
+    for (size_t i = 0; i < option_count; i++)
         ret[count++] = (struct option){option_table[i].name,
                                        option_table[i].argument ? required_argument : no_argument,
-                                       NULL, (int)option_table[i].id};
+                                       NULL, FIRST_OPTION + (int)i};
     for (int i = 0; i < SETTING_COUNT; i++)
         ret[count++] =
             (struct option){settings_table[i].name, required_argument, NULL, FIRST_SETTING + i};
     ret[count] = (struct option){0};
 }
 
-/* What getopt does not know. It has passed over that already: the word before the next one. */
+/* The option that a letter means, in that command rather than in another. */
+static const struct option_row *find_letter(const struct command *command, char letter)
+{
+    const struct option_row *row = command ? option_find_letter(letter, command->flag) : NULL;
+    return row ? row : option_find_letter(letter, (unsigned)EVERY_COMMAND);
+}
+
+/* The letters as getopt wants them. @param command NULL: as if none took a value */
+static void fill_letters(const struct command *command, char ret[static LETTERS_SIZE])
+{
+    size_t length = 0;
+    ret[length++] = ':';
+    for (size_t i = 0; i < option_count; i++) {
+        char letter = option_table[i].letter;
+        if (!letter || memchr(ret, letter, length))
+            continue;
+        ret[length++] = letter;
+        if (command && find_letter(command, letter)->argument)
+            ret[length++] = ':';
+    }
+    ret[length] = '\0';
+}
+
+static bool is_number(const char *word)
+{
+    return *word && word[strspn(word, "0123456789")] == '\0';
+}
+
+/*
+ * The command, before the options are read: what a letter means depends on it. A number before it
+ * belongs to a letter (-n 5 logs). NULL: there is none, which is said later.
+ */
+static const struct command *find_command(int argc, char **argv, const struct option *table)
+{
+    char letters[LETTERS_SIZE];
+    CLEANUP_FREE char **words = calloc((size_t)argc + 1, sizeof(*words));
+    if (!words)
+        return NULL;
+    memcpy(words, argv, (size_t)argc * sizeof(*words)); /* getopt changes the order */
+    fill_letters(NULL, letters);
+    optind = 0;
+    while (getopt_long(argc, words, letters, table, NULL) != -1)
+        continue;
+    int at = optind;
+    at += at + 1 < argc && is_number(words[at]);
+    return at < argc ? command_find(words[at]) : NULL;
+}
+
+/* What getopt does not know. A word has been passed over by then, one with several letters not. */
 static int refuse_option(const struct options *options, int id, char **argv)
 {
-    return output_error(
-        options, EXIT_USAGE, EINVAL, "%s: %s; see pkgcache --help", argv[optind - 1],
-        id == ':' ? "a value is missing" : "unknown option, or an option that takes no value");
+    const char *word = argv[optind - 1];
+    char letter[] = {'-', (char)optopt, '\0'};
+    if (optopt > 0 && optopt < FIRST_SETTING)
+        word = letter;
+    if (id == ':')
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "%s: a value is missing; see pkgcache --help", word);
+    if (optopt >= FIRST_SETTING)
+        return output_error(options, EXIT_USAGE, EINVAL,
+                            "%s: this option takes no value; see pkgcache --help", word);
+    return mistake_option(options, word);
 }
 
 /*
@@ -457,50 +281,45 @@ static int refuse_abbreviation(const struct options *options, char **argv,
                         (int)length, word, option->name);
 }
 
-/* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
-static int read_options(int argc, char **argv, struct options *options, uint64_t *ret_used)
+static int read_setting(struct options *options, enum setting_id id, const char *text)
 {
-    struct option table[ARRAY_LENGTH(option_table) + SETTING_COUNT + 1];
     struct pkgcache_error error;
-    fill_getopt_table(table);
-    opterr = 0;
-    int place = -1; /* in the table; a letter leaves it */
-    for (int id; (id = getopt_long(argc, argv, ":hvqfn:", table, &place)) != -1; place = -1) {
-        if (id == '?' || id == ':')
-            return refuse_option(options, id, argv);
-        int refused = place >= 0 ? refuse_abbreviation(options, argv, &table[place]) : -1;
-        if (refused >= 0)
-            return refused;
-        if (id >= FIRST_SETTING && id < FIRST_SETTING + SETTING_COUNT) {
-            if (settings_set(&options->settings, (enum setting_id)(id - FIRST_SETTING), optarg,
-                             "the command line", &error) < 0)
-                return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
-            continue;
-        }
-        for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
-            if ((int)option_table[i].id == id)
-                *ret_used |= 1ULL << i;
-        if (id == OPTION_VERSION) {
-            printf("pkgcache %s\n", PKGCACHE_VERSION_STRING);
-            return output_end(options, EXIT_DONE);
-        }
-        bool only_noted = id == OPTION_HELP || id == OPTION_HELP_SETTINGS;
-        int code = only_noted ? -1 : read_option(options, id, optarg);
-        if (code >= 0)
-            return code;
-    }
-    options->arguments = argv + optind;
-    options->argument_count = argc - optind;
+    if (settings_set(&options->settings, id, text, SETTINGS_COMMAND_LINE, &error) < 0)
+        return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
     return -1;
 }
 
-/* Whether an option of the table was used. */
-static bool is_used(uint64_t used, enum option_id id)
+/* Reads all options. Returns an exit code, or -1: go on. *ret_used: a bit for each of the table. */
+static int read_options(int argc, char **argv, struct options *options, uint64_t *ret_used)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++)
-        if (option_table[i].id == id)
-            return used & 1ULL << i;
-    return false;
+    struct option table[OPTION_COUNT_MAX + SETTING_COUNT + 1];
+    char letters[LETTERS_SIZE];
+    fill_getopt_table(table);
+    opterr = 0;
+    const struct command *command = find_command(argc, argv, table);
+    fill_letters(command ? command : &command_table[0], letters);
+    int place = -1; /* in the table; a letter leaves it */
+    int code = -1;
+    optind = 0;
+    for (int id; code < 0 && (id = getopt_long(argc, argv, letters, table, &place)) != -1;
+         place = -1) {
+        if (id == '?' || id == ':')
+            return refuse_option(options, id, argv);
+        code = place >= 0 ? refuse_abbreviation(options, argv, &table[place]) : -1;
+        if (code >= 0)
+            break;
+        if (id >= FIRST_SETTING && id < FIRST_OPTION) {
+            code = read_setting(options, (enum setting_id)(id - FIRST_SETTING), optarg);
+            continue;
+        }
+        const struct option_row *row =
+            id >= FIRST_OPTION ? &option_table[id - FIRST_OPTION] : find_letter(command, (char)id);
+        *ret_used |= 1ULL << (row - option_table);
+        code = read_option(options, row, optarg);
+    }
+    options->arguments = argv + optind;
+    options->argument_count = argc - optind;
+    return code;
 }
 
 /* Errors are JSON wherever on the line --json stands. */
@@ -512,30 +331,38 @@ static bool asks_for_json(char **argv)
     return false;
 }
 
-int options_read(int argc, char **argv, struct options *ret)
+static int check_settings(struct options *options)
 {
     struct pkgcache_error error;
+    struct setting_value *values = options->settings.values;
+    if (options->command->flag == COMMAND_COPY && values[SETTING_DIGEST].text &&
+        values[SETTING_DIGEST].number && !options->manifest)
+        return output_error(
+            options, EXIT_USAGE, EINVAL,
+            "--digest=yes: copy writes digests into a manifest: add --manifest=FILE");
+    if (options->command->flag == COMMAND_CONFIG && options->check)
+        return -1; /* they may be wrong */
+    if (settings_complete(&options->settings, options->command->settings, &error) < 0)
+        return output_error(options, EXIT_USAGE, error.code, "%s", error.message);
+    options->durability_given = strcmp(values[SETTING_DURABILITY].origin, SETTINGS_BUILT_IN) != 0;
+    output_problems(options, &options->settings.problems);
+    return -1;
+}
+
+int options_read(int argc, char **argv, struct options *ret)
+{
     uint64_t used = 0;
     *ret = (struct options){.touch = true, .json = asks_for_json(argv)};
     unsetenv("POSIXLY_CORRECT"); /* options may stand behind the command, whatever else does not */
     int code = read_options(argc, argv, ret, &used);
+    ret->lines_given = is_given(used, offsetof(struct options, lines));
+    if (code < 0 && is_used(used, OPTION_VERSION))
+        return help_print_version(ret);
     if (code < 0 && is_used(used, OPTION_HELP_SETTINGS))
-        return print_settings(ret);
+        return help_print_settings(ret);
     if (code < 0)
-        code = check_command(ret, used, is_used(used, OPTION_HELP));
-    if (code >= 0)
-        return code;
-    const struct setting_value *digest = &ret->settings.values[SETTING_DIGEST];
-    if (ret->command->flag == COMMAND_COPY && digest->text && digest->number && !ret->manifest)
-        return output_error(
-            ret, EXIT_USAGE, EINVAL,
-            "--digest=yes: copy writes digests into a manifest: add --manifest=FILE");
-    const char *durability = getenv("PKGCACHE_DURABILITY");
-    ret->durability_given =
-        ret->settings.values[SETTING_DURABILITY].text || (durability && *durability);
-    if (settings_complete(&ret->settings, ret->command->settings, &error) < 0)
-        return output_error(ret, EXIT_USAGE, error.code, "%s", error.message);
-    return -1;
+        code = check_command(ret, used);
+    return code < 0 ? check_settings(ret) : code;
 }
 
 void options_free(struct options *options)

@@ -2,6 +2,8 @@
 #include "cli/output.h"
 
 #include "cache/json/json_stream.h"
+#include "cache/json/visible.h"
+#include "cache/util/text.h"
 #include "cli/exit.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -13,6 +15,12 @@ static bool wants_color(const struct options *options)
 {
     return options->color == WHEN_ALWAYS ||
            (options->color == WHEN_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
+}
+
+/* Whether standard error is read by a program: each line of it is one object then. */
+static bool writes_json_errors(const struct options *options)
+{
+    return options->json || options->progress == WHEN_JSON;
 }
 
 /* `exit_code` 0: the program does not end with that. */
@@ -27,15 +35,60 @@ static void write_json_line(const char *key, const char *text, int code, int exi
     output_json_line(object);
 }
 
+/* Prints a message that may have in it what others wrote. */
+static void print_visible(FILE *stream, const char *text)
+{
+    CLEANUP_TEXT struct text visible = {0};
+    visible_append(&visible, text, strlen(text));
+    if (visible.error == 0 && visible.length > 0)
+        fputs(visible.bytes, stream);
+    fputc('\n', stream);
+}
+
+void output_line(const char *format, ...)
+{
+    CLEANUP_FREE char *line = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    line = text_vformat(format, arguments);
+    va_end(arguments);
+    if (line)
+        print_visible(stdout, line);
+}
+
+void output_data(const char *text)
+{
+    if (isatty(STDOUT_FILENO))
+        print_visible(stdout, text);
+    else
+        printf("%s\n", text);
+}
+
+char *output_shown(const char *text)
+{
+    struct text visible = {0};
+    char *shown = NULL;
+    visible_append(&visible, text, strlen(text));
+    return text_steal(&visible, &shown, NULL) < 0 ? NULL : shown;
+}
+
 void output_warning(const struct options *options, const char *path, const char *text)
 {
     CLEANUP_FREE char *message = NULL;
     if (options->verbosity < 0 || asprintf(&message, "%s: %s", path, text) < 0)
         return;
-    if (options->json)
+    if (writes_json_errors(options)) {
         write_json_line("warning", message, 0, 0);
-    else
-        fprintf(stderr, "pkgcache: %s\n", message);
+    } else {
+        fputs("pkgcache: ", stderr);
+        print_visible(stderr, message);
+    }
+}
+
+void output_problems(const struct options *options, const struct settings_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++)
+        output_warning(options, problems->items[i].where, problems->items[i].what);
 }
 
 int output_error(const struct options *options, int exit_code, int code, const char *format, ...)
@@ -43,17 +96,16 @@ int output_error(const struct options *options, int exit_code, int code, const c
     CLEANUP_FREE char *message = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&message, format, arguments) < 0)
-        message = NULL;
+    message = text_vformat(format, arguments);
     va_end(arguments);
     const char *text = message ? message : "out of memory";
     progress_clear();
-    if (options->json) {
+    if (writes_json_errors(options)) {
         write_json_line("error", text, code, exit_code);
     } else {
         bool color = wants_color(options);
-        fprintf(stderr, "%spkgcache:%s %s\n", color ? "\033[1;31m" : "", color ? "\033[0m" : "",
-                text);
+        fprintf(stderr, "%spkgcache:%s ", color ? "\033[1;31m" : "", color ? "\033[0m" : "");
+        print_visible(stderr, text);
     }
     return exit_code;
 }
@@ -62,13 +114,19 @@ void output_verbose(const struct options *options, const char *format, ...)
 {
     if (options->verbosity < 1)
         return;
+    CLEANUP_FREE char *message = NULL;
     va_list arguments;
     va_start(arguments, format);
-    progress_clear();
-    fputs("pkgcache: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    message = text_vformat(format, arguments);
     va_end(arguments);
+    const char *text = message ? message : "out of memory";
+    progress_clear();
+    if (writes_json_errors(options)) {
+        write_json_line("message", text, 0, 0);
+    } else {
+        fputs("pkgcache: ", stderr);
+        print_visible(stderr, text);
+    }
 }
 
 int output_document(const struct options *options, cJSON *item)

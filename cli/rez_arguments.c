@@ -10,6 +10,7 @@
 #include "cli/rez_arguments.h"
 
 #include "cache/json/repr.h"
+#include "cache/json/visible.h"
 #include "cli/exit.h"
 #include "engine/compiler.h"
 
@@ -120,16 +121,24 @@ struct parser {
     size_t extra_count;
 };
 
+static int refuse(const char *usage_text, const char *program, const char *message)
+{
+    CLEANUP_TEXT struct text visible = {0};
+    if (isatty(STDERR_FILENO)) /* names in it may be others' */
+        visible_append(&visible, message, strlen(message));
+    fprintf(stderr, "%s%s: error: %s\n", usage_text, program,
+            visible.length > 0 ? visible.bytes : message);
+    return EXIT_USAGE;
+}
+
 int rez_arguments_refuse(const char *message)
 {
-    fprintf(stderr, "%srez pkg-cache: error: %s\n", usage, message);
-    return EXIT_USAGE;
+    return refuse(usage, "rez pkg-cache", message);
 }
 
 static int refuse_outer(const char *message)
 {
-    fprintf(stderr, "%srez: error: %s\n", outer_usage, message);
-    return EXIT_USAGE;
+    return refuse(outer_usage, "rez", message);
 }
 
 /* Refuses an option: "argument -a/--add-variants: WHY". */

@@ -9,21 +9,13 @@
 #include "cache/service/serve.h"
 #include "cache/store/pending.h"
 #include "cli/exit.h"
+#include "cli/leave.h"
 #include "cli/rez_print.h"
 #include "cli/rez_program.h"
 #include "cli/signals.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <string.h>
-#include <sys/syscall.h>
-
-/* Closes all descriptors from one to another. Kernels before 5.9 leave what we inherited open. */
-static void close_range_quietly(int from, unsigned to)
-{
-    if ((unsigned)from <= to)
-        (void)syscall(SYS_close_range, (unsigned)from, to, 0);
-}
 
 /* Lets go of whoever started us: session, terminal, descriptors. The directory comes later. */
 static void detach(int serving_fd)
@@ -32,8 +24,7 @@ static void detach(int serving_fd)
     int null_fd = open("/dev/null", O_RDWR);
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null_fd >= 0; fd++)
         dup2(null_fd, fd);
-    close_range_quietly(STDERR_FILENO + 1, (unsigned)serving_fd - 1);
-    close_range_quietly(serving_fd + 1, ~0U);
+    leave_descriptors(serving_fd);
 }
 
 /* Cleans for as long as the settings allow. Once for some minutes, also when they do not. */
@@ -59,7 +50,8 @@ static void serve(struct rez_program *program, int serving_fd)
     if (logging && *logging && cache_make_directories(program->cache, NULL) == 0)
         log_write(program->cache, LOGGED_WARNING,
                   "REZ_LOGGING_CONF (%s) is not read: what is logged is logged here", logging);
-    if (serve_pending(program->cache, serving_fd, &program->sources, signals_fd(), &error) == 0)
+    if (serve_pending(program->cache, serving_fd, program->config, &program->sources, signals_fd(),
+                      &error) == 0)
         clean(program);
 }
 

@@ -113,14 +113,21 @@ static int find_roots(struct table *table)
 
 static int fill(struct table *table)
 {
+    struct rules rules = {0};
+    struct uri_memo definitions = {0};
+    struct pkgcache_error error;
     int result = table->wanted[REZ_COLUMN_ORIG_PATH] ? find_roots(table) : 0;
+    if (result == 0 && table->wanted[REZ_COLUMN_VARIANT_URI])
+        result = rules_read_names(table->program->config, &rules, &error);
     for (size_t i = 0; i < table->count && result == 0; i++) {
         struct row *row = &table->rows[i];
         row->cells[REZ_COLUMN_STATUS] = strdup(statuses[rank(row)].name);
         row->cells[REZ_COLUMN_PACKAGE] = strdup(row->handle->qualified_name);
         if (table->wanted[REZ_COLUMN_VARIANT_URI])
-            row->cells[REZ_COLUMN_VARIANT_URI] = variant_uri(row->handle);
+            row->cells[REZ_COLUMN_VARIANT_URI] = variant_uri(&rules, &definitions, row->handle);
     }
+    rules_free(&rules);
+    uri_memo_free(&definitions);
     return result;
 }
 

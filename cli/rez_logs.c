@@ -1,4 +1,6 @@
 /* rez-pkg-cache --logs: all files of the log, the oldest first, in the colours of their levels. */
+#include "cache/store/log.h"
+#include "cache/util/file.h"
 #include "cache/util/names.h"
 #include "cli/exit.h"
 #include "cli/rez_print.h"
@@ -42,7 +44,7 @@ static int find_files(struct logs *logs)
     int result = names_open(&names, logs->fd);
     for (const char *name; result == 0 && (name = names_next(&names));) {
         struct stat status;
-        if (!is_log(name) || fstatat(logs->fd, name, &status, 0) < 0)
+        if (!is_log(name) || fstatat(logs->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         struct log_file *files = realloc(logs->files, (logs->count + 1) * sizeof(*files));
         if (!files) {
@@ -86,13 +88,12 @@ static enum rez_style line_style(const char *line, enum rez_style before)
 
 static void print_file(FILE *file, enum rez_style *style)
 {
-    CLEANUP_FREE char *line = NULL;
-    size_t size = 0;
-    for (ssize_t length; (length = getline(&line, &size, file)) >= 0;) {
-        while (length > 0 && isspace((unsigned char)line[length - 1]))
-            line[--length] = '\0';
-        *style = line_style(line, *style);
-        rez_print_line(stdout, *style, line);
+    CLEANUP_FREE struct log_line *line = malloc(sizeof(*line));
+    while (line && log_read_line(file, line)) {
+        while (line->length > 0 && isspace((unsigned char)line->text[line->length - 1]))
+            line->text[--line->length] = '\0';
+        *style = line_style(line->text, *style);
+        rez_print_line(stdout, *style, line->text);
     }
 }
 
@@ -107,20 +108,22 @@ static int print_all(struct logs *logs)
     else
         qsort(logs->files, logs->count, sizeof(*logs->files), compare_files);
     for (size_t i = 0; i < logs->count; i++) {
-        int fd = openat(logs->fd, logs->files[i].name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        CLEANUP_FCLOSE FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+        int fd = -1;
+        struct pkgcache_error error = {0};
+        result = file_open_regular(logs->fd, logs->files[i].name, &fd, &error);
+        CLEANUP_FCLOSE FILE *file = result < 0 ? NULL : fdopen(fd, "r");
         if (file)
             print_file(file, &style);
-        else if (errno != ENOENT)
-            rez_message(REZ_ERROR, "%s: %s", logs->files[i].name, strerror(errno));
+        else if (result != -ENOENT)
+            rez_message(REZ_ERROR, "%s: %s", logs->files[i].name,
+                        result < 0 ? error.message : strerror(errno));
     }
     return EXIT_DONE;
 }
 
 int rez_logs(struct rez_program *program)
 {
-    struct logs logs = {
-        .fd = openat(program->cache->fd, ".sys/log", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct logs logs = {.fd = cache_open_private(program->cache, "log", false)};
     int code = print_all(&logs);
     for (size_t i = 0; i < logs.count; i++)
         free(logs.files[i].name);

@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 {
     struct rez_program program = {0};
     standard_keep_descriptors();
+    standard_ignore_signals();
     int code = rez_arguments_read(argc, argv, &program.arguments);
     if (code < 0)
         code = program.arguments.action == REZ_DAEMON ? rez_daemon(&program) : run(&program);

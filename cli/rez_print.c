@@ -1,7 +1,7 @@
 /* rez's messages: its logging handler (rez/__init__.py) and its colours (utils/colorize.py). */
 #include "cli/rez_print.h"
 
-#include "cache/util/text.h"
+#include "cache/json/visible.h"
 #include "cli/exit.h"
 
 #include <stdarg.h>
@@ -33,8 +33,14 @@ static bool shows_styles(FILE *stream)
     return isatty(fileno(stream));
 }
 
-void rez_print_line(FILE *stream, enum rez_style style, const char *line)
+void rez_print_line(FILE *stream, enum rez_style style, const char *text)
 {
+    CLEANUP_TEXT struct text visible = {0};
+    const char *line = text;
+    if (isatty(fileno(stream))) { /* others chose names in it, which are to do no harm there */
+        visible_append(&visible, text, strlen(text));
+        line = visible.length > 0 ? visible.bytes : "";
+    }
     if (style == REZ_PLAIN || !shows_styles(stream))
         fprintf(stream, "%s\n", line);
     else

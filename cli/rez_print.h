@@ -27,6 +27,8 @@ int rez_fail_settings(const struct pkgcache_error *error);
 /** The style of a level. */
 enum rez_style rez_level_style(enum rez_level level);
 
-/** Prints a line, in its style if the stream is a terminal and REZ_COLOR_ENABLED does not say no.
+/**
+ * Prints a line, in its style if the stream is a terminal and REZ_COLOR_ENABLED does not say no. On
+ * a terminal, what could move its cursor is escaped (visible.h).
  */
-void rez_print_line(FILE *stream, enum rez_style style, const char *line);
+void rez_print_line(FILE *stream, enum rez_style style, const char *text);

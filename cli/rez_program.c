@@ -14,8 +14,9 @@ int rez_read_settings(struct rez_program *program)
     const char *directory = program->arguments.directory;
     int result = 0;
     settings->rez_defaults = true;
+    settings->lenient = true;
     if (directory)
-        result = settings_set(settings, SETTING_CACHE, directory, "the command line", &error);
+        result = settings_set(settings, SETTING_CACHE, directory, SETTINGS_COMMAND_LINE, &error);
     if (result == 0)
         result = settings_complete(settings, SETTINGS_ALL, &error);
     program->sources.force = program->arguments.force;
@@ -32,6 +33,20 @@ int rez_read_settings(struct rez_program *program)
     return -1;
 }
 
+/* rez knows nothing of our settings, so what is wrong with them is no reason to fail, or to print
+ * something that rez would not. Where there is no cache yet, there is no log. */
+static void log_problems(struct rez_program *program)
+{
+    const struct settings_problems *problems = &program->settings.problems;
+    if (problems->count == 0 || program->told_problems || !program->cache ||
+        cache_open_directories(program->cache, NULL) < 0)
+        return;
+    program->told_problems = true;
+    for (size_t i = 0; i < problems->count; i++)
+        log_write(program->cache, LOGGED_WARNING, "%s: %s; it counts as not set",
+                  problems->items[i].where, problems->items[i].what);
+}
+
 int rez_open_cache(struct rez_program *program)
 {
     struct pkgcache_options options = settings_cache_options(&program->settings);
@@ -43,11 +58,13 @@ int rez_open_cache(struct rez_program *program)
     options.temporary_path = path;
     if (pkgcache_open(program->directory, &options, false, &program->cache, &error) < 0)
         return rez_fail("%s", error.message);
+    log_problems(program);
     return -1;
 }
 
 void rez_close(struct rez_program *program)
 {
+    log_problems(program); /* there may be a cache now */
     pkgcache_close(program->cache);
     sources_free(&program->sources);
     settings_free(&program->settings);

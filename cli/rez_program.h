@@ -13,6 +13,7 @@ struct rez_program {
     const char *directory;    /* of the cache, as it was named; the settings' */
     struct sources sources;   /* of variants, one after the other */
     struct pkgcache *cache;
+    bool told_problems; /* of our settings, to the cache's log */
 };
 
 /** Reads the settings, and finds out which cache is meant. @return an exit code, or -1: go on */

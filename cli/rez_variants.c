@@ -17,6 +17,14 @@ static void announce(const struct rez_program *program, const char *format, cons
     rez_message(REZ_INFO, format, quoted.error ? uri : quoted.bytes, program->directory);
 }
 
+static void say_unknown(const char *uri)
+{
+    CLEANUP_TEXT struct text text = {0};
+    text_printf(&text, "No such variant: %s", uri);
+    if (text.error == 0)
+        rez_print_line(stderr, REZ_PLAIN, text.bytes);
+}
+
 /* Finds a variant, cached or not. Returns NULL if there is none. ret_code: -1, or an exit code. */
 static const struct source_variant *find_variant(struct rez_program *program, const char *uri,
                                                  int *ret_code)
@@ -37,7 +45,7 @@ static const struct source_variant *find_variant(struct rez_program *program, co
     int code = variant->is_refused ? 0 : variant->code;
     *ret_code = code ? EXIT_FAILED : -1;
     if (code == ENOENT || code == ESRCH || code == EINVAL)
-        fprintf(stderr, "No such variant: %s\n", uri);
+        say_unknown(uri);
     else if (code == ENOTSUP)
         *ret_code = rez_fail("Not cached - variant is a type that does not have a root: %s", uri);
     else if (code)
@@ -140,6 +148,12 @@ struct adding {
     bool wait;
 };
 
+static void on_warning(void *context, const char *path, const char *text)
+{
+    (void)context;
+    rez_message(REZ_WARNING, "%s: %s", path, text);
+}
+
 static int warm(void *context, struct source_additions *additions, struct pkgcache_error *error)
 {
     const struct adding *adding = context;
@@ -149,7 +163,8 @@ static int warm(void *context, struct source_additions *additions, struct pkgcac
                                        .variants = additions->variants,
                                        .count = additions->count,
                                        .no_wait = !adding->wait,
-                                       .cancel_fd = signals_fd()};
+                                       .cancel_fd = signals_fd(),
+                                       .on_warning = on_warning};
     return pkgcache_warm(adding->cache, &warm, additions->results, error);
 }
 

@@ -44,3 +44,13 @@ int signals_received(void)
         return (int)information.ssi_signo;
     return SIGINT;
 }
+
+void signals_close(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}

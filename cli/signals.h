@@ -13,3 +13,6 @@ int signals_fd(void);
 
 /** @return the signal that arrived; SIGINT when there was none */
 int signals_received(void);
+
+/** Has the signals end the process again, as at first, for what has its own way with them. */
+void signals_close(void);
