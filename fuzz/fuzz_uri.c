@@ -22,12 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(uri.index >= HANDLE_NO_INDEX);
 
     text_free(&text);
-    text_printf(&text, "%s/package.%s[", uri.directory, uri.yaml ? "yaml" : "py");
+    text_printf(&text, "%s/package.py[", uri.directory);
     if (uri.index != HANDLE_NO_INDEX)
         text_printf(&text, "%d", uri.index);
     text_append_byte(&text, ']');
     FUZZ_CHECK(uri_parse(text.bytes, &again, &error) == 0);
     FUZZ_CHECK(strcmp(again.directory, uri.directory) == 0);
-    FUZZ_CHECK(again.index == uri.index && again.yaml == uri.yaml);
+    FUZZ_CHECK(again.index == uri.index);
     return 0;
 }
