@@ -38,7 +38,7 @@ def environment():
     """The environment of all contestants: without settings that some of them would follow."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(('PKGCACHE_', 'REZ_', 'RSYNC_', 'TAR_'))}
-    return {**kept, 'LC_ALL': 'C.UTF-8'}
+    return {**kept, 'LC_ALL': 'C.UTF-8', 'PKGCACHE_SYSTEM_CONFIG': '', 'XDG_CONFIG_HOME': '/dev/null'}
 
 
 def find(program):

@@ -18,6 +18,8 @@ import tempfile
 import threading
 import time
 
+import contestants
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'docs', 'examples'))
 from daemon_client import Daemon  # noqa: E402 pylint: disable=wrong-import-position
@@ -58,7 +60,7 @@ def make_trees(directory, count, files, size):
 def served(cache):
     """A daemon of its own."""
     process = subprocess.Popen([PROGRAM, '--cache', cache, 'daemon', '--foreground'],
-                               env={**os.environ, 'PKGCACHE_SPACE_BUFFER': '0'})
+                               env={**contestants.environment(), 'PKGCACHE_SPACE_BUFFER': '0'})
     try:
         while True:
             with contextlib.suppress(OSError):

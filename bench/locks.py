@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 
+import contestants
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 REZLIKE = os.path.join(HERE, '..', 'tests', 'program', 'rezlike.py')
 ALONE = 300
@@ -63,7 +65,7 @@ class Bench:
 
     def ours(self, times, name, *command):
         """Runs the program once; its lock times go to a file. Returns its exit code."""
-        environment = {**os.environ, 'LD_PRELOAD': self.clock, 'LOCKCLOCK_FILE': times}
+        environment = {**contestants.environment(), 'LD_PRELOAD': self.clock, 'LOCKCLOCK_FILE': times}
         return subprocess.run([self.program, '-q', '--cache', self.cache, *command, handle(name)],
                               env=environment, stdout=subprocess.DEVNULL, check=False).returncode
 
