@@ -2,8 +2,8 @@
 # Shows what pkgcache does, with packages made from trees of this machine. Run it as ./dev demo.
 set -eu
 program=${PKGCACHE_PROGRAM:-build/pkgcache}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/pkgcache
 demo=${TMPDIR:-/tmp}/pkgcache-demo-$(id -u)
+cache=$demo/cache # not the user's own
 repository=$demo/packages
 manifest=$demo/manifest.json
 most_packages=12
@@ -112,14 +112,6 @@ make_manifest() {
   } >"$manifest"
 }
 
-# What an earlier demo cached goes, so that there is something to do.
-forget_earlier_demo() {
-  for name in $(packages); do
-    "$program" --cache "$cache" remove "$(handle "$name")" >/dev/null 2>&1 || true
-  done
-  "$program" --cache "$cache" clean >/dev/null 2>&1 || true
-}
-
 # describe TREE: types, modes, times and sizes of all that is in it.
 describe() {
   (cd "$1" && find . -type l -printf '%p link\n' -o -type d -printf '%p %y %m %T@\n' -o \
@@ -145,10 +137,8 @@ compare() {
 }
 
 say "A repository, made from trees of this machine"
-mkdir -p "${cache%/*}"
 make_repository
 make_manifest
-forget_earlier_demo
 du -sh "$repository"/* | sort -h
 printf '%s packages, %s files\n' "$(packages | wc -l)" "$(find "$repository" -type f | wc -l)"
 
@@ -178,6 +168,6 @@ All the same. What to try next:
   $program copy -v $repository /tmp/copy      (the copy engine alone)
   Press Ctrl-C, or kill -9, during a warm: no half payload is ever found.
 
-The cache is $cache, the packages and their manifest are in
-$demo; remove both when you are done.
+The cache, the packages and their manifest are in $demo:
+remove that when you are done.
 END

@@ -1,0 +1,1 @@
+"""rez finds plugins in directories that are packages."""
