@@ -8,9 +8,9 @@ lies in). A file uses another when its object needs a symbol that the other's de
 the other. A source and its header (slot.c, slot.h) are one file; a header without a source is a file by
 itself, also if its name begins as a source's does (jobs_parts.h).
 
-The order: the layers stand below, lowest first. The rooms of a layer stand in its meson.build, which lists
-the sources: a room may use itself, those listed before it, and the layers below. A header that lies in a
-layer but in no room is the layer's public one, for everybody from there on up.
+The order: the layers stand below, lowest first. The directories of a layer stand in its meson.build, which
+lists the sources: a directory may use itself, those listed before it, and the layers below. A header right
+in a layer's directory is the layer's public one, for everybody from there on up.
 
 Exit status: 0 all is well, 1 there are problems, 2 nothing could be judged.
 """
@@ -30,7 +30,7 @@ LISTED_SOURCE = re.compile(r"^\s*'((?:\w+/)*)\w+\.c'", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 UNDEFINED = 'Uwv'  # nm's letters; all others in capitals, 'u' and 'i' are definitions for everybody
 WHAT_TO_DO = """
-An arrow up: move what is needed down into the user's room or below, or hand it down as an argument or a callback.
+An arrow up: move what is needed down into the user's directory or below, or hand it down as an argument or a callback.
 A circle: move what both need (a type, a small function) into a file below both, or let the upper one hand the
 lower one a callback. The arrow with the fewest symbols, listed first, is the cheapest to cut."""
 
@@ -50,33 +50,34 @@ class Tree:
     def __init__(self, top):
         self.top = os.path.realpath(top)
         self.problems = []
-        self.rooms = [room for layer in LAYERS for room in self.list_rooms(layer)]
+        self.directories = [directory for layer in LAYERS for directory in self.list_directories(layer)]
         self.files = sorted(os.path.relpath(path, self.top) for layer in LAYERS for path in
                             glob.glob(f'{self.top}/{layer}/**/*.[ch]', recursive=True))
         names = collections.defaultdict(list)
         for path in self.files:
             names[unit_of(path)].append(path)
-            if os.path.dirname(path) not in self.rooms:
-                self.problems.append(f'{path} lies in no room: list its room\'s sources in '
+            if os.path.dirname(path) not in self.directories:
+                self.problems.append(f'{path} lies in no listed directory: list its sources in '
                                      f'{path.split("/")[0]}/meson.build, or move it')
         self.names = dict(names)
 
-    def list_rooms(self, layer):
+    def list_directories(self, layer):
         """The directories of a layer, lowest first: itself for its public headers, then as its sources are listed."""
         try:
             with open(f'{self.top}/{layer}/meson.build', encoding='utf-8') as file:
-                listed = [room.rstrip('/') for room in LISTED_SOURCE.findall(file.read())]
+                listed = [directory.rstrip('/') for directory in LISTED_SOURCE.findall(file.read())]
         except FileNotFoundError as error:
             raise Unjudged(f'{error.filename} is missing, which lists the sources of a layer') from error
-        rooms = [room for room, _ in itertools.groupby(listed)]
-        for room in sorted({room for room in rooms if rooms.count(room) > 1}):
-            self.problems.append(f'{layer}/meson.build lists {layer}/{room} in two places: a room stands in one')
-        return [layer] + [f'{layer}/{room}' for room in dict.fromkeys(rooms) if room]
+        directories = [directory for directory, _ in itertools.groupby(listed)]
+        for directory in sorted({directory for directory in directories if directories.count(directory) > 1}):
+            self.problems.append(f'{layer}/meson.build lists {layer}/{directory} in two places: '
+                                 'a directory stands in one')
+        return [layer] + [f'{layer}/{directory}' for directory in dict.fromkeys(directories) if directory]
 
     def rank(self, unit):
-        """How high a file's room stands; what lies in no layer (tests, benchmarks) uses all and is used by none."""
-        room = os.path.dirname(unit)
-        return self.rooms.index(room) if room in self.rooms else len(self.rooms)
+        """How high a file's directory stands. What lies in no layer (tests, benchmarks) uses all, used by none."""
+        directory = os.path.dirname(unit)
+        return self.directories.index(directory) if directory in self.directories else len(self.directories)
 
     def name(self, unit):
         """The source of a unit, or its header if it has no source."""
@@ -215,8 +216,8 @@ def judge(tree, arrows):
     problems = []
     for user, used, how in arrows.all():
         if tree.rank(used) > tree.rank(user):
-            rooms = [os.path.dirname(unit) or unit for unit in (user, used)]
-            problems.append(f'arrow up: {rooms[0]} stands below {rooms[1]} and must not use it\n'
+            directories = [os.path.dirname(unit) or unit for unit in (user, used)]
+            problems.append(f'arrow up: {directories[0]} stands below {directories[1]} and must not use it\n'
                             + describe(tree, user, used, how))
     for circle in find_circles(arrows.uses):
         inside = [arrow for arrow in arrows.all() if arrow[0] in circle and arrow[1] in circle]

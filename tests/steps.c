@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -125,6 +127,16 @@ ssize_t copy_file_range(int from_fd, off_t *from, int to_fd, off_t *to, size_t l
                         unsigned flags)
 {
     return STEP(copy_file_range, "", from_fd, from, to_fd, to, length, flags);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return (int)step(syscall(SYS_ioctl, fd, request, argument), request == FICLONE && counts_here(),
+                     "clone", "");
 }
 
 ssize_t sendfile(int to_fd, int from_fd, off_t *offset, size_t length)

@@ -12,8 +12,10 @@ sys.path.insert(0, os.path.join(support.TOP, 'docs', 'examples'))
 from daemon_client import BUSY, Daemon, DaemonError  # noqa: E402,F401 pylint: disable=all
 
 # For a daemon that ends while the kernel still reads from a source that hangs: a sanitizer that
-# looks for leaks then would stop all threads first, and wait for that one for ever.
-HANGS = {'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'}
+# looks for leaks then would stop all threads first, and wait for that one for ever; another one
+# misses the thread.
+HANGS = {'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0',
+         'TSAN_OPTIONS': os.environ.get('TSAN_OPTIONS', '') + ':report_thread_leaks=0'}
 
 
 class DaemonTest(ProgramTest):

@@ -3,6 +3,7 @@
 What is mounted is taken away when its context ends, else when Python ends, else by tests/cleanup.
 """
 import contextlib
+import glob
 import os
 import signal
 import subprocess
@@ -26,18 +27,19 @@ def need_root():
 
 
 @contextlib.contextmanager
-def mounted(kind, size_bytes, options=()):
+def mounted(kind, size_bytes, options=(), features=()):
     """A fresh file system of at least this size; yields where it is mounted.
 
-    kind     'ext4', 'xfs', 'btrfs' (on a loop device over memory) or 'tmpfs'
-    options  for mount -o
+    kind      'ext4', 'xfs', 'btrfs' (on a loop device over memory) or 'tmpfs'
+    options   for mount -o
+    features  for the program that makes it
     """
     with contextlib.ExitStack() as stack:
         if kind == 'tmpfs':
             options = [f'size={max(size_bytes, SMALLEST[kind])}', *options]
             point = stack.enter_context(mounted_image(kind, 'tmpfs', options))
         else:
-            image = make_image(stack, kind, size_bytes)
+            image = make_image(stack, kind, size_bytes, features)
             point = stack.enter_context(mounted_image(kind, image, ['loop', *options]))
         os.chmod(point, 0o755)
         yield point
@@ -51,12 +53,29 @@ def mounted_image(kind, image, options=('loop',)):
     os.mkdir(point)
     with contextlib.ExitStack() as stack:
         at_the_end(stack.callback, os.rmdir, point)
+        # What was unmounted here lives on in a mount namespace that another process made meanwhile;
+        # until that has ended, the image is not whole.
+        at_the_end(stack.callback, wait_until, lambda: not is_loop_file(image),
+                   f'{image} to be let go of')
         run_or_skip(['mount', '-t', kind, '-o', ','.join(options), image, point])
         at_the_end(stack.callback, unmount, point)
         yield point
 
 
-def make_image(stack, kind, size_bytes):
+@contextlib.contextmanager
+def bound(directory):
+    """A part of a file system, mounted once more; yields where."""
+    need_root()
+    point = temporary_name(tempfile.gettempdir())
+    os.mkdir(point)
+    with contextlib.ExitStack() as stack:
+        at_the_end(stack.callback, os.rmdir, point)
+        run_or_skip(['mount', '--bind', directory, point])
+        at_the_end(stack.callback, unmount, point)
+        yield point
+
+
+def make_image(stack, kind, size_bytes, features=()):
     """A file with a fresh file system in it, in memory where there is room; gone with the stack."""
     need_root()
     size_bytes = max(size_bytes, SMALLEST[kind])
@@ -64,7 +83,7 @@ def make_image(stack, kind, size_bytes):
     with open(image, 'wb') as file:
         at_the_end(stack.callback, os.unlink, image)
         file.truncate(size_bytes)
-    run_or_skip([*MAKE[kind], image])
+    run_or_skip([*MAKE[kind], *features, image])
     return image
 
 
@@ -95,6 +114,15 @@ def is_mounted(point):
         return any(line.split(' ')[1] == point for line in file)
 
 
+def is_loop_file(image):
+    """Whether a loop device has this file."""
+    for path in glob.glob('/sys/block/loop*/loop/backing_file'):
+        with contextlib.suppress(OSError), open(path, encoding='utf-8', errors='replace') as file:
+            if file.read().rstrip('\n') == image:
+                return True
+    return False
+
+
 def unmount(point):
     """Takes a mount away; when it stays busy, out of sight."""
     for _ in range(20):
@@ -123,6 +151,11 @@ class SlowMount:
             why = self._process.stderr.read().decode(errors='replace').strip()
             self.close()
             raise unittest.SkipTest(f'slowfs: {why}')
+
+    @property
+    def pid(self):
+        """Of the process that serves it."""
+        return self._process.pid
 
     def drop_caches(self):
         """Makes the kernel forget names and attributes: the next to come asks the server. (Nothing

@@ -36,12 +36,10 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import sys
 import threading
 import time
-import uuid
 
 LOCK_TIMEOUT_S = 10
 HEARTBEAT_S = 0.2
@@ -106,7 +104,7 @@ class LinkLock:
         if path_hash is None:  # as the process's number runs into it: no other number can be meant
             path_hash = -abs(hash(path))
         self.unique = os.path.join(
-            system, f'{socket.gethostname()}-{thread:x}.{os.getpid()}{path_hash}')
+            system, f'{os.uname().nodename}-{thread:x}.{os.getpid()}{path_hash}')
 
     def acquire(self, timeout=LOCK_TIMEOUT_S):
         """Tries each second until the time is up."""
@@ -280,7 +278,7 @@ def remove(cache, handle, stops=Stops()):
     stops.reached('decided')
     with locked(cache, stops):
         target = os.path.join(cache, '.sys', 'to_delete',
-                              f'{qualified_name(handle)}-{uuid.uuid4().hex}')
+                              f'{qualified_name(handle)}-{os.urandom(16).hex()}')
         try:
             if not os.access(root, os.W_OK):
                 os.chmod(root, os.stat(root).st_mode | stat.S_IWUSR)
@@ -347,7 +345,7 @@ def clean(cache):
 
 def pend(cache, handle):
     """Queues a variant."""
-    name = f'{qualified_name(handle)}-{uuid.uuid4().hex}.json'
+    name = f'{qualified_name(handle)}-{os.urandom(16).hex()}.json'
     with open(os.path.join(cache, '.sys', 'pending', name), 'w', encoding='utf-8') as file:
         file.write(json.dumps(handle))
     return name

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import uuid
 
 import support
@@ -94,3 +95,59 @@ class RezProgramTest(support.ProgramTest):
             match = re.fullmatch(r'\d\d:\d\d:\d\d (INFO|WARNING|ERROR) +(.*)', line)
             said.append(match.groups() if match else line)
         return said
+
+
+class ServingTest(RezProgramTest):
+    """Sees all daemons of a test to their end."""
+
+    def setUp(self):
+        super().setUp()
+        self.environment['TEST_DAEMON'] = self.directory
+        support.at_the_end(self.addCleanup, self.end_daemons)
+
+    def daemons(self):
+        """The processes that serve this test's cache."""
+        mark = f'TEST_DAEMON={self.directory}\0'.encode()
+        found = []
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{pid}/environ', 'rb') as file:
+                    if mark in file.read():
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def end_daemons(self):
+        """Kills what is left."""
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGKILL)
+
+    def wait_idle(self):
+        """Returns when no daemon is left."""
+        support.wait_until(lambda: not self.daemons(), 'daemons to end')
+
+    def serve(self, **environment):
+        """Runs the daemon until it has ended."""
+        self.daemon(**environment)
+        self.wait_idle()
+
+    def serve_after_kill(self):
+        """Serves the whole queue. The lock of a killed daemon stays for a moment after its process."""
+        def served():
+            self.serve()
+            return self.queued() == []
+        support.wait_until(served, 'the kernel to let go of what was killed')
+
+    def note_cleaned(self):
+        """Makes a cache that was cleaned just now."""
+        os.makedirs(self.pending, exist_ok=True)
+        with open(os.path.join(self.cache, '.sys', 'served'), 'w', encoding='utf-8'):
+            pass
+
+    @staticmethod
+    def behind(slow, variant):
+        """The variant as it is found through a mount of its repository."""
+        variables = {**variant.handle['variables'], 'location': slow.path}
+        root = slow.path + variant.root.removeprefix(variant.handle['variables']['location'])
+        return support.Variant({**variant.handle, 'variables': variables}, root)

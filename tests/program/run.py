@@ -4,11 +4,15 @@
 usage: run.py FILE [CLASS[.CASE]...]
 
 Where PKGCACHE_TEST_AGAIN is set, the file ran before, with another backend: cases that are marked
-`once` (support.py) are left out, unless they are named. Exit status: 0 all passed, 1 something failed, 77 all were skipped. Prints why a case was skipped,
-and at the end "N passed, N failed, N skipped".
+`once` (support.py) are left out, unless they are named. PKGCACHE_TEST_PART is "2/3" where only the
+second, fifth, eighth... of the cases are to run, while two others run the rest. PKGCACHE_TEST_COMPILED
+is where compiled modules are kept; else they are not. Exit status: 0 all passed, 1 something failed,
+77 all were skipped. Prints why a case was skipped, and at the end "N passed, N failed, N skipped".
 """
+import gc
 import importlib
 import os
+import random
 import signal
 import sys
 import unittest
@@ -23,16 +27,25 @@ def load(path, names):
     loader = unittest.defaultTestLoader
     if names:
         return loader.loadTestsFromNames(names, module)
-    cases = loader.loadTestsFromModule(module)
-    return leave_out_once(cases) if os.environ.get('PKGCACHE_TEST_AGAIN') else cases
+    cases = list(each_case(loader.loadTestsFromModule(module)))
+    if os.environ.get('PKGCACHE_TEST_AGAIN'):
+        cases = [case for case in cases if not is_marked_once(case)]
+    part, parts = map(int, (os.environ.get('PKGCACHE_TEST_PART') or '1/1').split('/'))
+    return unittest.TestSuite(cases[part - 1::parts])
 
 
-def leave_out_once(cases):
-    """The test cases but for those that are marked `once`."""
+def each_case(cases):
+    """The test cases of a suite, and of the suites in it."""
     if isinstance(cases, unittest.TestCase):
-        method = getattr(cases, cases.id().rsplit('.', 1)[1], None)
-        return unittest.TestSuite([] if hasattr(method, 'once') else [cases])
-    return unittest.TestSuite(map(leave_out_once, cases))
+        yield cases
+    else:
+        for some in cases:
+            yield from each_case(some)
+
+
+def is_marked_once(case):
+    """Whether a test case is marked `once`."""
+    return hasattr(getattr(case, case.id().rsplit('.', 1)[1], None), 'once')
 
 
 def interrupt(number, _frame):
@@ -40,12 +53,22 @@ def interrupt(number, _frame):
     raise KeyboardInterrupt(f'signal {number}')
 
 
+def perturb_memory():
+    """Has what the tests start fill the memory that it gets and gives back, as Meson has it."""
+    if os.environ.get('MALLOC_PERTURB_') == '0':
+        os.environ['MALLOC_PERTURB_'] = str(random.randrange(1, 256))
+        print(f'MALLOC_PERTURB_={os.environ["MALLOC_PERTURB_"]}')
+
+
 def main(path, names):
     """Runs and counts."""
-    sys.dont_write_bytecode = True
+    sys.pycache_prefix = os.environ.get('PKGCACHE_TEST_COMPILED')
+    sys.dont_write_bytecode = not sys.pycache_prefix
     signal.signal(signal.SIGTERM, interrupt)
     sys.stdout.reconfigure(errors='backslashreplace', line_buffering=True)
     sys.stderr.reconfigure(errors='backslashreplace')
+    perturb_memory()
+    gc.set_threshold(50_000)  # there are no large rings of objects here to look for
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(load(path, names))
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     skipped = len(result.skipped)

@@ -58,6 +58,7 @@ class StepsTest(support.ProgramTest):
         super().setUp()
         if not os.path.exists(STEPS):
             self.skipTest(f'{STEPS} is not built')
+        self.packs, self.versions = [], []  # see make_versions
         self.variants = self.small_variants()
         self.manifest = support.write_manifest(self.path('manifest.json'), self.variants)
 
@@ -113,6 +114,32 @@ class StepsTest(support.ProgramTest):
             file.write(b'x')
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
+    def cache_older(self):
+        """The older one of two versions is cached, with the digests of its files."""
+        self.make_versions()
+        self.assert_code(self.run_program('--cache', self.cache, 'warm', self.packs[0]), DONE)
+
+    def make_versions(self):
+        """Two versions that have most files in common; their packs, their manifest, and the published ones."""
+        if self.packs:
+            return
+        contents = {f'data/{number}': b'%d\n' % number * 1000 for number in range(12)}
+        for version in ('1.0', '2.0'):
+            package = self.path('repository', 'new', version)
+            root = os.path.join(package, 'payload')
+            trees.make_plain_tree(package, {'package.py': b'name = "new"\n'})
+            trees.make_plain_tree(root, {**contents, 'version': version.encode(), 'link': 'data/1',
+                                         'empty': b''})
+            os.link(os.path.join(root, 'data', '2'), os.path.join(root, 'another'))
+            handle = support.make_handle(self.path('repository'), 'new', version)
+            self.versions.append(Variant(handle, root))
+            manifest = support.write_manifest(self.path(f'{version}.json'), self.versions[-1:])
+            self.packs.append(self.path(f'{version}.pack'))
+            self.assert_code(self.run_program('pack', manifest, '-o', self.packs[-1]), DONE)
+            os.chmod(self.packs[-1], 0o644)
+            self.assert_code(self.run_program('manifest', manifest), DONE)
+        self.variants += self.versions
+
     def interrupt_warm(self, variant):
         """Leaves a stalled slot, and staging."""
         manifest = support.write_manifest(self.path('interrupted.json'), [variant])
@@ -163,6 +190,16 @@ COMMANDS = {
     'warm': NOTHING._replace(
         arguments=lambda test: ['warm', test.manifest],
         found=lambda test: test.variants),
+    'reuse': NOTHING._replace(
+        prepare=StepsTest.cache_older,
+        arguments=lambda test: ['warm', test.packs[1]],
+        found=lambda test: test.versions,
+        kept=1),
+    'reuse_published': NOTHING._replace(
+        prepare=StepsTest.cache_older,
+        arguments=lambda test: ['warm', test.path('2.0.json')],
+        found=lambda test: test.versions,
+        kept=1),
     'heal': Command(
         prepare=StepsTest.damage,
         arguments=lambda test: ['warm', test.manifest],

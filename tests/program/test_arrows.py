@@ -101,21 +101,21 @@ class Arrows(support.ProgramTest):
         include('cache/util/version.h')
         self.check(1, 'arrow up: engine stands below cache/util', ', 1 problems\n')
 
-    def test_a_symbol_of_a_room_above(self):
+    def test_a_symbol_of_a_directory_above(self):
         """Without any include."""
         self.judge({'cache/util/text.c': 'int slot_name(void);\nint text_new(void);\n'
                                          'int text_new(void) { return slot_name(); }\n'},
                    'arrow up: cache/util stands below cache/store',
                    'cache/util/text.c -> cache/store/slot_name.c\n      slot_name\n', 'An arrow up: move')
 
-    def test_a_variable_of_a_room_above(self):
+    def test_a_variable_of_a_directory_above(self):
         """Symbols are not only functions."""
         self.judge({'cache/util/text.c': 'extern int slot_count;\nint text_new(void);\n'
                                          'int text_new(void) { return slot_count; }\n',
                     'cache/store/slot_name.c': 'int slot_count = 1;\nint slot_name(void) { return 0; }\n'},
                    'cache/util/text.c -> cache/store/slot_name.c\n      slot_count\n')
 
-    def test_an_include_of_a_room_above(self):
+    def test_an_include_of_a_directory_above(self):
         """Without any symbol."""
         self.judge({'cache/util/text.h': '#include "cache/store/slot_parts.h"\nint text_new(void);\n'},
                    'arrow up: cache/util stands below cache/store', 'cache/util/text.c -> cache/store/slot_parts.h\n',
@@ -138,7 +138,7 @@ class Arrows(support.ProgramTest):
                    'arrow up: cli stands below tests', '#include "tests/fault.h" (cli/main.c:1)')
 
     def test_a_circle_of_symbols(self):
-        """Of two files in one room."""
+        """Of two files in one directory."""
         self.judge({'cache/store/slot_name.c': 'int slot_open(void);\nint slot_name(void);\n'
                                                'int slot_name(void) { return slot_open(); }\n'},
                    'circle of 2 files', 'cache/store/slot.c -> cache/store/slot_name.c\n      slot_name\n',
@@ -175,11 +175,11 @@ class Arrows(support.ProgramTest):
                                                'int slot_name(void) { return 0; }\n'},
                    'circle of 2 files', 'cache/store/slot_name.c -> cache/store/slot.c\n')
 
-    def test_a_room_that_is_not_listed(self):
+    def test_a_directory_that_is_not_listed(self):
         """Its files are named: nothing would be said of their arrows."""
-        self.judge({'cache/attic/old.h': ''}, 'cache/attic/old.h lies in no room')
+        self.judge({'cache/attic/old.h': ''}, 'cache/attic/old.h lies in no listed directory')
 
-    def test_a_room_in_two_places(self):
+    def test_a_directory_in_two_places(self):
         """Its place in the order would be unclear."""
         self.judge({'cache/meson.build': IN_ORDER['cache/meson.build'].replace(
             "  'store/slot_name.c',\n", '').replace("serve.c',\n", "serve.c',\n  'store/slot_name.c',\n")},

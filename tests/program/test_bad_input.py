@@ -376,6 +376,48 @@ class CommandLine(BadInputTest):
                 self.assertRegex(result.err, r'(?m)^(pkgcache|usage): ')
         self.assert_empty_cache()
 
+    @support.once
+    def test_what_is_no_manifest(self):
+        """The message says what is wrong with it."""
+        for text, about in (
+                ('', 'it is empty'), (' \n', 'it is empty'), ('null', 'it is empty'),
+                ('[]', 'it is a list'), ('hello', 'a manifest is {"variants"'),
+                ('{}', 'it has no list "variants"'), ('{"other": 1}', 'it has no list "variants"'),
+                ('{"varaints": []}', 'did you mean "variants"'), ('{"variants": {}}', 'is not a list'),
+                ('{"variants": [], "variant": 1}', 'did you mean "variants"'),
+                ('{"variants": [{"handel": {}}]}', 'entry 1: unknown key "handel"; did you mean "handle"'),
+                ('{"variants": [{}]}', '"handle" is missing')):
+            with self.subTest(text):
+                path = self.path('odd.json')
+                with open(path, 'w', encoding='utf-8') as file:
+                    file.write(text)
+                result = self.run_program('--cache', self.cache, 'warm', path)
+                self.assert_refused(result, FAILED, about=[path, about])
+
+    @support.once
+    def test_a_mistyped_root(self):
+        """Is not passed over: another tree would be copied then."""
+        entry = {'handle': self.good.handle, 'roott': self.good.root}
+        for line in (json.dumps(entry), json.dumps({'variants': [entry]})):
+            result = self.run_with_input(line, '--cache', self.cache, 'warm', '-')
+            self.assert_refused(result, FAILED, about=['unknown key "roott"', 'did you mean "root"'])
+        entry['root'], entry['comment'] = entry.pop('roott'), 'others may add keys'
+        self.assert_code(self.run_with_input(json.dumps({'variants': [entry]}), '--cache', self.cache,
+                                             'warm', '-'), DONE)
+
+    @support.once
+    def test_what_a_handle_lacks(self):
+        """Is said to be missing."""
+        for name in ('key', 'variables'):
+            handle = {key: value for key, value in self.good.handle.items() if key != name}
+            result = self.run_program('--cache', self.cache, 'add', json.dumps(handle))
+            self.assert_refused(result, FAILED, about=[f'handle: {name} is missing'])
+        for name in ('location', 'name', 'index', 'repository_type'):
+            variables = {key: value for key, value in self.good.handle['variables'].items() if key != name}
+            handle = {**self.good.handle, 'variables': variables}
+            result = self.run_program('--cache', self.cache, 'add', json.dumps(handle))
+            self.assert_refused(result, FAILED, about=[f'{name} is missing'])
+
     def test_bad_values_in_variables(self):
         """Are named, with the variable."""
         for key, value in (('PKGCACHE_BACKEND', 'none'), ('PKGCACHE_DURABILITY', 'maybe'),

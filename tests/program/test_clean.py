@@ -1,6 +1,11 @@
 """`clean` and `remove`: what they take away, and what they leave alone."""
+import collections
+import contextlib
+import ctypes
 import os
+import shutil
 import signal
+import struct
 import time
 import unittest
 import uuid
@@ -81,7 +86,7 @@ class WhatIsDamaged(CleanTest):
         result = self.clean()
         self.assert_code(result, DONE)
         self.assert_sound([self.variant], cleaned=True)
-        self.assertEqual(len(result.out.splitlines()), 6, result.out)  # and two payloads, for good
+        self.assertEqual(len(result.out.splitlines()), 7, result.out)  # and two payloads, for good; the sum
 
     def test_staging_without_an_owner(self):
         """A directory is nobody's, also when a clean that was killed has just deleted from it."""
@@ -102,6 +107,55 @@ class WhatIsDamaged(CleanTest):
         self.assertFalse(os.path.exists(os.path.join(self.cache, 'old/1.0')))
         self.assertTrue(os.path.exists(os.path.join(self.cache, 'new/1.0/abcd')))
         self.assertTrue(os.path.exists(os.path.join(self.cache, 'old/2.0/not-a-hash')))
+
+
+class Crowded(CleanTest):
+    """Many slots in one hash directory."""
+
+    SLOTS = 16
+
+    def setUp(self):
+        super().setUp()
+        self.variants = self.same_hash_variants(self.SLOTS)
+        self.assert_code(self.warm(self.variants), DONE)
+        self.hash_directory = rezlike.hash_directory(self.cache, self.variants[0].handle)
+
+    @contextlib.contextmanager
+    def counting_opens(self):
+        """Yields a counter of how often each file in the hash directory is opened meanwhile."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        opens = collections.Counter()
+        with open(libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), 'rb', buffering=0) as events:
+            in_open = 0x20
+            if libc.inotify_add_watch(events.fileno(), self.hash_directory.encode(), in_open) < 0:
+                self.skipTest(f'inotify: {os.strerror(ctypes.get_errno())}')
+            yield opens
+            while data := events.read(1 << 16):
+                while data:
+                    _, _, _, length = struct.unpack('iIII', data[:16])
+                    opens[os.fsdecode(data[16:16 + length].rstrip(b'\0'))] += 1
+                    data = data[16 + length:]
+
+    def test_each_is_looked_at_a_few_times(self):
+        """However many there are beside it."""
+        for command, most in (['clean', 4], ['doctor', 4]):
+            with self.subTest(command), self.counting_opens() as opens:
+                self.assert_code(self.run_program('--cache', self.cache, command), DONE)
+            sidecars = [count for name, count in opens.items() if name.endswith('.json')]
+            self.assertEqual(len(sidecars), self.SLOTS)
+            self.assertLessEqual(max(sidecars), most, opens)
+
+    def test_duplicates_go(self):
+        """All but the one that look-ups find."""
+        found = self.get(*self.variants)
+        for number, payload in enumerate(found):
+            for copy in ('zz', 'zy'):
+                name = os.path.join(self.hash_directory, f'{copy}{"abcdefghijklmnop"[number]}')
+                shutil.copytree(payload, name)
+                shutil.copy(payload + '.json', name + '.json')
+        self.assert_code(self.clean(), DONE)
+        self.assert_cached(*self.variants)
+        self.assertEqual(len(cachecheck.slots_of(self.cache, self.variants[0].handle)), self.SLOTS)
 
 
 class TheLock(CleanTest):
@@ -224,6 +278,46 @@ class OtherUsers(CleanTest):
         result = self.warm(variants, **self.as_nobody)
         self.assert_refused(result, FAILED, about=['v0', 'v1', 'v2', 'Permission denied'])
         self.assertNotIn('Bad file descriptor', result.err)
+
+
+class InALowerLayer(CleanTest):
+    """A cache that came with a container's image: what lies there cannot be moved (overlayfs)."""
+
+    def setUp(self):
+        super().setUp()
+        layers = [f'{name}={self.path(name)}' for name in ('upperdir', 'workdir')]
+        os.mkdir(self.path('upperdir'))
+        os.mkdir(self.path('workdir'))
+        self.cache = self.enter(mounts.mounted_image(
+            'overlay', 'overlay', [f'lowerdir={self.cache}', *layers]))
+        self.hash_directory = rezlike.hash_directory(self.cache, self.variant.handle)
+
+    def test_all_of_it_works(self):
+        """What was there and what is new is found, removed, cleaned and cached again."""
+        new = self.make_variant('new')
+        self.assert_cached(self.variant)
+        self.assert_code(self.warm([self.variant, new]), DONE)
+        self.assert_cached(self.variant, new)
+        result = self.run_program('--cache', self.cache, 'remove', self.variant.argument, new.argument)
+        self.assert_code(result, DONE)
+        self.assertEqual(self.get(self.variant, new), [None, None])
+        self.assert_code(self.clean(), DONE)
+        self.assertEqual(os.listdir(self.hash_directory), [])
+        self.assert_code(self.warm([self.variant]), DONE)
+        self.assert_cached(self.variant)
+        self.assert_sound([self.variant, new], partial=True, cleaned=True)
+
+    def test_what_is_in_use_stays(self):
+        """Until its process ends."""
+        payload = self.slot()
+        process = support.spawn(['sleep', '1000'], cwd=payload)
+        support.at_the_end(self.addCleanup, support.kill_process, process)
+        self.assert_code(self.remove(), DONE)
+        self.assertIn('in use', self.clean().out)
+        self.assertTrue(os.path.isdir(payload))
+        support.kill_process(process)
+        self.assert_code(self.clean(), DONE)
+        self.assertFalse(os.path.lexists(payload))
 
 
 class Removing(CleanTest):

@@ -74,6 +74,40 @@ class Fidelity(CopyTest):
                 file.truncate(16 << 20)
         self.assert_copied(self.run_copy(), holes=True)
 
+    def test_holes_that_nobody_tells_of(self):
+        """They stay holes where the file system does not say where they are, as most of FUSE."""
+        os.mkdir(self.source)
+        with open(os.path.join(self.source, 'file'), 'wb') as file:
+            file.seek(20 << 20)
+            file.write(b'end')
+        for backend in ('ring', 'threads'):
+            with mounts.slow_mount(self.source) as slow:
+                self.copy = self.path(f'copy-{backend}')
+                self.assert_copied(self.run_copy('--backend', backend, source=slow.path), holes=True)
+
+    @unittest.skipIf(os.geteuid(), 'needs root, for a disk of its own')
+    def test_what_is_not_written_yet_is_no_hole(self):
+        """ext4 says so, in files without extents, until it is on the disk; also below overlayfs."""
+        with mounts.mounted('ext4', 64 << 20, features=['-O', '^extents,^64bit,^metadata_csum']) as point:
+            for name in ('lower', 'upper', 'work', 'merged'):
+                os.mkdir(os.path.join(point, name))
+            layers = ','.join(f'{name}dir={point}/{name}' for name in ('lower', 'upper', 'work'))
+            merged = os.path.join(point, 'merged')
+            mounts.run_or_skip(['mount', '-t', 'overlay', '-o', layers, 'overlay', merged])
+            self.addCleanup(mounts.unmount, merged)
+            try:
+                for number, parent in enumerate((point, merged)):
+                    self.source = os.path.join(parent, 'source')
+                    self.copy = os.path.join(point, f'copy-{number}')
+                    os.mkdir(self.source)
+                    with open(os.path.join(self.source, 'file'), 'wb') as file:
+                        file.truncate(70000)
+                        file.seek(35000)
+                        file.write(b'A')
+                    self.assert_copied(self.run_copy())
+            finally:
+                mounts.unmount(merged)
+
     def test_large_files(self):
         """Larger than any buffer, of sizes that are no multiple of anything."""
         block = os.urandom(1 << 20)
@@ -299,6 +333,27 @@ class Refusals(CopyTest):
             with self.subTest(destination), self.untouched(self.source):
                 result = self.run_copy(destination=self.path(destination))
                 self.assert_refused(result, FAILED, USAGE)
+
+    def test_a_destination_inside_the_source_by_another_mount(self):
+        """A part of the source is mounted elsewhere; or the source has the destination's file system
+        mounted in it, which only the walk finds out: then what was made is taken away again."""
+        self.make_source({'file': b'content', 'd/e/file': b'', 'mounted': None})
+        with mounts.bound(os.path.join(self.source, 'd')) as point:
+            for destination in (f'{point}/copy', f'{point}/e/copy'):
+                with self.subTest(destination), self.untouched(self.source):
+                    result = self.run_copy(destination=destination)
+                    self.assert_refused(result, FAILED, about=['inside the source'])
+            self.assert_code(self.run_copy(source=f'{point}/e'), DONE)  # the other way round
+        with mounts.mounted('tmpfs', 1 << 20) as point:
+            os.mkdir(f'{point}/e')
+            inside = os.path.join(self.source, 'mounted')
+            subprocess.run(['mount', '--bind', f'{point}/e', inside], check=True)
+            self.addCleanup(mounts.unmount, inside)
+            result = self.run_copy(destination=f'{point}/e/copy')
+            self.assert_refused(result, FAILED, about=['inside the source'])
+            self.assertEqual(os.listdir(f'{point}/e'), [])
+            self.assert_code(self.run_copy(destination=f'{point}/copy'), DONE)
+            mounts.unmount(inside)
 
     def test_a_destination_without_a_parent(self):
         """Parents are not made."""

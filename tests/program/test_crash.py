@@ -59,6 +59,14 @@ class Killed(steps.StepsTest):
         """Several at once."""
         self.sweep('warm', stride=3)
 
+    def test_reuse(self):
+        """A new version of what is cached, from a pack."""
+        self.sweep('reuse', stride=3)
+
+    def test_reuse_published(self):
+        """The same by a published manifest."""
+        self.sweep('reuse_published', stride=3)
+
     def test_heal(self):
         """What is stalled or damaged is taken away and copied anew."""
         self.sweep('heal', stride=4)

@@ -152,7 +152,7 @@ class Methods(daemons.DaemonTest):
         variant = self.make_variant()
         self.daemon.warm([entry(variant)])
         self.daemon.lease(variant.handle)
-        result = self.run_program('--cache', self.cache, 'clean', '--max-size=1')
+        result = self.run_program('--cache', self.cache, 'clean', '--max-size=1B')
         self.assertIn('kept', result.out)
         self.assertIsNotNone(self.daemon.get(variant.handle))
 
@@ -171,8 +171,8 @@ class Methods(daemons.DaemonTest):
         stats = self.daemon.call('stats')
         self.assertEqual(stats['cache']['variants'], 1)
         text = self.daemon.call('stats', format='prometheus')['text']
-        self.assertIn('\npkgcache_daemon_jobs_total 1\n', text)
-        self.assertIn('pkgcache_variants{cache="', text)
+        for name, value in (('daemon_jobs_total', 1), ('variants', 1)):
+            self.assertIn(f'\npkgcache_{name}{{cache="{os.path.realpath(self.cache)}"}} {value}\n', text)
 
     def test_shutdown(self):
         self.assertTrue(self.daemon.call('shutdown')['stopping'])
@@ -216,10 +216,10 @@ with Daemon(sys.argv[1]) as daemon:
         self.assertEqual((before, created), ([None] * 10, 10))
         self.assertEqual(found, roots * 10)
         self.assertEqual(leased, roots[0])
-        self.assert_code(self.run_program('--cache', self.cache, 'clean', '--max-size=1'), DONE)
+        self.assert_code(self.run_program('--cache', self.cache, 'clean', '--max-size=1B'), DONE)
         self.assertEqual(self.get(*variants), [leased] + [None] * 9)
         self.assert_code(support.finish(process), DONE)
-        self.assert_code(self.run_program('--cache', self.cache, 'clean', '--max-size=1'), DONE)
+        self.assert_code(self.run_program('--cache', self.cache, 'clean', '--max-size=1B'), DONE)
         self.assertEqual(self.get(variants[0]), [None])  # the lease has ended with the process
 
 
@@ -291,8 +291,8 @@ class CommandLine(daemons.DaemonTest):
             before = daemon.call('status')['counters']['requests']
             text = self.run_program(*stats, '--daemon=require').out
             self.assertIn('largest         foo-1.0, ', text)
-            self.assertIn('pkgcache_daemon_jobs_total 1\n',
-                          self.run_program(*stats, '--format=prometheus').out)
+            self.assertRegex(self.run_program(*stats, '--format=prometheus').out,
+                             r'pkgcache_daemon_jobs_total\{cache=".*"\} 1\n')
             self.assertNotIn('pkgcache_daemon',
                              self.run_program(*stats, '--format=prometheus', '--daemon=never').out)
             self.assert_code(self.run_program(*stats, '--zero'), DONE)  # never the daemon's
@@ -302,6 +302,30 @@ class CommandLine(daemons.DaemonTest):
     def test_missing_is_missing(self):
         self.start_daemon()
         self.assertEqual(self.get(self.make_variant()), [None])
+
+    def test_names(self):
+        """Those that are not cached leave a gap in what the daemon is asked."""
+        self.start_daemon()
+        here = [self.make_variant('foo'), self.make_variant('bar')]
+        self.assert_code(self.warm(here), DONE)
+        line = ['get', '--daemon=require', 'no-1', 'foo-1.0', 'no-2', 'no-3', here[1].argument, 'no-4']
+        result = self.run_program('--cache', self.cache, *line)
+        self.assert_code(result, support.MISSING)
+        foo, bar = self.get(*here)
+        self.assertEqual(result.out.split('\n'), ['', foo, '', '', bar, '', ''])
+        result = self.run_program('--cache', self.cache, '--daemon=require', 'get', 'no-1')
+        self.assert_code(result, support.MISSING)
+
+    def test_stop(self):
+        """Returns when the daemon has ended; where there is none, that is an error."""
+        process = self.start_daemon()
+        for line in (['daemon', 'sotp'], ['daemon', 'stop', 'now']):
+            self.assert_refused(self.run_program('--cache', self.cache, *line), support.USAGE)
+        self.assert_code(self.run_program('--cache', self.cache, 'daemon', 'stop'), DONE)
+        self.assertFalse(os.path.exists(os.path.join(self.cache, '.sys', 'daemon.sock')))
+        self.assert_code(support.finish(process, timeout=support.PATIENCE_S), DONE)
+        self.assert_refused(self.run_program('--cache', self.cache, 'daemon', 'stop'), FAILED,
+                            about=['daemon'])
 
     def test_status(self):
         result = self.run_program('--cache', self.cache, 'status')

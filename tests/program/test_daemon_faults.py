@@ -1,10 +1,12 @@
 """The daemon when many come, when they send what no client would, and when things go wrong."""
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 import unittest
 
@@ -13,7 +15,7 @@ import mounts
 import support
 import trees
 from daemons import BUSY, Daemon, DaemonError, entry
-from support import DONE, FAILED, LOCKED, PATIENCE_S, wait_until
+from support import once, DONE, FAILED, LOCKED, PATIENCE_S, wait_until
 
 ANN, BOB, EVE = 60001, 60002, 60004  # users without an entry anywhere
 GROUP = 60003                        # Ann and Bob are in it
@@ -252,9 +254,12 @@ class Faults(daemons.DaemonTest):
     def test_background_and_idle_exit(self):
         result = self.run_program('--cache', self.cache, 'daemon', '--idle-exit=1')
         self.assert_code(result, DONE)
-        with Daemon(self.cache) as daemon:
+        pid = None
+        with contextlib.suppress(OSError), Daemon(self.cache) as daemon:  # it may have ended by now
             pid = daemon.call('ping')['pid']
-        wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 'the daemon to end')
+        wait_until(lambda: pid is None or not os.path.exists(f'/proc/{pid}'), 'the daemon to end')
+        with self.assertRaises(OSError):
+            Daemon(self.cache)
 
     def test_reload(self):
         process = self.start_daemon()
@@ -262,6 +267,83 @@ class Faults(daemons.DaemonTest):
         variant = self.make_variant()
         self.assertEqual(self.connect().warm([entry(variant)])['created'], 1)
         self.stop(process)
+
+    def test_settings_that_cannot_be_read(self):
+        """Those that were read before stay, all of them, for clients and for rez's queue."""
+        settings = self.path('rezconfig.yaml')
+        pending = os.path.join(self.cache, '.sys', 'pending')
+        locations = {'local': self.path('local'), 'other': self.path('other')}
+
+        def write_settings(temporary):
+            with open(settings, 'w', encoding='utf-8') as file:
+                file.write(f'package_cache_local: false\nlocal_packages_path: {locations["local"]}\n'
+                           'package_cache_same_device: true\ndefault_cachable: true\n'
+                           f'tmpdir: {temporary}\n')
+
+        def make_packages(number):
+            for kind, location in locations.items():
+                handle = support.make_handle(location, f'{kind}{number}')
+                root = os.path.join(location, f'{kind}{number}', '1.0')
+                definition = f'name = "{kind}{number}"\nversion = "1.0"\n'.encode()
+                trees.make_plain_tree(root, {'package.py': definition})
+                yield support.Variant(handle, root)
+        write_settings('/nonexistent')
+        process = self.start_daemon(REZ_CONFIG_FILE=settings, PKGCACHE_REZ_PYTHON='',
+                                    MALLOC_PERTURB_='165')
+        for number in range(support.scaled(10, 4)):
+            write_settings('[5]' if number % 3 < 2 else '/nonexistent')
+            process.send_signal(signal.SIGHUP)
+            self.connect().call('ping')
+            write_settings('/nonexistent')  # of which nobody is told
+            local, other = make_packages(f'queued{number}')
+            for variant in (local, other):
+                path = self.path('queued')
+                with open(path, 'w', encoding='utf-8') as file:
+                    file.write(variant.argument)
+                os.rename(path, os.path.join(pending, f'q-1.0-{number:032x}.json'))
+                wait_until(lambda: not os.listdir(pending), 'the queue to be served')
+            self.assertEqual([bool(root) for root in self.get(local, other)], [False, True])
+            local, other = make_packages(f'asked{number}')
+            created = [self.connect().warm([entry(variant)])['created'] for variant in (local, other)]
+            self.assertEqual(created, [0, 1])
+        self.stop(process)
+        said = self.run_program('--cache', self.cache, 'logs').out
+        self.assertIn('settings are unchanged: ', said)
+        self.assertIn('settings were read again', said)
+
+    def test_leaves_who_started_it(self):
+        """None of their descriptors, not their directory; what was relative to that is found."""
+        start = self.path('start')
+        os.mkdir(start)
+        with open(os.path.join(start, 'rez.yaml'), 'w', encoding='utf-8') as file:
+            file.write('package_cache_same_device: true\n')
+        lock, reader, writer = os.open(self.path('lock'), os.O_RDWR | os.O_CREAT), *os.pipe()
+        self.addCleanup(os.close, lock)
+        self.addCleanup(os.close, reader)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self.cache = os.path.join(start, 'cache')
+        environment = {**self.environment, 'REZ_CONFIG_FILE': 'rez.yaml:', 'PKGCACHE_DIR': 'cache'}
+        process = support.spawn([support.PROGRAM, 'daemon', '--metrics=metrics', '--idle-exit=600'],
+                                cwd=start, pass_fds=(lock, writer), env=environment,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.close(writer)
+        self.assert_code(support.finish(process), DONE)
+        with self.connect() as daemon:
+            pid = daemon.call('ping')['pid']
+            self.assertEqual(os.readlink(f'/proc/{pid}/cwd'), '/')
+            held = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+            self.assertNotIn(self.path('lock'), held)
+            self.assertEqual(os.read(reader, 1), b'')  # nobody has the other end
+            for _ in range(2):
+                os.kill(pid, signal.SIGHUP)
+                variant = self.make_variant(f'foo{_}')
+                self.assertEqual(daemon.warm([entry(variant)])['created'], 1)
+            wait_until(lambda: os.path.exists(os.path.join(start, 'metrics')), 'the metrics')
+            daemon.call('shutdown')
+        wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 'the daemon to end')
+        said = self.run_program('--cache', self.cache, 'logs').out
+        self.assertIn('settings were read again', said)
+        self.assertNotIn('settings are unchanged', said)
 
     def test_waiting_clients_are_told_of_the_end(self):
         variants = self.make_variants(30)
@@ -354,6 +436,21 @@ class Sources(daemons.DaemonTest):
                 count += file.read() == function
         return count
 
+    def test_many_that_hang(self):
+        """They give up their places: more of them than are copied at once hold up no others."""
+        hanging = [self.make_variant(f'p{number}', {'hangs': b'x' * 100}) for number in range(70)]
+        others = [self.make_variant(f'q{number}') for number in range(2)]
+        with mounts.slow_mount(self.path('roots'), '--hang-file', 'hangs') as slow:
+            process = self.start_daemon(**daemons.HANGS)
+            self.connect().warm([{'handle': variant.handle, 'root': self.behind(slow, variant)}
+                                 for variant in hanging], wait=False)
+            for variant in others:
+                self.assertEqual(self.connect().warm([entry(variant)])['created'], 1)
+            copying = [work for work in self.connect().call('status')['work']
+                       if work['state'] == 'copying']
+            self.assertLess(len(copying), 64)  # of one server, not all places are taken
+            self.stop(process)
+
     def test_one_that_hangs(self):
         hanging, other = self.make_variant('hanging'), self.make_variant('other')
         trees.make_plain_tree(hanging.root, {'hangs': b'x' * 100})
@@ -405,7 +502,9 @@ class Users(daemons.DaemonTest):
         return support.finish(self.as_user(user, 'get', '--daemon=require', variant.argument, **how))
 
     def test_a_group(self):
-        variant = self.make_variant()
+        root = self.path('repository', 'foo', '1.0')
+        trees.make_plain_tree(root, {'file': b'1'})
+        variant = support.Variant(support.make_handle(self.path('repository')), root)
         self.serve_as(ANN, f'--clients={GROUP}')
         manifest = support.write_manifest(self.path('manifest'), [variant])
         result = support.finish(self.as_user(BOB, 'warm', '--daemon=require', manifest))
@@ -459,6 +558,13 @@ class Users(daemons.DaemonTest):
         self.assert_code(result, DONE)
         self.assert_code(self.get_as(EVE, variant), DONE)
         self.assertEqual(os.stat(self.get(variant)[0]).st_uid, EVE)
+
+    @once
+    def test_a_group_that_there_is_not(self):
+        """A wrong setting."""
+        for arguments in ([], ['--foreground']):
+            result = self.run_program('--cache', self.cache, 'daemon', '--clients=no-such-group', *arguments)
+            self.assert_refused(result, support.USAGE, about=['--clients', 'no-such-group'])
 
     def test_a_socket_of_somebody_else(self):
         self.serve_as(ANN)

@@ -21,8 +21,8 @@ class SourcesTest(rezprogram.RezProgramTest, daemons.DaemonTest):
     def write_context(self, name, variants, **others):
         """A context of these variants; returns its path."""
         with open(self.path(name), 'w', encoding='utf-8') as file:
-            json.dump({'status': 'solved', 'resolved_packages':
-                       [variant.handle for variant in variants], **others}, file)
+            file.write(json.dumps({'status': 'solved', 'resolved_packages':
+                                   [variant.handle for variant in variants], **others}))
         return self.path(name)
 
     def write(self, name, text):

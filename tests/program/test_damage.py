@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -167,6 +168,8 @@ SIDECARS = [
           'another directory', stays=lambda p: [p.sidecar, p.payload]),
     Shape('with another kind of handle', lambda p: p.rewrite(OTHER_KIND), 'another kind',
           stays=lambda p: [p.sidecar, p.payload]),
+    Shape('with a version that rez cannot parse', lambda p: p.rewrite(re.sub(
+        '"version": "[^"]*"', '"version": "1..2"', p.text)), 'rez could neither list nor clean'),
     Shape('twice', lambda p: another_slot(p, 'zza'), 'duplicate', found=True),
 ]
 

@@ -28,6 +28,8 @@ class Doctor(test_damage.DamageTest):
         """Is a note; a directory that is none is a problem."""
         result = self.run_program('--cache', self.path('none'), 'doctor')
         self.assert_code(result, DONE)
+        result = self.run_program('--cache', os.path.relpath(self.path('none')), 'doctor')
+        self.assert_code(result, DONE)
         os.mkdir(self.path('empty'))
         result = self.run_program('--cache', self.path('empty'), 'doctor')
         self.assert_code(result, FINDINGS)
@@ -42,6 +44,48 @@ class Doctor(test_damage.DamageTest):
         self.assert_code(result, FINDINGS)
         for word in ('--durability', '--stall-grace', '--lock-timeout', '--stalled'):
             self.assertIn(word, result.out)
+
+    def test_too_little_room(self):
+        """By the rule that warm goes by."""
+        line = ['--cache', self.place().cache, 'doctor', '-q']
+        result = self.run_program(*line, PKGCACHE_SPACE_BUFFER='8000T')
+        self.assert_code(result, FINDINGS)
+        self.assertIn('has too little room for anything to be cached', result.out)
+        self.assertNotIn('too little room', self.run_program(*line).out)
+
+    @support.once
+    def test_nothing_is_cachable(self):
+        """Which setting forbids it, and what to do; of the sources, else of rez's packages_path."""
+        repository = self.path('svr')
+        for name in ('foo', 'bar'):
+            os.makedirs(os.path.join(repository, name, '1.0'))
+            with open(os.path.join(repository, name, '1.0', 'package.py'), 'w', encoding='utf-8') as file:
+                file.write(f'name = "{name}"\nversion = "1.0"\n')
+        line = ['--cache', self.path('none'), 'doctor']
+        found = {'REZ_PACKAGES_PATH': repository}
+        for arguments, settings, code, said in (
+                ([repository], {}, FINDINGS, "rez's default_cachable (2 variants) forbids it. Set default_cachable"),
+                ([os.path.join(repository, 'foo')], {}, FINDINGS, '(1 variant) forbids it'),
+                ([], found, FINDINGS, '(2 variants) forbids it'),
+                ([], {**found, 'REZ_DEFAULT_CACHABLE_PER_PACKAGE_JSON': '{"foo": false}'}, FINDINGS,
+                 "rez's default_cachable (1 variant), rez's default_cachable_per_package (1 variant) forbid it"),
+                ([], {**found, 'REZ_DEFAULT_CACHABLE_JSON': 'null', 'REZ_DEFAULT_RELOCATABLE': '0'}, FINDINGS,
+                 "rez's default_relocatable (2 variants) forbids it. Set default_cachable"),
+                ([], {**found, 'REZ_DEFAULT_CACHABLE_PER_PACKAGE_JSON': '{"foo": true}'}, DONE,
+                 "foo/1.0/package.py[] may be cached: rez's default_cachable_per_package says so"),
+                (['--local=no'], {**found, 'REZ_DEFAULT_CACHABLE': '1', 'REZ_LOCAL_PACKAGES_PATH': repository},
+                 FINDINGS, '--local=no (2 variants) forbids it'),
+                ([], {**found, 'REZ_DEFAULT_CACHABLE': 'perhaps'}, FINDINGS, 'REZ_DEFAULT_CACHABLE'),
+                ([], {}, DONE, '')):
+            with self.subTest(arguments=arguments, settings=settings):
+                result = self.run_program(*line, *arguments, **settings)
+                self.assert_code(result, code)
+                self.assertIn(said, result.out)
+        self.assertNotIn('may be cached', result.out)
+        findings = self.run_program('--json', *line, **found).json()['findings']
+        self.assertEqual([finding['severity'] for finding in findings if finding['subject'] == 'rez'], ['warning'])
+        self.assertIn('default_cachable', self.run_program('--cache', self.path('none'), 'warm', '-n', '--all',
+                                                           repository).out)
 
     def test_a_source_that_is_none(self):
         """Is a problem."""

@@ -33,8 +33,8 @@ EXAMPLES = os.path.join(TOP, 'docs', 'examples')
 # What `meson install` makes of the two headers, and the version that both have.
 HEADERS = os.path.join('include', 'pkgcache')
 LIBRARIES = {'copyengine': [os.path.join(TOP, 'engine', 'copyengine.h')],
-             'pkgcache': [os.path.join(TOP, 'cache', 'pkgcache.h'),
-                          os.path.join(TOP, 'cache', 'pkgcache_client.h')]}
+             'pkgcache': [os.path.join(TOP, 'cache', name)
+                          for name in ('pkgcache.h', 'pkgcache_client.h', 'pkgcache_handle.h')]}
 
 
 def declared_functions(library):
@@ -206,7 +206,7 @@ class Examples(LibraryTest):
             page = file.read()
         with open(os.path.join(EXAMPLES, 'look_up.c'), encoding='utf-8') as file:
             self.assertIn(file.read(), page)
-        for name in os.listdir(EXAMPLES):
+        for name in (name for name in os.listdir(EXAMPLES) if name.endswith('.c')):
             self.assertIn(f'[{name}](examples/{name})', page)
         named = set(re.findall(r'\b(?:pkgcache|copyengine)(?:_[a-z]+)+\b', page))
         for library in LIBRARIES:
@@ -267,7 +267,8 @@ class Installed(LibraryTest):
         headers = self.installation.directory_of('pkgcache.h')
         self.assertTrue(headers.endswith(HEADERS))
         self.assertEqual(set(os.listdir(headers)),
-                         {'pkgcache.h', 'pkgcache_client.h', 'copyengine.h', 'copyengine_version.h'})
+                         {'pkgcache.h', 'pkgcache_client.h', 'pkgcache_handle.h', 'copyengine.h',
+                          'copyengine_version.h'})
         self.assertLessEqual({'pkgcache', 'pkgcache.1'}, names)
 
     def test_the_manual_page_names_every_option(self):

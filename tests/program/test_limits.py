@@ -90,6 +90,7 @@ class SlowDisk(LimitsTest):
         self.assertLess(result.seconds, seconds / 2)
         self.assertEqual(self.get(variant), [None])
         self.assertEqual(self.staging(), [])
+        self.assertEqual(os.listdir(os.path.join(self.cache, '.sys', 'to_delete')), [])
         self.assert_code(self.warm([variant]), DONE)
         self.assert_sound([variant])
 

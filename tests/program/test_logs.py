@@ -148,7 +148,7 @@ class WhatIsPrinted(LogsTest):
         with open(os.path.join(self.log, '2026-01-01.log'), 'wb') as file:
             file.write(b'one\x1b[2J\xff\ntwo\nhal')
         result = self.run_program('--cache', self.cache, 'logs')
-        self.assertEqual(result.out, 'one?[2J\udcff\ntwo\n')
+        self.assertEqual(result.out, 'one\\x1b[2J\\xff\ntwo\n')
 
     @once
     def test_no_log(self):

@@ -172,6 +172,14 @@ class Cut:
         """A flush for each."""
         self.sweep('warm', durability='each')
 
+    def test_reuse(self):
+        """What is cloned is as good as what was written."""
+        self.sweep('reuse')
+
+    def test_reuse_published(self):
+        """The same by a published manifest."""
+        self.sweep('reuse_published')
+
     def test_heal(self):
         """What is damaged is taken away and copied anew."""
         self.sweep('heal')

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import sys
 import unittest
 
 import rezlike
@@ -150,7 +151,7 @@ class Uris(RepositoryTest):
                     result = self.run_cached(command, f'{self.location}/{uri}')
                     self.assert_refused(result, FAILED, about=[reason])
         for text in ('foo', '/foo/1.0/package.py[x]', '/foo/1.0/package.txt[0]', '[', ']'):
-            self.assert_refused(self.run_cached('add', text), USAGE, about=['neither a handle'])
+            self.assert_refused(self.run_cached('add', text), USAGE, about=['nor is it a handle'])
         self.assertEqual(self.listing(), [])
 
     def test_the_good_among_the_bad(self):
@@ -161,6 +162,83 @@ class Uris(RepositoryTest):
         self.assert_code(result, PARTLY)
         self.assertEqual([entry['status'] for entry in result.json()['results']],
                          ['created', 'failed'])
+
+
+class PackagesPath(RepositoryTest):
+    """Where rez's packages_path has a repository, that tells names from versions."""
+
+    def test_unversioned(self):
+        """Names that begin with a digit, and names that are computed."""
+        names = {'3dtool': 'cachable = True\n', 'tool': "n = 'to'\nname = n + 'ol'\ncachable = True\n"}
+        packages = [self.make_package(name, '', text=text)[0] for name, text in names.items()]
+        packages += self.make_package('2024', '1.0')
+        known = {'REZ_PACKAGES_PATH': f'/nowhere:{self.location}'}
+        self.assert_code(self.run_cached('add', *map(self.uri, packages), **known), DONE)
+        for variant in packages:
+            self.assert_at_home(variant)
+        for command in ('get', 'verify', 'remove'):  # which know of the cache alone
+            self.assert_code(self.run_cached(command, *map(self.uri, packages)), DONE)
+        self.assertEqual(self.listing(), [])
+
+    def test_the_first_that_has_it(self):
+        """Of two repositories, one in the other, the first that rez sees the package in."""
+        inner, = self.make_package('inner/foo')
+        os.makedirs(self.path('cache'))
+        paths = [os.path.join(self.location, 'inner'), self.location]
+        result = self.run_cached('--json', 'add', f'{self.location}/inner/foo/1.0/package.py[]',
+                                 REZ_PACKAGES_PATH=':'.join(paths))
+        self.assert_code(result, DONE)
+        variables = result.json()['results'][0]['handle']['variables']
+        self.assertEqual((variables['location'], variables['name'], variables['version']),
+                         (paths[0], 'foo', '1.0'), inner)
+
+    def test_what_rez_does_not_see(self):
+        """Is refused with the reason, wherever the repository is known from."""
+        self.make_package('foo', '1.0')
+        self.make_package('foo', '2.0')
+        self.make_package('bar', '')
+        self.make_package('bar', '1.0')
+        with open(os.path.join(self.location, 'foo', '.ignore1.0'), 'w', encoding='utf-8'):
+            pass
+        for settings in ({}, {'REZ_PACKAGES_PATH': self.location}):
+            for name, reason in (('foo/1.0', '.ignoreVERSION'), ('bar/1.0', 'outside of them')):
+                result = self.run_cached('add', f'{self.location}/{name}/package.py[]', **settings)
+                self.assert_refused(result, FAILED, about=[reason])
+            self.assert_code(self.run_cached('add', f'{self.location}/foo/2.0/package.py[]',
+                                             **settings), DONE)
+        off = {'REZ_PACKAGES_PATH': self.location, 'REZ_ALLOW_UNVERSIONED_PACKAGES': 'no'}
+        self.assert_code(self.run_cached('add', f'{self.location}/bar/1.0/package.py[]', **off), DONE)
+        self.assert_refused(self.run_cached('add', f'{self.location}/bar/package.py[]', **off), FAILED,
+                            about=['allow_unversioned_packages'])
+
+    def test_other_names_of_definitions(self):
+        """package_filenames; list prints them in URIs."""
+        config = self.path('config.py')
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write("plugins = {'package_repository': {'filesystem': "
+                       "{'package_filenames': ['rezpkg', 'package']}}}\n")
+        variant, = self.make_package('foo')
+        os.rename(os.path.join(variant.root, 'package.py'), os.path.join(variant.root, 'rezpkg.py'))
+        uri = self.uri(variant, 'rezpkg.py')
+        self.assert_code(self.run_cached('warm', uri, REZ_CONFIG_FILE=config), DONE)
+        listed = self.run_cached('--json', 'list', REZ_CONFIG_FILE=config).json()
+        self.assertEqual(listed[0]['variant_uri'], uri)
+
+    @once
+    def test_versions_that_rez_cannot_parse(self):
+        """Nothing of them gets into the cache; what is named beside them does."""
+        good, = self.make_package('good')
+        for version in ('1..2', '1.0~', '1.0(1)', '1.\xe9', '-1', '1-', '+'):
+            bad, = self.make_package('bad', version)
+            self.assert_refused(self.run_cached('add', self.uri(bad), self.uri(good)), PARTLY,
+                                about=['none that rez can parse'])
+            manifest = support.write_manifest(self.path('m.json'), [bad])
+            self.assert_refused(self.run_cached('warm', manifest), FAILED)
+        self.assertFalse(os.path.exists(os.path.join(self.cache, 'bad')))
+        self.assert_at_home(good)
+        for version in ('1.0 copy', '1!2', '1.0+b', '_1', 'a\xe9b', 'trunk'):
+            odd, = self.make_package('odd', version)
+            self.assert_code(self.run_cached('add', self.uri(odd)), DONE)
 
 
 class Cachable(RepositoryTest):
@@ -211,13 +289,42 @@ class Cachable(RepositoryTest):
         self.assert_refused(self.run_cached('add', indexed.argument), FAILED, about=['--root'])
 
 
+class Plugin(RepositoryTest):
+    """The example of a plugin for rez, with what stands in for rez."""
+
+    @once
+    def test_it_copies(self):
+        """Calls pkgcache copy; what that says becomes rez's error."""
+        variant, = self.make_package()
+        stand_ins = {'rez/__init__.py': '', 'rez/exceptions.py': 'class PackageRepositoryError(Exception): pass\n',
+                     'rezplugins/package_repository/filesystem.py':
+                         'class FileSystemPackageRepository:\n    pass\n'}
+        for name, text in stand_ins.items():
+            os.makedirs(os.path.dirname(self.path('python', name)), exist_ok=True)
+            with open(self.path('python', name), 'w', encoding='utf-8') as file:
+                file.write(text)
+        plugin = os.path.join(support.TOP, 'docs', 'examples', 'rezplugins', 'package_repository',
+                              'filesystem.py')
+        script = ('import runpy, sys, types\n'
+                  f'plugin = runpy.run_path({plugin!r})["register_plugin"]()()\n'
+                  'print(plugin.copy_variant_payload(types.SimpleNamespace(root=sys.argv[1]), sys.argv[2]))\n')
+        environment = {'PYTHONPATH': self.path('python'), 'PYTHONDONTWRITEBYTECODE': '1',
+                       'PATH': os.path.dirname(support.PROGRAM) + ':' + os.environ['PATH']}
+        for destination, out in (('copy', 'True\n'), ('copy', ''), ('nowhere/copy', '')):
+            result = self.run_program('-c', script, variant.root, self.path(destination),
+                                      program=sys.executable, **environment)
+            self.assertEqual(result.out, out, result.err)
+            self.assertEqual('PackageRepositoryError' in result.err, out == '', result.err)
+        self.assert_same_tree(variant.root, self.path('copy'))
+
+
 class Contexts(RepositoryTest):
     """What rez saved of a resolve."""
 
     def write_context(self, name, handles, **others):
         """A context of these handles; returns its path."""
         with open(self.path(name), 'w', encoding='utf-8') as file:
-            json.dump({'status': 'solved', 'resolved_packages': handles, **others}, file, indent=4)
+            file.write(json.dumps({'status': 'solved', 'resolved_packages': handles, **others}))
         return self.path(name)
 
     def test_the_union_of_two(self):
@@ -265,8 +372,84 @@ class Contexts(RepositoryTest):
         combined['key'] = 'filesystem.variant.combined'
         path = self.write_context('a.rxt', [foo.handle, 1, combined, make_handle(name='a/b'), {}])
         result = self.run_cached('warm', path)
-        self.assert_refused(result, PARTLY, about=['entry 2', 'entry 3', 'entry 4', 'entry 5'])
+        self.assert_refused(result, PARTLY, about=['entry 2', 'entry 4', 'entry 5'])
         self.assert_at_home(foo)
+
+    def test_what_is_not_cachable(self):
+        """Is policy: counted, named with -v, exit 0. What is cachable and missing is a failure still."""
+        foo, = self.make_package()
+        python, = self.make_package('python', '3.9', text='')
+        never, = self.make_package('never', text='cachable = False\n')
+        combined = make_handle(self.location, 'duo', '1.1', ext='py')
+        combined['key'] = 'filesystem.variant.combined'
+        memory = make_handle('140301', 'heap', '1.0')
+        memory['key'] = 'memory.variant'
+        memory['variables']['repository_type'] = 'memory'
+        other = make_handle('db', 'row', '2', repository_type='database')
+        other['key'] = 'database.variant'
+        handles = [foo.handle, python.handle, never.handle, combined, memory, other]
+        path = self.write_context('a.rxt', handles)
+        for count in ('created', 'found'):
+            result = self.run_cached('--json', 'warm', path)
+            self.assert_code(result, DONE)
+            answer = result.json()
+            self.assertEqual((answer[count], answer['not_cachable'], answer['skipped'], answer['failed']),
+                             (1, 5, 0, 0))
+        result = self.run_cached('-v', 'warm', path)
+        self.assertIn('1 found, 5 not cachable', result.out)
+        for name in ('python-3.9', 'never-1.0', 'duo-1.1', 'heap-1.0', 'row-2'):
+            self.assertIn(name, result.out + result.err)
+        self.assertNotIn('--force', result.out + result.err)
+        gone = make_handle(self.location, 'gone', '1.0')
+        self.assert_refused(self.run_cached('warm', self.write_context('b.rxt', [*handles, gone])),
+                            PARTLY, about=['gone'])
+        self.assert_refused(self.run_cached('warm', path, self.uri(never)), PARTLY, about=['never-1.0'])
+        manifest = support.write_manifest(self.path('m.json'), [Variant(combined, None)])
+        self.assert_refused(self.run_cached('warm', manifest), FAILED)
+
+    def test_of_a_bundle(self):
+        """Locations are relative to the directory where bundle.yaml lies."""
+        foo, = self.make_package()
+        handle = json.loads(json.dumps(foo.handle))
+        handle['variables']['location'] = 'packages'
+        os.mkdir(self.path('elsewhere'))
+        path = self.write_context('svr/context.rxt', [handle])
+        self.assert_refused(self.run_cached('warm', path), FAILED, about=['absolute'])
+        with open(self.path('svr', 'bundle.yaml'), 'w', encoding='utf-8'):
+            pass
+        os.symlink(self.path('svr'), self.path('link'))
+        for spelled in (path, self.path('link', 'context.rxt')):
+            self.assert_code(self.run_cached('warm', spelled), DONE)
+        self.assertEqual(len(self.listing()), 1)
+        self.assert_at_home(foo)
+
+    def test_of_serialize_version_3(self):
+        """Handles had another form then."""
+        foo, = self.make_package()
+        bars = self.make_package('bar', '2', {'foo-1': 'foo-1'})
+        old = [{'path': f'{self.location}/{name}/{version}/package.py', 'variables':
+                {'name': name, 'version': version, 'index': index, 'search_path': self.location}}
+               for name, version, index in (('foo', '1.0', None), ('bar', '2', 0))]
+        old.append({'path': f'{self.location}/duo.yaml', 'variables':
+                    {'name': 'duo', 'version': '1', 'index': None, 'search_path': self.location}})
+        path = self.write_context('a.rxt', old, serialize_version='3.1')
+        result = self.run_cached('--json', 'warm', path)
+        self.assert_code(result, DONE)
+        self.assertEqual((result.json()['created'], result.json()['not_cachable']), (2, 1))
+        for variant in (foo, *bars):
+            self.assert_at_home(variant)
+
+    def test_what_is_bound_late(self):
+        """Knows that it is in a context, unless the variant is named by itself."""
+        late, = self.make_package(
+            text='version = "1.0"\n@late()\ndef cachable():\n    return not in_context()\n')
+        path = self.write_context('a.rxt', [late.handle])
+        python = {'PKGCACHE_REZ_PYTHON': sys.executable,
+                  'PYTHONPATH': os.path.join(support.TOP, 'tests', 'fakerez')}
+        result = self.run_cached('--json', 'warm', path, **python)
+        self.assert_code(result, DONE)
+        self.assertEqual(result.json()['not_cachable'], 1)
+        self.assert_code(self.run_cached('warm', self.uri(late), **python), DONE)
 
     def test_many_entries(self):
         """100,000 that are one variant."""
@@ -309,6 +492,18 @@ class Directories(RepositoryTest):
                                            (self.new, self.old, self.bare, *self.bars)})
         for variant in (self.new, self.old, self.bare, *self.bars):
             self.assert_at_home(variant)
+
+    @once
+    def test_nothing_is_cachable(self):
+        """It says so, and what decides it."""
+        for name, text in (('a', ''), ('b', ''), ('c', 'cachable = False\n')):
+            self.make_package(f'none/{name}', text=text)
+        repository = os.path.join(self.location, 'none')
+        result = self.run_cached('warm', '--all', repository)
+        self.assert_code(result, DONE)
+        self.assertIn('3 variants: 3 not cachable\n', result.out)
+        self.assertIn("rez's default_cachable (2 variants), its attribute cachable (1 variant)", result.out)
+        self.assertEqual(self.run_cached('--json', 'warm', '--all', repository).json()['not_cachable'], 3)
 
     @once
     def test_refused(self):

@@ -1,6 +1,5 @@
 """rez-pkg-cache --daemon: serves rez's queue, and whoever else comes meanwhile leaves."""
 import fcntl
-import json
 import os
 import random
 import signal
@@ -14,61 +13,12 @@ import rezlike
 import rezprogram
 import support
 import trees
-from rezprogram import RezProgramTest
+from rezprogram import ServingTest
 from steps import STEPS
 from support import DONE, FAILED, once
 
 
-class DaemonTest(RezProgramTest):
-    """Sees all daemons of a test to their end."""
-
-    def setUp(self):
-        super().setUp()
-        self.environment['PKGCACHE_TEST_DAEMON'] = self.directory
-        support.at_the_end(self.addCleanup, self.end_daemons)
-
-    def daemons(self):
-        """The processes that serve this test's cache."""
-        mark = f'PKGCACHE_TEST_DAEMON={self.directory}\0'.encode()
-        found = []
-        for pid in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                with open(f'/proc/{pid}/environ', 'rb') as file:
-                    if mark in file.read():
-                        found.append(int(pid))
-            except OSError:
-                pass
-        return found
-
-    def end_daemons(self):
-        """Kills what is left."""
-        for pid in self.daemons():
-            os.kill(pid, signal.SIGKILL)
-
-    def wait_idle(self):
-        """Returns when no daemon is left."""
-        support.wait_until(lambda: not self.daemons(), 'daemons to end')
-
-    def serve(self, **environment):
-        """Runs the daemon until it has ended."""
-        self.daemon(**environment)
-        self.wait_idle()
-
-    def note_cleaned(self):
-        """Makes a cache that was cleaned just now."""
-        os.makedirs(self.pending, exist_ok=True)
-        with open(os.path.join(self.cache, '.sys', 'served'), 'w', encoding='utf-8'):
-            pass
-
-    @staticmethod
-    def behind(slow, variant):
-        """The variant as it is found through a mount of its repository."""
-        variables = {**variant.handle['variables'], 'location': slow.path}
-        root = slow.path + variant.root.removeprefix(variant.handle['variables']['location'])
-        return support.Variant({**variant.handle, 'variables': variables}, root)
-
-
-class Queue(DaemonTest):
+class Queue(ServingTest):
     """What becomes of what is queued."""
 
     def test_hundred(self):
@@ -204,7 +154,7 @@ class Queue(DaemonTest):
             self.assert_cached(small)
             self.assertEqual([entry['package'] for entry in self.listing()], ['small-1.0'])
             said = ' '.join(text for level, text in self.log() if level != 'INFO')
-            self.assertRegex(said, "big-1.0: .*( MB left| No space left )")
+            self.assertRegex(said, "big-1.0: .*( MiB left| No space left )")
 
     @once
     def test_settings_cannot_be_read(self):
@@ -232,105 +182,7 @@ class Queue(DaemonTest):
         self.assertEqual([state for _, state, _ in rezlike.listing(self.cache)], ['FOUND'] * 2)
 
 
-class Poison(DaemonTest):
-    """Files in the queue that hold no handle: out of the way, and never lost."""
-
-    OLD = time.time() - 60
-
-    def write(self, name, contents, when=OLD):
-        """Writes a file into the queue."""
-        os.makedirs(self.pending, exist_ok=True)
-        path = os.path.join(self.pending, name)
-        with open(path, 'wb') as file:
-            file.write(contents)
-        os.utime(path, (when, when))
-
-    def set_aside(self):
-        """What was set aside: {original name: (name there, reason)}."""
-        directory = os.path.join(self.cache, '.sys', 'poison')
-        found = {}
-        for name in os.listdir(directory) if os.path.isdir(directory) else []:
-            if not name.endswith('.reason'):
-                with open(os.path.join(directory, name + '.reason'), encoding='utf-8') as file:
-                    found[name[:-33]] = (os.path.join(directory, name), file.read())
-        return found
-
-    def test_set_aside(self):
-        """Each with its reason, and in the log; what is good is served."""
-        good, = self.make_package()
-        other_kind = json.dumps({**good.handle, 'key': 'other.variant'}).encode()
-        contents = {'empty': b'', 'cut.json': json.dumps(good.handle).encode()[:40],
-                    'no json': b'garbage', 'list.json': b'[]', 'kind.json': other_kind,
-                    'bytes\xff': b'\xff\xfe', 'large.json': b' ' * (2 << 20), 'deep': b'[' * 10000}
-        for name, text in contents.items():
-            self.write(name, text)
-        os.mkfifo(os.path.join(self.pending, 'fifo'))
-        os.symlink('/etc/passwd', os.path.join(self.pending, 'link'))
-        os.mkdir(os.path.join(self.pending, 'directory'))
-        self.queue(good)
-        self.serve()
-        self.assertEqual(self.queued(), [])
-        self.assert_cached(good)
-        found = self.set_aside()
-        self.assertEqual(sorted(found), sorted([*contents, 'fifo', 'link', 'directory']))
-        for name, text in contents.items():
-            with open(found[name][0], 'rb') as file:
-                self.assertEqual(file.read(), text, name)
-        for name, words in (('empty', 'not JSON'), ('fifo', 'fifo'), ('link', 'symbolic link'),
-                            ('directory', 'directory'), ('large.json', 'larger'),
-                            ('kind.json', 'key'), ('list.json', 'handle')):
-            self.assertIn(words, found[name][1])
-        warnings = ' '.join(text for level, text in self.log() if level == 'WARNING')
-        for name in found:
-            self.assertIn(f'/.sys/poison/{name[:5]}', warnings)
-        result = self.run_program('--cache', self.cache, 'doctor')
-        self.assertNotIn('poison is not', result.out)
-
-    def test_half_written(self):
-        """A file that somebody is writing is waited for."""
-        good, = self.make_package()
-        text = json.dumps(good.handle).encode()
-        self.write('foo-1.0-1.json', text[:50], time.time())
-        self.daemon()
-        support.wait_until(self.daemons, 'the daemon')
-        time.sleep(0.3)
-        self.write('foo-1.0-1.json', text, time.time())
-        self.wait_served()
-        self.wait_idle()
-        self.assertEqual(self.set_aside(), {})
-        self.assert_cached(good)
-
-    @once
-    def test_hidden(self):
-        """What begins with a dot is on its way, and nobody's business."""
-        self.note_cleaned()
-        self.write('.foo.tmp', b'garbage')
-        with self.untouched(self.cache):
-            self.daemon()
-            self.assertEqual(self.daemons(), [])
-
-    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
-    @once
-    def test_of_another_user(self):
-        """What a user may not read is left to those who may."""
-        os.makedirs(self.pending)
-        os.chmod(self.directory, 0o755)
-        for path in (self.cache, os.path.join(self.cache, '.sys'), self.pending):
-            os.chmod(path, 0o777)
-        self.write('foo', b'secret')
-        os.chmod(os.path.join(self.pending, 'foo'), 0o600)
-        program = self.path('rez-pkg-cache')
-        with open(rezprogram.PROGRAM, 'rb') as source, open(program, 'wb') as target:
-            target.write(source.read())
-        os.chmod(program, 0o755)
-        result = self.run_program('--daemon', self.cache, program=program, uid=support.NOBODY)
-        self.assert_code(result, DONE)
-        self.wait_idle()
-        self.assertEqual(self.queued(), ['foo'])
-        self.assertIn('foo stays where it is', ' '.join(text for _, text in self.log()))
-
-
-class OneServes(DaemonTest):
+class OneServes(ServingTest):
     """One process for a cache, and no variant is forgotten."""
 
     @once
@@ -416,8 +268,7 @@ class OneServes(DaemonTest):
             cached = {entry['package'].rsplit('-', 1)[0] for entry in self.listing()
                       if entry['status'] == 'cached'}
             self.assertLessEqual({f'package{number}' for number in range(6)}, waiting | cached, step)
-            self.serve()
-            self.assertEqual(self.queued(), [])
+            self.serve_after_kill()
             self.assert_cached(*variants)
             for variant in variants:
                 self.run_program('--cache', self.cache, 'remove', variant.argument)
@@ -471,11 +322,7 @@ class OneServes(DaemonTest):
             os.kill(pid, signal.SIGKILL)
             self.wait_idle()
             os.unlink(os.path.join(self.pending, names[0]))
-
-            def served():
-                self.serve()
-                return self.queued() == []
-            support.wait_until(served, 'the kernel to let go of what was killed')
+            self.serve_after_kill()
         self.assert_cached(later)
 
     def listing_copying(self):
@@ -483,7 +330,7 @@ class OneServes(DaemonTest):
         return 'copying' in [entry['status'] for entry in self.listing()]
 
 
-class Cleaning(DaemonTest):
+class Cleaning(ServingTest):
     """After serving, and now and then when there is nothing to serve."""
 
     def remove_one(self):
@@ -533,7 +380,7 @@ class Cleaning(DaemonTest):
             self.assertEqual(len(self.doomed()), 1)
 
 
-class Faults(DaemonTest):
+class Faults(ServingTest):
     """Caches that cannot be served."""
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root')

@@ -4,6 +4,7 @@ import unittest
 
 import mounts
 import support
+import trees
 from support import DONE, FAILED, PARTLY, USAGE, Variant, make_handle
 
 MIB = mounts.MIB
@@ -51,7 +52,7 @@ class Refusals(RoomTest):
         self.assert_code(self.add(variant, '--force', '--same-device=no'), DONE)
         self.assert_cached(variant)
 
-    def test_another_device(self):
+    def test_another_mount(self):
         """Is what the setting is for."""
         variant = self.make_variant()
         with mounts.mounted('tmpfs', 16 * MIB) as point:
@@ -88,7 +89,8 @@ class Refusals(RoomTest):
 
     def test_cache_and_root_in_each_other(self):
         """Never, also by way of a link, and whatever is asked for."""
-        os.makedirs(os.path.join(self.cache, 'inside'))
+        self.assert_code(self.add(self.make_variant('first')), DONE)  # which makes the cache
+        os.mkdir(os.path.join(self.cache, 'inside'))
         os.symlink(self.cache, self.path('link'))
         for root, word in ((self.cache, 'inside'), (os.path.join(self.cache, 'inside'), 'inside'),
                            (self.path('link/inside'), 'inside'), (self.directory, 'contains'),
@@ -100,6 +102,18 @@ class Refusals(RoomTest):
         beside = self.make_variant()
         os.rename(beside.root, self.cache + '-beside')
         self.assert_code(self.add(Variant(beside.handle, self.cache + '-beside')), DONE)
+
+    def test_cache_and_root_in_each_other_by_another_mount(self):
+        """The same, before anything is copied."""
+        trees.make_plain_tree(self.path('root'), {'file': b'1', 'd/file': b'2', 'd/cache': None})
+        with mounts.bound(self.path('root', 'd')) as point:
+            self.cache = f'{point}/cache'
+            variant = Variant(make_handle(), self.path('root'))
+            result = self.add(variant, '--force')
+            self.assert_skipped(result, 'contains', self.path('root'))
+            self.assertFalse(os.path.exists(f'{self.cache}/foo'))
+            inside = Variant(make_handle(), self.path('root', 'd', 'cache', '.sys'))
+            self.assert_skipped(self.add(inside, '--force'), 'inside', inside.root)
 
     def test_the_rest_is_cached(self):
         """One that is refused is named; exit 4."""
@@ -120,8 +134,8 @@ class Space(RoomTest):
             for how in ({'PKGCACHE_SPACE_BUFFER': '64M'},
                         {'REZ_PACKAGE_CACHE_SPACE_BUFFER': '67108864', 'PKGCACHE_SPACE_BUFFER': ''},
                         {'PKGCACHE_SPACE_BUFFER': ''}):  # 100 MiB, as in rez
-                self.assert_skipped(self.add(variant, **how), 'MB free', '--space-buffer')
-            self.assert_skipped(self.add(variant, '--force', '--space-buffer=64M'), 'MB free')
+                self.assert_skipped(self.add(variant, **how), 'MiB free', '--space-buffer')
+            self.assert_skipped(self.add(variant, '--force', '--space-buffer=64M'), 'MiB free')
             result = self.warm([variant], '--json', '--space-buffer=64M')
             self.assertEqual(result.json()['skipped'], 1)
             self.assertEqual(self.staged(), [])
@@ -138,7 +152,7 @@ class Space(RoomTest):
             self.assert_code(result, PARTLY)
             summary = result.json()
             self.assertEqual((summary['created'], summary['skipped']), (1, 1))
-            self.assertIn('MB free', result.err)
+            self.assertIn('MiB free', result.err)
             self.assertGreater(self.free_bytes(), 28 * MIB)
             self.assert_sound([small])
             self.assert_code(self.add(large, '--space-buffer=4M'), DONE)
@@ -165,7 +179,7 @@ class Space(RoomTest):
             self.cache = os.path.join(point, 'cache')
             line = ['--space-buffer=28M', '--bwlimit=16M']
             self.assert_skipped(self.add(variant, *line, REZ_PACKAGE_CACHE_USED_THRESHOLD='1'),
-                                'MB free')
+                                'MiB free')
             self.assert_code(self.add(variant, *line, REZ_PACKAGE_CACHE_USED_THRESHOLD='80'), DONE)
 
     def test_inodes(self):
@@ -184,6 +198,14 @@ class Space(RoomTest):
             for number in range(taken):
                 os.unlink(os.path.join(point, f'{number}'))
             self.assert_code(self.add(variant, '--space-buffer=1M'), DONE)
+
+    def test_no_telling(self):
+        """A file system that does not say how large it is, is not taken for a full one."""
+        with mounts.mounted_image('ramfs', 'ramfs', ['mode=755']) as point:
+            self.cache = os.path.join(point, 'cache')
+            variant = self.make_variant()
+            self.assert_code(self.add(variant), DONE)
+            self.assert_cached(variant)
 
 
 if __name__ == '__main__':

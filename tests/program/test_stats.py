@@ -1,4 +1,5 @@
 """`stats`: what is counted, how it is printed, and what a damaged file of counters may cost."""
+import json
 import os
 import re
 import signal
@@ -132,6 +133,18 @@ class HowItIsPrinted(StatsTest):
                             'variants': 'variants', 'stored_bytes': 'size'}.items():
             self.assertEqual(metrics[f'pkgcache_{metric}'][2], stats[key], metric)
         self.assertEqual(metrics['pkgcache_hits_total'][2], 5)
+
+    def test_the_dashboard(self):
+        """Asks for metrics that there are, by labels that they have."""
+        printed = self.run_program('--cache', self.cache, 'stats', '--format', 'prometheus').out
+        known = set(parse_prometheus(printed))
+        with open(os.path.join(support.TOP, 'data', 'grafana-dashboard.json'), encoding='utf-8') as file:
+            dashboard = json.load(file)
+        asked = [target['expr'] for panel in dashboard['panels'] for target in panel['targets']]
+        for expression in asked:
+            metrics = set(re.findall(r'pkgcache_\w+', expression))
+            self.assertTrue(metrics and metrics <= known, expression)
+            self.assertEqual(set(re.findall(r'(\w+)=~', expression)), {'instance', 'cache'})
 
     def test_names_that_prometheus_must_be_told_of_with_care(self):
         """Quotes, backslashes and line feeds in the cache's path; bytes that are not UTF-8 go."""

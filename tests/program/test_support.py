@@ -2,6 +2,7 @@
 import concurrent.futures
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import unittest
 
 import cachecheck
+import filesystems
 import mounts
 import rezlike
 import support
@@ -247,6 +249,17 @@ class Mounts(support.ProgramTest):
         self.addCleanup(support.kill_process, reader)
 
 
+class FileSystems(unittest.TestCase):
+    """The table of real ones, whose own suite is not part of all tests."""
+
+    def test_is_the_one_of_the_document(self):
+        """Row by row."""
+        path = os.path.join(support.TOP, 'docs', 'filesystems.md')
+        with open(path, encoding='utf-8') as document:
+            table = [line.rstrip('\n') for line in document if line.startswith('|')]
+        self.assertEqual(table[2:], [kind.row() for kind in filesystems.KINDS])
+
+
 class Cleanup(support.ProgramTest):
     """What takes away what tests left (tests/cleanup)."""
 
@@ -305,6 +318,18 @@ class Runner(support.ProgramTest):
                             ('yes', '1 passed, 0 failed, 0 skipped')):
             result = self.run_file(body, PKGCACHE_TEST_AGAIN=again)
             self.assertTrue(result.stdout.endswith(line + '\n'), result.stdout)
+
+    def test_parts(self):
+        """Each case runs in one of the parts; cases that are left out make no part shorter."""
+        body = ''.join(f' def test_{letter}(self): print("ran {letter}")\n' for letter in 'abcdefg')
+        body += ' test_b.once = True\n'
+        for again, everything in (('', 'abcdefg'), ('yes', 'acdefg')):
+            ran = []
+            for part in ('1/3', '2/3', '3/3'):
+                result = self.run_file(body, PKGCACHE_TEST_AGAIN=again, PKGCACHE_TEST_PART=part)
+                ran.append(re.findall('^.*ran ([a-z])$', result.stdout, re.MULTILINE))
+                self.assertIn(len(ran[-1]), (2, 3), result.stdout)
+            self.assertEqual(''.join(sorted(sum(ran, []))), everything)
 
     def test_exit_status(self):
         """0, 1 and 77, with a line that counts."""

@@ -50,6 +50,33 @@ class UpkeepTest(support.ProgramTest):
         return result.json()
 
 
+class Freed(UpkeepTest):
+    """clean says what it gave back: what was removed before, and what it takes out itself, once."""
+
+    def test_in_json(self):
+        variants = self.fill(3, size=10 * KIB, files=2)
+        self.assert_code(self.run_program('--cache', self.cache, 'remove', variants[0].argument), DONE)
+        limit = '--max-size=25K'  # one of the two that are left
+        self.assertEqual(self.clean('--dry-run', limit)['bytes'], 40 * KIB)
+        document = self.clean(limit)
+        self.assertEqual(document['bytes'], 40 * KIB)
+        self.assertEqual(sum(item['freed_bytes'] for item in document['deleted']), 40 * KIB)
+        self.assertEqual(self.clean(limit)['bytes'], 0)
+
+    def test_in_text(self):
+        """In units that mean the same in settings; hard links count once."""
+        variant = self.make_variant(files={'f': b'x' * 64 * KIB})
+        os.link(os.path.join(variant.root, 'f'), os.path.join(variant.root, 'g'))
+        self.assert_code(self.warm([variant]), DONE)
+        self.assert_code(self.run_program('--cache', self.cache, 'remove', variant.argument), DONE)
+        line = ['--cache', self.cache, 'clean', '--max-size=64KiB']
+        self.assertEqual(self.run_program(*line, '-n').out.splitlines()[-1],
+                         'would free 64.0 KiB; 1 to delete, 0 kept, 0 failed')
+        self.assertEqual(self.run_program(*line).out.splitlines()[-1],
+                         'freed 64.0 KiB; 1 deleted, 0 kept, 0 failed')
+        self.assertEqual(self.run_program(*line, '-q').out, '')
+
+
 class ByAge(UpkeepTest):
     """Variants that were not used for --max-variant-days."""
 
@@ -86,6 +113,29 @@ class ByAge(UpkeepTest):
         self.get(variant)
         self.clean()
         self.assertEqual(self.there([variant]), [1])
+
+
+class ByThreads(UpkeepTest):
+    """A cache of many packages is looked through by several threads at once."""
+
+    def test_each_variant_is_judged_once(self):
+        """Old, damaged, least recently used, and one that stays."""
+        variants = self.fill(60, size=KIB)
+        old, damaged, rest = variants[:20], variants[20:30], variants[30:]
+        for variant in old:
+            self.age(variant, 31)
+        for root in [self.root(variant) for variant in damaged]:
+            with open(root + '.json', 'w', encoding='ascii') as file:
+                file.write('{')
+        document = self.clean('--dry-run', '--max-size=12K')
+        self.assertEqual(len(document['deleted']), 48)
+        document = self.clean('--max-size=12K')
+        self.assertEqual(len(document['deleted']), 2 * 48)  # taken out, and deleted
+        self.assertEqual(document['bytes'], 48 * KIB)
+        self.assertEqual(self.there(rest), [0] * 18 + [1] * 12)
+        manifests = self.clean('--max-size=12K')['deleted']  # those that damaged slots have left
+        self.assertEqual(len(manifests), 10)
+        self.assert_sound(variants, cleaned=True, partial=True)
 
 
 class BySize(UpkeepTest):
@@ -143,7 +193,8 @@ class BySize(UpkeepTest):
 
     def test_wrong_sizes(self):
         """Are refused before anything is done."""
-        for size in ('0%', '101%', '%', '5%%', '-1', '1.5G', '5KB', '99999999999999T'):
+        for size in ('0%', '101%', '%', '5%%', '-1', '1.5G', '5KB', '99999999999999T', '80',
+                     '80 %', '80i', '80BiB'):
             result = self.run_program('--cache', self.cache, 'clean', '--max-size=' + size)
             self.assert_refused(result, USAGE, about=['max-size', size])
 

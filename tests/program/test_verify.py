@@ -264,6 +264,45 @@ class Manifests(VerifyTest):
             self.assertEqual(self.verify()['digested'], 1, length)
             self.assertEqual(self.verify()['sound'], 1, length)
 
+    def make_old(self, name):
+        """Makes the manifest one of version 1, of which all digests are plain; `name` had another."""
+        with open(self.inside(name), 'rb') as file:
+            content = file.read()
+        try:
+            plain = subprocess.run(['xxh128sum'], input=content, check=True, capture_output=True).stdout[:32]
+        except FileNotFoundError:
+            self.skipTest('xxh128sum is not installed')
+        with open(self.manifest(), 'rb') as file:
+            records = file.read().split(b'\0')
+        records[1] = b'pkgcache-manifest 1'
+        for number, record in enumerate(records):
+            if record.endswith(b' ' + name.encode()):
+                fields = record.split(b' ')
+                self.assertNotEqual(fields[4], plain)
+                records[number] = b' '.join([*fields[:4], plain, *fields[5:]])
+        with open(self.manifest(), 'wb') as file:
+            file.write(b'\0'.join(records))
+
+    def test_of_version_1(self):
+        """Is verified as it was made: zeros count in its digests, also those of holes."""
+        self.variant = self.make_variant('old', {**FILES, 'zeros': b'x' + bytes(300000) + b'x'})
+        with open(os.path.join(self.variant.root, 'zeros'), 'r+b') as file:
+            file.truncate(1 << 20)
+        self.assert_code(self.warm([self.variant]), DONE)
+        self.root = self.get(self.variant)[0]
+        self.verify(self.variant.argument)
+        self.make_old('zeros')
+        for _ in range(2):
+            self.assertEqual(self.verify(self.variant.argument)['sound'], 1)
+        self.overwrite('zeros', 150000, b'!')
+        summary = self.verify(self.variant.argument, code=PARTLY)
+        self.assertEqual([entry['path'] for entry in summary['differences']], ['zeros'])
+        self.verify(self.variant.argument, '--repair')
+        self.root = self.get(self.variant)[0]
+        self.assertEqual(self.verify(self.variant.argument)['sound'], 1)
+        with open(self.manifest(), 'rb') as file:
+            self.assertEqual(file.read().split(b'\0')[1], b'pkgcache-manifest 2')
+
     def test_of_somebody_else(self):
         """Says nothing of this payload. Neither does what is no file."""
         other = self.make_variant('bar')
@@ -407,6 +446,19 @@ class Repairs(VerifyTest):
         self.assertEqual(self.get(self.variant)[0], self.root)
         self.assert_refused(self.command('verify', '--repair'), PARTLY, about=['No such file'])
         self.assert_cached(other)
+
+    def test_when_the_source_has_no_end(self):
+        """A repair brings back what was there; a source that is many times as large is not copied."""
+        small = self.make_variant('small', {'file': b'small'})
+        self.assert_code(self.warm([small]), DONE)
+        root, = self.get(small)
+        os.truncate(os.path.join(root, 'file'), 1)
+        with open(os.path.join(small.root, 'file'), 'wb') as file:
+            for _ in range(80):
+                file.write(os.urandom(1 << 20))
+        self.assert_refused(self.command('verify', '--repair'), PARTLY, about=['many times as large'])
+        self.assertEqual(self.get(small), [root])
+        self.assertEqual(os.listdir(os.path.join(self.cache, '.sys', 'staging')), [])
 
     def test_after_one_that_was_killed(self):
         """Two slots of one handle: the damaged one goes without a copy."""

@@ -129,8 +129,27 @@ class Basics(WarmTest):
             self.assertEqual(json.load(file)['found'], 1)
         for path in (self.path('no/report.json'), self.path('roots'), '/dev/full/report'):
             result = self.warm([variant], '--report', path)
-            self.assert_refused(result, FAILED, about=[path])
+            self.assert_refused(result, PARTLY, about=[path])
+            self.assertIn('1 found', result.out)
         self.assertTrue(os.path.isdir(self.path('roots')))
+        result = self.warm([variant], '--report=-')
+        self.assert_code(result, DONE)
+        self.assertEqual(result.json()['found'], 1)
+
+    def test_a_report_replaces_files_only(self):
+        """Not a fifo, nor, as root could, a device: /dev/full stays what it is."""
+        variant, fifo, link = self.make_variant(), self.path('fifo'), self.path('link')
+        os.mkfifo(fifo)
+        os.symlink('/proc/self/fd/1', link)
+        before = os.lstat(fifo).st_ino
+        for path in (fifo, link):
+            self.assert_refused(self.warm([variant], '--report', path), PARTLY, about=[path, 'no regular file'])
+            self.assert_refused(self.run_program('copy', variant.root, self.path('copy'), '--manifest', path),
+                                support.FAILED, about=[path, 'no regular file'])
+            self.assertFalse(os.path.exists(self.path('copy')))
+            self.assert_refused(self.command('daemon', '--foreground', '--metrics', path), support.FAILED,
+                                about=[path, 'no regular file'])
+        self.assertEqual((os.lstat(fifo).st_ino, os.readlink(link)), (before, '/proc/self/fd/1'))
 
     def test_get(self):
         """A line for each argument, empty for what is missing; then exit 3. JSON says the same."""
@@ -275,15 +294,20 @@ class Basics(WarmTest):
             self.assert_sound(variants)
 
     def test_quiet_by_default(self):
-        """Without a terminal there is no progress line; --progress json gives one object a line."""
+        """Without a terminal there is no progress line; --progress json gives one object a line.
+
+        Warnings, what -v says and errors are such objects, too.
+        """
         variants = self.make_variants(2)
         result = self.warm(variants)
         self.assertNotIn('\r', result.err)
+        os.mkfifo(os.path.join(variants[0].root, 'fifo'))  # a warning
+        variants.append(Variant(variants[0].handle | {'version': 'gone'}, self.path('gone')))
         self.cache = self.path('second')
-        result = self.warm(variants, '--progress', 'json')
-        self.assert_code(result, DONE)
-        for line in result.err.splitlines():
-            self.assertIsInstance(json.loads(line), dict)
+        result = self.warm(variants, '-v', '--progress', 'json')
+        self.assert_code(result, PARTLY)
+        keys = set().union(*map(json.loads, result.err.splitlines()))
+        self.assertLessEqual({'warning', 'message', 'error', 'variants_done'}, keys)
 
     def test_heartbeat_and_names_of_a_slot(self):
         """While it is copied, rez sees COPYING; the increment name is one that rez never gives."""
@@ -474,9 +498,14 @@ class Killed(WarmTest):
             time.sleep(0.3)
             support.kill_process(process)
         self.assertEqual(self.get(variant), [None])
+        staging = os.path.join(self.cache, '.sys', 'staging')
+        self.assertNotEqual(os.listdir(staging), [])
+        other = self.make_variant('other')
+        self.assert_code(self.warm([other], '--stall-grace', '100000'), DONE)
+        self.assertEqual(os.listdir(staging), [])  # the room is back
         self.assert_code(self.warm([variant], '--stall-grace', '100000'), DONE)
         self.clean()
-        self.assert_sound([variant], cleaned=True)
+        self.assert_sound([variant, other], cleaned=True)
 
     def interrupt(self, number, code):
         """A signal: the exit code is right, what was finished stays, what was not is gone."""
@@ -493,6 +522,7 @@ class Killed(WarmTest):
             result = support.finish(process, since=since)
         self.assert_code(result, code)
         self.assertLess(result.seconds, 1 / min(1, support.SCALE))
+        self.assertRegex(result.out, r'^2 variants: 1 created, 1 left, .*; 20 files')
         self.assert_cached(quick)
         self.assertEqual(self.get(late), [None])
         self.assertEqual(cachecheck.slots_of(self.cache, late.handle), [])

@@ -12,6 +12,7 @@ FILES_PER_DIRECTORY = 25
 DEEPEST = 14
 COPIED_MODE_BITS = 0o1777  # set-uid and set-gid are dropped unless asked for
 READ_SIZE = 1 << 20
+NAME_BYTES = [byte for byte in range(1, 256) if byte != ord('/')]
 
 
 # --- making trees ------------------------------------------------------------------------------
@@ -23,7 +24,7 @@ class TreeMaker:
         self.root = os.fsencode(root)
         self.random = random.Random(seed)
         self.largest = largest
-        self.bytes = self.random.randbytes(4 << 20)
+        self.bytes = self.random.randbytes(2 * largest)  # a file begins in the first half
         self.directories = [b'.']
         self.files = []
         self.times = {}
@@ -195,8 +196,7 @@ def random_name(choices, longest):
         return b'%x' % choices.getrandbits(32)
     if kind < 0.95:
         length = choices.randrange(1, longest + 1)
-        name = bytes(choices.choice([b for b in range(1, 256) if b != 0x2f])
-                     for _ in range(length))
+        name = bytes(choices.choices(NAME_BYTES, k=length))
     else:
         odd = [b'-rf', b' ', b'a\nb', b'\n', b'...', b'.hidden', b'a.json', b'.copying-a', b'~', b'*',
                b'\\', b'\xff\xfe', '\u00e9'.encode(), 'e\u0301'.encode(), b'a' * longest]
@@ -263,8 +263,7 @@ class Comparison:
     def __init__(self, source, copy, links, holes):
         self.source = os.fsencode(source)
         self.copy = os.fsencode(copy)
-        self.source_root = os.path.realpath(self.source)
-        self.copy_root = os.path.realpath(self.copy)
+        self.roots = None
         self.links = links
         self.holes = holes
         self.differences = []
@@ -276,14 +275,13 @@ class Comparison:
 
     def compare(self, name):
         """Compares what has this name in both trees, and all below it."""
-        source, copy = os.path.join(self.source, name), os.path.join(self.copy, name)
-        follow = self.links == 'follow' or not name
+        source, copy = self.source + b'/' + name, self.copy + b'/' + name  # join() would cost most of it
         try:
-            expected = os.stat(source, follow_symlinks=follow)
+            expected = os.stat(source) if self.links == 'follow' else os.lstat(source)
         except OSError:
             expected = os.lstat(source)
         try:
-            found = os.stat(copy, follow_symlinks=not name)
+            found = os.lstat(copy)
         except FileNotFoundError:
             return self.differ(name, 'is missing')
         if stat.S_IFMT(expected.st_mode) != stat.S_IFMT(found.st_mode):
@@ -313,8 +311,9 @@ class Comparison:
         expected, found = set(os.listdir(source)), set(os.listdir(copy))
         for extra in sorted(found - expected):
             self.differ(os.path.join(name, extra), 'is not at the source')
+        below = name + b'/' if name else b''
         for entry in sorted(expected):
-            self.compare(os.path.join(name, entry))
+            self.compare(below + entry)
 
     def _compare_links(self, name, source, copy):
         if self.links == 'preserve':
@@ -329,8 +328,10 @@ class Comparison:
         reached = reach(source)
         if reached is None:
             return os.readlink(source)
-        if (reached + b'/').startswith(self.source_root + b'/'):
-            return self.copy_root + reached[len(self.source_root):]
+        self.roots = self.roots or (os.path.realpath(self.source), os.path.realpath(self.copy))
+        source_root, copy_root = self.roots
+        if (reached + b'/').startswith(source_root + b'/'):
+            return copy_root + reached[len(source_root):]
         return reached
 
     def _compare_files(self, name, source, copy, expected, found):
@@ -353,21 +354,39 @@ class Comparison:
 
 def same_contents(a, b):
     """Whether two files hold the same bytes."""
-    with open(a, 'rb', buffering=0) as first, open(b, 'rb', buffering=0) as second:
-        while True:
-            expected = first.read(READ_SIZE)
-            if expected != second.read(READ_SIZE):
-                return False
-            if not expected:
-                return True
-
-
-def reach(link):
-    """The real path of what a link reaches; None when it reaches nothing, or itself."""
+    first = os.open(a, os.O_RDONLY)  # what open() makes costs more than to read a small file
     try:
-        return os.path.realpath(link, strict=True)
+        second = os.open(b, os.O_RDONLY)
+        try:
+            return same_bytes(first, second)
+        finally:
+            os.close(second)
+    finally:
+        os.close(first)
+
+
+def same_bytes(first, second):
+    """Whether the same can be read from two descriptors, to the end."""
+    # As much as is there: room for more than that is mapped and unmapped at each read.
+    at_most = min(READ_SIZE, os.fstat(first).st_size + 1)
+    while True:
+        expected = os.read(first, at_most)
+        if expected != os.read(second, at_most):
+            return False
+        if not expected:
+            return True
+
+
+def reach(path):
+    """The real path of what a path reaches; None when it reaches nothing, or itself."""
+    try:
+        descriptor = os.open(path, os.O_PATH)
     except OSError:
         return None
+    try:
+        return os.readlink(b'/proc/self/fd/%d' % descriptor)  # one call instead of one for each name in it
+    finally:
+        os.close(descriptor)
 
 
 def snapshot(root):

@@ -60,6 +60,13 @@ static inline void remove_cache(struct test_cache *cache)
 
 #define CLEANUP_CACHE __attribute__((cleanup(remove_cache)))
 
+/* Skips the test; a skip jumps over cleanups. */
+#define skip_with_cache(cache, ...) \
+    do {                            \
+        remove_cache(cache);        \
+        cr_skip_test(__VA_ARGS__);  \
+    } while (0)
+
 static inline uint64_t in_ms(uint64_t ms)
 {
     return clock_monotonic_ns() + ms * NS_PER_MS;

@@ -1,10 +1,13 @@
 /* What one clean keeps for the next: the file, and which candidates are kept. And sizes. */
 #include "cache/clean/clean_state.h"
 #include "cache/store/size.h"
+#include "tests/unit/place.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct timespec at(time_t seconds)
 {
@@ -155,4 +158,46 @@ Test(size, parse)
     cr_expect(size.bytes == 7 && size.files == 8);
     cr_expect(size_parse("9223372036854775807 12", 22, &size) == 0);
     cr_expect(size.bytes == INT64_MAX && size.files == 12);
+}
+
+static bool is_loaded(const struct pkgcache *cache)
+{
+    struct clean_state state = {.limit = 10};
+    clean_state_load(cache, &state);
+    bool loaded = *state.after;
+    clean_state_clear(&state);
+    return loaded;
+}
+
+/* What another user can have written decides nothing: not where to begin, and not what goes. */
+Test(clean_state, of_another_user_is_not_believed)
+{
+    char place[PLACE_BYTES];
+    char name[32];
+    cr_assert_not_null(place_make(place));
+    CLEANUP_CLOSE int fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const struct pkgcache cache = {.sys_fd = fd, .staging_fd = fd};
+    const struct clean_state state = {.after = "a/1/00ff"};
+    umask(0);
+    cr_assert_eq(clean_state_save(&cache, &state), 0);
+    snprintf(name, sizeof(name), CLEAN_STATE_PREFIX "%u", (unsigned)geteuid());
+    cr_expect(is_loaded(&cache));
+    cr_assert_eq(fchmodat(fd, name, 0620, 0), 0);
+    cr_expect(!is_loaded(&cache), "a group can write it");
+    cr_assert_eq(fchmodat(fd, name, 0644, 0), 0);
+    cr_expect(!is_loaded(&cache), "it is a copy of what others can read");
+    cr_assert_eq(fchmodat(fd, name, 0600, 0), 0);
+    cr_assert_eq(linkat(fd, name, fd, "other", 0), 0);
+    cr_expect(!is_loaded(&cache), "it is called otherwise, too");
+    cr_assert_eq(unlinkat(fd, name, 0), 0);
+    cr_assert_eq(symlinkat("other", fd, name), 0);
+    cr_expect(!is_loaded(&cache), "it is a link");
+    cr_assert_eq(renameat(fd, "other", fd, name), 0);
+    cr_expect(is_loaded(&cache));
+    if (geteuid() == 0) {
+        cr_assert_eq(fchownat(fd, name, 65534, 65534, 0), 0);
+        cr_expect(!is_loaded(&cache), "it is another user's");
+    }
+    clean_state_forget(&cache);
+    cr_expect_eq(rmdir(place), 0, "nothing is left");
 }

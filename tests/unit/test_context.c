@@ -48,7 +48,7 @@ Test(context, refused)
     expect_reason("{}", "not a rez context");
     expect_reason("[]", "not a rez context");
     expect_reason("solved", "not a rez context");
-    expect_reason("{\"status\": \"solved\"}", "resolved_packages must be a list, but is nothing");
+    expect_reason("{\"status\": \"solved\"}", "its resolved_packages are missing");
     expect_reason("{\"status\": \"solved\", \"resolved_packages\": null}", "but is null");
     expect_reason("{\"status\": \"failed\", \"failure_description\": \"foo conflicts\", "
                   "\"resolved_packages\": null}",

@@ -11,6 +11,7 @@
 #include <time.h>
 
 static char directory[PLACE_BYTES];
+static const struct rules rules; /* those that rez has built in */
 
 static void without_rez(void)
 {
@@ -76,7 +77,8 @@ static void check_package(const struct json *package, bool rez)
     *strrchr(path, '/') = '\0';
     if (strstr(file, "combined.yaml") || takes_rez(file) != rez)
         return;
-    int result = definition_read(path, &definition, &error);
+    int result =
+        definition_read(&rules, &(struct definition_place){.directory = path}, &definition, &error);
     cr_assert(result == 0, "%s: %s", file, error.message);
     expect_same(file, "variants", vectors_member(package, "raw_variants"), definition->variants);
     expect_flag(file, "cachable", vectors_member(package, "cachable_attr"), definition->cachable);
@@ -135,7 +137,16 @@ Test(definition, only_what_matters_is_an_error)
 {
     expect_python("", 0, "");
     expect_python("description = f()\nname = g()\nversion = 1\nrequires = 1 + 1", 0, "");
-    expect_python("variants = None\ncachable = None\nconfig = {}\nvariants = []", 0, "");
+    expect_python("cachable = None\nconfig = {}\nvariants = []", 0, "");
+    expect_python("variants = None", -EBADMSG,
+                  "/r/p/1/package.py, line 1: variants must be a list of lists of strings");
+    expect_python("cachable = True\nraise ValueError('no')", -EBADMSG,
+                  "/r/p/1/package.py, line 2: it raises an exception");
+    expect_python("assert False, 'no'", -EBADMSG,
+                  "/r/p/1/package.py, line 1: it raises an exception");
+    expect_python("if 0: raise ValueError('no')\ntry:\n  raise ValueError('no')\nexcept: pass\n"
+                  "assert False == 0\ndef f(): raise ValueError",
+                  0, "");
     expect_python("variants = (('a', 'b'), ['c'])", 0, "");
     expect_python("\nvariants = [x]", -EAGAIN, "/r/p/1/package.py, line 2: variants is computed");
     expect_python("@late()\ndef cachable():\n  return 1", -EAGAIN,
@@ -185,7 +196,8 @@ static void expect_read(const char *name, int expected, const char *message)
     struct definition *definition = NULL;
     struct pkgcache_error error = {0};
     snprintf(path, sizeof(path), "%s/%s/1.0", directory, name);
-    int result = definition_read(path, &definition, &error);
+    int result =
+        definition_read(&rules, &(struct definition_place){.directory = path}, &definition, &error);
     cr_expect(result == expected, "%s: %d %s", name, result, error.message);
     cr_expect(result == 0 || strstr(error.message, message), "%s: %s", name, error.message);
     cr_expect((result == 0) == (definition != NULL));
@@ -195,7 +207,7 @@ static void expect_read(const char *name, int expected, const char *message)
 Test(definition, files, .init = with_fake_rez, .fini = remove_directory)
 {
     without_rez();
-    expect_read("absent", -ENOENT, "neither package.py nor package.yaml");
+    expect_read("absent", -ENOENT, "no package.py or package.yaml");
     write_package("both", "package.py", "cachable = 1");
     write_package("both", "package.yaml", "cachable: yes");
     expect_read("both", -EBADMSG, "package.py, line 1: cachable");
@@ -232,7 +244,7 @@ Test(definition, rez_is_asked_once_for_all, .init = with_fake_rez, .fini = remov
                                         "wrong",   "exits", "gone",  "unversioned"};
     enum { COUNT = ARRAY_LENGTH(names) };
     char paths[COUNT][256];
-    const char *directories[COUNT];
+    struct definition_place places[COUNT] = {0};
     struct definition *definitions[COUNT];
     struct pkgcache_error errors[COUNT];
     int results[COUNT];
@@ -246,7 +258,7 @@ Test(definition, rez_is_asked_once_for_all, .init = with_fake_rez, .fini = remov
     write_package("raises", "package.py", "import os\ncachable = 1 / 0");
     write_package("prints", "package.py", "print('{')\nvariants = [[str(1)]]");
     write_package("wrong", "package.py", "cachable = True\nhashed_variants = 1 + 1");
-    write_package("exits", "package.py", "raise SystemExit('enough')\ncachable = f()");
+    write_package("exits", "package.py", "import sys\nsys.exit('enough')\ncachable = f()");
     write_package("unversioned", "package.py", "");
     char unversioned[256];
     snprintf(unversioned, sizeof(unversioned), "%s/unversioned/package.py", directory);
@@ -256,9 +268,9 @@ Test(definition, rez_is_asked_once_for_all, .init = with_fake_rez, .fini = remov
     for (size_t i = 0; i < COUNT; i++) {
         snprintf(paths[i], sizeof(paths[i]), "%s/%s%s", directory, names[i],
                  i + 1 == COUNT ? "" : "/1.0");
-        directories[i] = paths[i];
+        places[i] = (struct definition_place){paths[i], i + 1 == COUNT, NULL};
     }
-    definition_read_many(directories, COUNT, definitions, results, errors);
+    definition_read_many(&rules, places, COUNT, definitions, results, errors);
     cr_expect(count_starts() == 1, "%zu", count_starts());
     cr_expect(results[0] == 0 && definitions[0]->cachable == DEFINITION_YES);
     cr_assert(results[1] == 0, "%s", errors[1].message);
@@ -322,6 +334,52 @@ Test(definition, rez_python, .init = with_fake_rez, .fini = remove_directory, .t
     expect_run("import sys; sys.stderr.write('x' * 1000000); print([0] * 1000000)", 0, "");
     expect_run("print('x' * (17 << 20))", -EBADMSG, "more than 16 MiB");
     cr_expect(count_descriptors() == before);
+}
+
+static void write_file(const char *path, const char *contents, mode_t mode)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert(file);
+    fputs(contents, file);
+    fclose(file);
+    cr_assert(chmod(path, mode) == 0);
+}
+
+/* The current directory may be anybody's: neither a module nor a program is taken from there. */
+Test(definition, rez_python_imports_nothing_from_the_current_directory, .init = with_fake_rez,
+     .fini = remove_directory, .timeout = PATIENCE_S)
+{
+    static const char *const modules[] = {"json.py", "sitecustomize.py", "encodings.py",
+                                          "traceback.py", "rez.py"};
+    static const char *const around[][2] = {{"", ":"},   {":", ""}, {"::", ""},       {".:", ""},
+                                            {"", ":./"}, {"", ""},  {"../here:", ":"}};
+    const char *path = getenv("PATH");
+    CLEANUP_FREE char *saved = strdup(path ? path : "/usr/bin:/bin");
+    struct pkgcache_error error = {0};
+    cr_assert(chdir(directory) == 0 && mkdir("here", 0700) == 0 && chdir("here") == 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(modules); i++)
+        write_file(modules[i], "open('../ran', 'a').close()\n", 0600);
+    write_file("python3", "#!/bin/sh\n: > ../ran\n", 0700);
+    write_file("rez-python", "#!/bin/sh\n: > ../ran\n", 0700);
+    for (size_t i = 0; i < ARRAY_LENGTH(around); i++) {
+        char list[4096];
+        snprintf(list, sizeof(list), "%s" FAKE_REZ "%s", around[i][0], around[i][1]);
+        setenv("PYTHONPATH", list, 1);
+        snprintf(list, sizeof(list), "%s%s%s", around[i][0], saved, around[i][1]);
+        setenv("PATH", list, 1);
+        expect_run("import json, rez.packages; print('{}')", 0, "");
+        cr_expect(access("../ran", F_OK) < 0, "with lists like %s", list);
+        unlink("../ran");
+    }
+    setenv("PATH", saved, 1);
+    setenv("PYTHONPATH", ":", 1); /* without rez, then */
+    expect_run("import json; print('{}')", 0, "");
+    cr_expect(access("../ran", F_OK) < 0);
+    unsetenv("PKGCACHE_REZ_PYTHON");
+    setenv("PATH", ".::", 1);
+    cr_expect(run("1", "", 60000, &error) == -ENOENT, "%s", error.message);
+    cr_expect(access("../ran", F_OK) < 0);
+    cr_expect(chdir("/") == 0);
 }
 
 Test(definition, rez_python_that_reads_nothing, .init = with_fake_rez, .fini = remove_directory,

@@ -2,35 +2,15 @@
  * What is copied, where operations answer in other ways than usual: each test puts itself between
  * the engine and its backend.
  */
-#include "tests/unit/engine_support.h"
+#include "tests/unit/engine_hook.h"
 
 #include "engine/clock.h"
-#include "engine/engine.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/xattr.h>
 
 enum { FILE_BYTES = 300000 };
-
-static struct io_backend hooked;
-static enum io_answer (*inner_submit)(struct io *io, struct io_op *op);
-static bool (*hook)(struct io_op *op); /* true: it has answered */
-
-static enum io_answer hooked_submit(struct io *io, struct io_op *op)
-{
-    return hook(op) ? IO_DONE : inner_submit(io, op);
-}
-
-static void hook_engine(bool (*with)(struct io_op *op), struct copyengine_options options)
-{
-    options.size = sizeof(options);
-    hooked = backend() == COPYENGINE_THREADS ? io_threads_backend : io_ring_backend;
-    inner_submit = hooked.submit;
-    hooked.submit = hooked_submit;
-    hook = with;
-    copyengine_free(engine);
-    cr_assert_eq(engine_new(&options, &hooked, &engine, NULL), 0);
-}
 
 static void make_source(mode_t mode)
 {
@@ -80,6 +60,109 @@ Test(engine_data, digests_nothing_of_which_the_kernel_copied_a_part)
             cr_expect(strstr(at, " - file"), "%s", at);
         }
     cr_expect(found);
+}
+
+static int refusal;
+static atomic_uint others;
+
+/* Answers for one file, which is known by its size, as the kernel does for a swap file in use. */
+static bool refuses_one_file_in_kernel(struct io_op *op)
+{
+    struct stat status;
+    if ((op->kind != IO_COPY_RANGE && op->kind != IO_SEND) || fstat(op->fd, &status) < 0)
+        return false;
+    if (status.st_size != FILE_BYTES) {
+        atomic_fetch_add(&others, 1);
+        return false;
+    }
+    op->result = -refusal;
+    return true;
+}
+
+/* Another way is found for that file, and the others are copied as before. */
+Test(engine_data, copies_what_the_kernel_refuses_to)
+{
+    static const int codes[] = {ETXTBSY, EBADF, EACCES, EIO, EFBIG, ENOMEM};
+    char name[16];
+    make_source(0644);
+    make_file("source/other", "text", 0644);
+    hook_engine(refuses_one_file_in_kernel, (struct copyengine_options){0});
+    for (size_t i = 0; i < ARRAY_LENGTH(codes); i++) {
+        unsigned before = others;
+        refusal = codes[i];
+        snprintf(name, sizeof(name), "copy%zu", i);
+        struct copyengine_result result = run(copy_of("source", name));
+        cr_assert_eq(result.error.code, 0, "%s: %s", strerror(codes[i]), result.error.operation);
+        expect_same("source", name);
+        cr_expect(others > before || before == 0);
+    }
+}
+
+enum { LEASED_OPENS = 3 }; /* until the lease is given back */
+
+static int lease_fd;
+static atomic_uint opens;
+
+/* Whoever has the lease takes its time to give it back. */
+static bool gives_the_lease_back(struct io_op *op)
+{
+    if (op->kind == IO_OPEN && strcmp(op->name, "file") == 0 && !(op->flags & O_CREAT) &&
+        atomic_fetch_add(&opens, 1) + 1 == LEASED_OPENS)
+        cr_assert_eq(fcntl(lease_fd, F_SETLEASE, F_UNLCK), 0);
+    return false;
+}
+
+static void take_lease(const char *path)
+{
+    opens = 0;
+    signal(SIGIO, SIG_IGN); /* how the kernel asks for it back */
+    lease_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fcntl(lease_fd, F_SETLEASE, F_WRLCK) < 0)
+        cr_skip_test("no leases here: %s", strerror(errno));
+}
+
+/* As a file server has leases on what its clients have open. */
+Test(engine_data, waits_for_a_lease)
+{
+    make_source(0644);
+    make_file("source/other", "text", 0644);
+    take_lease("source/file");
+    hook_engine(gives_the_lease_back, (struct copyengine_options){0});
+    cr_assert_eq(run(copy_of("source", "copy")).error.code, 0);
+    cr_expect_geq(opens, LEASED_OPENS);
+    close(lease_fd);
+    expect_same("source", "copy");
+}
+
+/* Nobody gives it back: who does not want to wait need not. */
+Test(engine_data, a_copy_that_waits_for_a_lease_is_cancelled)
+{
+    struct copyengine_job *job;
+    struct copyengine_copy copy = copy_of("source", "copy");
+    make_source(0644);
+    take_lease("source/file");
+    cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
+    usleep(20000);
+    copyengine_cancel(job);
+    cr_expect_eq(copyengine_wait(job)->error.code, ECANCELED);
+    copyengine_job_free(job);
+    close(lease_fd);
+    cr_expect_eq(access("copy", F_OK), -1);
+}
+
+Test(engine_data, a_scan_waits_for_a_lease)
+{
+    CLEANUP_CLOSE int fd = open("manifest", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct copyengine_scan scan = {.size = sizeof(scan), .path = "source", .manifest_fd = fd};
+    struct copyengine_job *job;
+    make_source(0644);
+    take_lease("source/file");
+    hook_engine(gives_the_lease_back, (struct copyengine_options){0});
+    cr_assert_eq(copyengine_submit_scan(engine, &scan, &job), 0);
+    cr_expect_eq(copyengine_wait(job)->error.code, 0);
+    cr_expect_eq(progress_of(job).files, 1);
+    copyengine_job_free(job);
+    close(lease_fd);
 }
 
 static bool copies_nothing_in_kernel(struct io_op *op)

@@ -7,6 +7,7 @@
 #include "tests/unit/engine_support.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 TestSuite(engine_jobs, .init = set_up, .fini = tear_down, .timeout = PATIENCE_S);
 
@@ -301,6 +302,54 @@ Test(engine_jobs, removes_read_only_and_deep_trees)
     cr_assert_eq(access("tree", F_OK), -1);
     cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "tree", NULL), 0, "nothing there");
     cr_assert_eq(access("/usr", F_OK), 0, "links are not followed");
+}
+
+/* Of a process that may have far fewer descriptors than the tree has levels. */
+Test(engine_jobs, removes_trees_deeper_than_there_are_descriptors)
+{
+    const struct rlimit few = {.rlim_cur = 100, .rlim_max = 100};
+    make_deep("tree", 400, 0555);
+    copyengine_free(engine);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_assert_eq(copyengine_remove_tree(NULL, AT_FDCWD, "tree", NULL), 0);
+    make_deep("tree", 400, 0555);
+    start_engine((struct copyengine_options){0});
+    cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "tree", NULL), 0);
+    cr_assert_eq(access("tree", F_OK), -1);
+}
+
+static int scan_of(int dirfd, const char *path)
+{
+    CLEANUP_CLOSE int fd = open("manifest", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct copyengine_job *job;
+    const struct copyengine_scan scan = {
+        .size = sizeof(scan), .path = path, .manifest_fd = fd, .relative = true, .dirfd = dirfd};
+    cr_assert_eq(copyengine_submit_scan(engine, &scan, &job), 0);
+    int code = copyengine_wait(job)->error.code;
+    copyengine_job_free(job);
+    return code;
+}
+
+/* What has the directory's name by now is of no interest; and no link is followed in it. */
+Test(engine_jobs, scans_by_a_descriptor)
+{
+    mkdir("outside", 0755);
+    mkdir("outside/tree", 0755);
+    make_file("outside/tree/secret", "secret", 0644);
+    mkdir("directory", 0755);
+    mkdir("directory/tree", 0755);
+    int dirfd = open("directory", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(rename("directory", "away"), 0);
+    cr_assert_eq(symlink("outside", "directory"), 0);
+    cr_expect_eq(scan_of(dirfd, "tree"), 0);
+    char text[512] = "";
+    CLEANUP_CLOSE int fd = open("manifest", O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(fd, text, sizeof(text));
+    cr_expect(length > 0 && !memmem(text, (size_t)length, "secret", 6));
+    cr_assert_eq(rename("away/tree", "away/other"), 0);
+    cr_assert_eq(symlinkat("../outside/tree", dirfd, "tree"), 0);
+    cr_expect_neq(scan_of(dirfd, "tree"), 0);
+    close(dirfd);
 }
 
 /* Writes into a file while it is copied slowly, until told to stop. */

@@ -252,12 +252,12 @@ Test(handle, refuses_indexes_that_are_no_whole_number)
 Test(handle, refuses_other_shapes)
 {
     expect_refused("[]", "value [] must be an object");
-    expect_refused("{}", "key nothing must be \"filesystem.variant\"");
+    expect_refused("{}", "key is missing: it must be \"filesystem.variant\"");
     expect_refused(WITH("\"filesystem.package\"", "{}"), "key \"filesystem.package\" must be");
     expect_refused(WITH("\"filesystem.variant\\u0000\"", "{}"), "must be");
     expect_refused(WITH("1", "{}"), "key 1 must be");
     expect_refused(WITH("\"filesystem.variant\"", "[]"), "variables [] must be an object");
-    expect_refused(WITH("\"filesystem.variant\"", "{}"), "repository_type nothing must be");
+    expect_refused(WITH("\"filesystem.variant\"", "{}"), "repository_type is missing: it must be");
     expect_refused(WITH("\"filesystem.variant\"", VARIABLES("\"memory\"", "")),
                    "repository_type \"memory\" must be \"filesystem\"");
     expect_refused(WITH("\"filesystem.variant\"", VARIABLES("\"filesystem\"", "")),

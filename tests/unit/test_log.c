@@ -33,6 +33,15 @@ Test(log, what_would_make_two_lines_is_escaped)
                                            "a\\nb\\tc\\rd\\x1b[2J\\x7f\\a\n");
 }
 
+/* Letters of all languages stay; what steers a terminal, or turns its lines around, does not. */
+Test(log, what_is_not_printable_is_escaped)
+{
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what is tested */
+    expect_line("\xc3\xa4\xe4\xb8\xad \xc2\x9b \x9b \xe2\x80\xae \\",
+                "rez-pkg-cache 2026-11-22 12:57:35,658 PID-7476 INFO "
+                "\xc3\xa4\xe4\xb8\xad \\u009b \\x9b \\u202e \\\n");
+}
+
 Test(log, long_lines_are_cut)
 {
     char message[2 * LOG_LINE_MAX];
@@ -76,4 +85,28 @@ Test(log, names_of_files)
                                          "2026.11.22.log"};
     for (size_t i = 0; i < ARRAY_LENGTH(others); i++)
         cr_expect(!log_is_file_name(others[i]), "%s", others[i]);
+}
+
+/* What anybody may have left: a line without an end, one with NULs, one of any length. */
+Test(log, lines_are_read_in_bounded_memory)
+{
+    static struct log_line line;
+    enum { LONG = LOG_SHOWN_MAX + 5000 };
+    FILE *file = tmpfile();
+    cr_assert_not_null(file);
+    cr_assert_eq(fwrite("a\0b\n\n", 1, 5, file), 5);
+    for (int i = 0; i < LONG; i++)
+        fputc('x', file);
+    fputs("\nlast", file);
+    rewind(file);
+    cr_assert(log_read_line(file, &line) && line.whole);
+    cr_expect(line.bytes == 4 && line.length == 3 && memcmp(line.text, "a\0b", 4) == 0);
+    cr_assert(log_read_line(file, &line) && line.whole);
+    cr_expect(line.bytes == 1 && line.length == 0 && line.text[0] == '\0');
+    cr_assert(log_read_line(file, &line) && line.whole);
+    cr_expect(line.bytes == LONG + 1 && line.length == LOG_SHOWN_MAX);
+    cr_assert(log_read_line(file, &line) && !line.whole);
+    cr_expect_str_eq(line.text, "last");
+    cr_expect(!log_read_line(file, &line));
+    fclose(file);
 }

@@ -136,6 +136,21 @@ Test(loop, a_timer_that_is_stopped_goes_on_when_it_was_due)
     tear_down(&fixture);
 }
 
+/* What poll(2) and epoll_wait(2) are told. */
+Test(loop, a_wait_of_any_length)
+{
+    const uint64_t now_ns = 5 * NS_PER_S;
+    const uint64_t day_ns = (uint64_t)24 * 3600 * NS_PER_S;
+    cr_expect_eq(clock_poll_ms(UINT64_MAX, now_ns), -1);
+    cr_expect_eq(clock_poll_ms(0, now_ns), 0);
+    cr_expect_eq(clock_poll_ms(now_ns, now_ns), 0);
+    cr_expect_eq(clock_poll_ms(now_ns + 1, now_ns), 1);
+    cr_expect_eq(clock_poll_ms(now_ns + 24 * day_ns, now_ns), 24 * 24 * 3600 * 1000 + 1);
+    cr_expect_eq(clock_poll_ms(now_ns + 25 * day_ns, now_ns), INT_MAX);
+    cr_expect_eq(clock_poll_ms(now_ns + 365 * day_ns, now_ns), INT_MAX);
+    cr_expect_eq(clock_poll_ms(UINT64_MAX - 1, now_ns), INT_MAX);
+}
+
 Test(loop, a_stopped_timer_does_not_run)
 {
     struct fixture fixture;

@@ -115,8 +115,28 @@ Test(manifest, is_whole_or_refused)
     expect(FILE_WITH(HEAD "d 755 0 0.000000000 - .\0end 2\0"), -EBADMSG, 1);
     expect(FILE_WITH(HEAD "end 0\0end 0\0"), -EBADMSG, 0);
     expect(FILE_WITH(HEAD "end 0x0\0"), -EBADMSG, 0);
-    expect(FILE_WITH("pkgcache-manifest 2\0end 0\0"), -EBADMSG, 0);
+    expect(FILE_WITH("pkgcache-manifest 2\0end 0\0"), 0, 0);
+    expect(FILE_WITH("pkgcache-manifest 3\0end 0\0"), -EBADMSG, 0);
+    expect(FILE_WITH("pkgcache-manifest \0end 0\0"), -EBADMSG, 0);
     expect(FILE_WITH("\0\0\0\0"), -EBADMSG, 0);
+}
+
+Test(manifest, tells_its_version)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+        unsigned version;
+    } texts[] = {
+        {"xpkgcache-manifest 1\0end", 24, 1}, {"xpkgcache-manifest 2\0end", 24, 2},
+        {"xpkgcache-manifest 3\0end", 24, 0}, {"xpkgcache-manifest 12\0end", 25, 0},
+        {"xpkgcache-manifest 2", 20, 0},      {"x", 1, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        int fd = file_with(texts[i].text, texts[i].length);
+        cr_expect_eq(manifest_version(fd, 1), texts[i].version, "%s", texts[i].text);
+        close(fd);
+    }
 }
 
 /* A path that just fits, and one that does not. */
@@ -199,6 +219,11 @@ Test(comparison, reports_nothing_of_manifests_that_are_not_sound)
     cr_expect_eq(comparison_run(&comparison, unsound, 0, sound, 0), -EBADMSG);
     cr_expect_eq(comparison_run(&comparison, sound, 0, unsound, 0), -EIO);
     cr_expect_str_eq(text, "");
+    int newer = FILE_WITH("pkgcache-manifest 2\0f 644 1 0.000000000 - a\0end 1\0");
+    cr_expect_eq(comparison_run(&comparison, sound, 0, newer, 0), -EBADMSG);
+    cr_expect_eq(comparison_run(&comparison, newer, 0, newer, 0), 0);
+    cr_expect_str_eq(text, "");
+    close(newer);
     close(sound);
     close(unsound);
     int twice = FILE_WITH(HEAD "f 644 1 0.000000000 - a\0f 644 1 0.000000000 - a\0end 2\0");

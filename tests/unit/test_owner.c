@@ -87,13 +87,17 @@ Test(owner, reads_what_it_writes)
     cr_expect_str_eq(again.staging, owner.staging);
     cr_expect_str_eq(again.host, owner.host);
     cr_expect_str_eq(again.command, owner.command);
+    cr_expect(owner.boot_time_ns && again.boot_time_ns == owner.boot_time_ns);
 }
 
 Test(owner, writes_the_longest_record)
 {
     char text[OWNER_TEXT_MAX];
-    struct owner owner = {
-        .pid = INT32_MAX, .start_ticks = INT64_MAX, .pid_namespace = UINT64_MAX, .boot = BOOT};
+    struct owner owner = {.pid = INT32_MAX,
+                          .start_ticks = INT64_MAX,
+                          .pid_namespace = UINT64_MAX,
+                          .boot = BOOT,
+                          .boot_time_ns = INT64_MAX};
     struct owner again;
     memset(owner.host, 'h', OWNER_HOST_MAX);
     memset(owner.command, 'c', PROCESS_COMMAND_MAX);

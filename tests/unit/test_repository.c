@@ -107,7 +107,7 @@ static void expect_variant(const struct json *package, const struct json *varian
     CLEANUP_HANDLE struct pkgcache_handle *handle =
         mapped_handle(vectors_member(variant, "handle"));
     struct layout_query named = {.uri = uri};
-    cr_assert(repositories_find_handles(repositories, &named, 1) == 0);
+    cr_assert(repositories_find_handles(repositories, &named, 1, NULL) == 0);
     if (named.handle)
         cr_expect(handle_equal(named.handle, handle), "%s", uri);
     else
@@ -173,7 +173,7 @@ static void expect_reason(const char *uri, int code, const char *reason)
     cr_assert(asprintf(&here, "%s%s", packages, uri) > 0);
     struct layout_query named = {.uri = here};
     struct repository_query query = {0};
-    cr_assert(repositories_find_handles(repositories, &named, 1) == 0);
+    cr_assert(repositories_find_handles(repositories, &named, 1, NULL) == 0);
     query.handle = named.handle;
     if (named.handle)
         cr_assert(repositories_find_roots(repositories, &query, 1, NULL) == 0);
@@ -200,7 +200,7 @@ static void expect_handle(const char *uri, const char *location, const char *nam
                           const char *version)
 {
     struct layout_query query = {.uri = uri};
-    cr_assert(repositories_find_handles(repositories, &query, 1) == 0);
+    cr_assert(repositories_find_handles(repositories, &query, 1, NULL) == 0);
     CLEANUP_HANDLE struct pkgcache_handle *handle = query.handle;
     cr_assert(query.result == 0 && handle, "%s", query.error.message);
     cr_expect(strcmp(handle->location, location) == 0, "%s: %s", uri, handle->location);
@@ -217,9 +217,10 @@ Test(repository, handles_of_paths_alone)
     expect_handle("/foo/package.py[]", "/", "foo", NULL);
     struct layout_query none[] = {{.uri = "/package.py[]"},
                                   {.uri = "/nowhere/foo/../package.py[]"}};
-    cr_assert(repositories_find_handles(repositories, none, 2) == 0);
+    cr_assert(repositories_find_handles(repositories, none, 2, NULL) == 0);
     for (size_t i = 0; i < 2; i++)
-        cr_expect(none[i].result == -EINVAL && !none[i].handle, "%s", none[i].uri);
+        cr_expect(none[i].result == (i == 0 ? -EINVAL : -ESRCH) && !none[i].handle, "%s",
+                  none[i].uri);
 }
 
 Test(repository, spelled_through_links)
@@ -234,7 +235,7 @@ Test(repository, spelled_through_links)
     cr_assert(asprintf(&uri, "%s//link/./hashed//0.5/package.py[1]", directory) > 0);
     cr_assert(symlink(repository, link) == 0);
     struct layout_query named = {.uri = uri};
-    cr_assert(repositories_find_handles(repositories, &named, 1) == 0 && named.handle);
+    cr_assert(repositories_find_handles(repositories, &named, 1, NULL) == 0 && named.handle);
     struct repository_query query = {.handle = named.handle};
     cr_assert(repositories_find_roots(repositories, &query, 1, NULL) == 0);
     cr_expect(query.result == 0 && strcmp(query.variant.handle->location, repository) == 0);

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 
 enum { FILES = 2000, LINES_MAX = 50, LINE_BYTES = 40 };
 
@@ -205,4 +206,87 @@ Test(ring, sends_off_what_is_queued)
     cr_assert_eq(done, &op);
     cr_expect_eq(op.result, 0);
     io_ring_backend.destroy(io);
+}
+
+/* What Linux 5.9 and 5.10 may answer where others say EAGAIN. It must not end a file early. */
+Test(ring, a_read_at_once_that_finds_nothing_is_no_end)
+{
+    char text[64];
+    const char *why;
+    struct io *io;
+    struct io_buffers buffers = {.memory = text, .buffer_bytes = sizeof(text), .count = 1};
+    if (io_ring_probe(&why) < 0)
+        cr_skip_test("%s", why);
+    CLEANUP_CLOSE int fd = open("source/1", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(io_ring_backend.create(2, &buffers, &io), 0);
+    if (!refuse_call(SYS_preadv2, 0))
+        cr_skip_test("no seccomp");
+    struct io_op op = {
+        .kind = IO_READ, .latency = IO_CACHED, .fd = fd, .data = text, .length = sizeof(text)};
+    if (io_ring_backend.submit(io, &op) == IO_QUEUED)
+        cr_assert_eq(io_ring_backend.reap(io, UINT64_MAX), &op);
+    cr_expect_eq(op.result, (int64_t)strlen("line 0 of file 1\n"));
+    io_ring_backend.destroy(io);
+}
+
+/* Memory of ours that the kernel keeps in place, in KiB. */
+static unsigned long pinned_kb(void)
+{
+    unsigned long kb = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof(line), file))
+        sscanf(line, "VmPin: %lu", &kb);
+    cr_assert_not_null(file);
+    fclose(file);
+    return kb;
+}
+
+static bool kernel_is_before(int major, int minor)
+{
+    struct utsname name;
+    int its_major = 0, its_minor = 0;
+    cr_assert_eq(uname(&name), 0);
+    cr_assert_eq(sscanf(name.release, "%d.%d", &its_major, &its_minor), 2);
+    return its_major < major || (its_major == major && its_minor < minor);
+}
+
+static void read_through_ring(struct io *io, struct io_op *op)
+{
+    memset(op->data, 0, op->length);
+    cr_assert_eq(io_ring_backend.submit(io, op), IO_QUEUED);
+    cr_assert_eq(io_ring_backend.reap(io, UINT64_MAX), op);
+    cr_assert_eq(op->result, (int64_t)strlen("line 0 of file 1\n"));
+    cr_assert_eq(memcmp(op->data, "line 0 of file 1\n", (size_t)op->result), 0);
+}
+
+/* To register them takes longer than a few reads and writes do. */
+Test(ring, registers_its_buffers_when_much_goes_through_them)
+{
+    enum { SEVERAL = 16, MANY = 2000, BUFFER = 1 << 20 };
+    const char *why;
+    struct io *io;
+    CLEANUP_FREE char *memory = calloc(2, BUFFER);
+    struct io_buffers buffers = {.memory = memory, .buffer_bytes = BUFFER, .count = 2};
+    if (io_ring_probe(&why) < 0)
+        cr_skip_test("%s", why);
+    CLEANUP_CLOSE int fd = open("source/1", O_RDONLY | O_CLOEXEC);
+    struct io_op op = {.kind = IO_READ,
+                       .latency = IO_REMOTE,
+                       .fd = fd,
+                       .data = memory + BUFFER,
+                       .length = 64,
+                       .buffer_index = 1};
+    cr_assert_eq(io_ring_backend.create(2, &buffers, &io), 0);
+    unsigned long before = pinned_kb();
+    for (int i = 0; i < SEVERAL; i++)
+        read_through_ring(io, &op);
+    unsigned long after_several = pinned_kb();
+    for (int i = 0; i < MANY; i++)
+        read_through_ring(io, &op);
+    cr_expect(pinned_kb() >= before + 2 * BUFFER / 1024);
+    io_ring_backend.destroy(io);
+    if (kernel_is_before(5, 18))
+        cr_skip_test("this kernel can register buffers only while nothing is under way");
+    cr_expect_lt(after_several, before + 2 * BUFFER / 1024);
 }

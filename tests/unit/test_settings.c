@@ -2,12 +2,14 @@
 #include "cache/rez/settings.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static void begin(void)
 {
     clearenv();
     setenv("HOME", "/home/artist", 1);
     setenv("REZ_DISABLE_HOME_CONFIG", "1", 1);
+    setenv("PKGCACHE_SYSTEM_CONFIG", "", 1);
 }
 
 static void expect(const struct settings *settings, enum setting_id id, const char *text,
@@ -85,5 +87,33 @@ Test(settings, no_path)
     cr_expect(settings_complete(&settings, SETTINGS_ALL, &error) < 0);
     cr_expect(strstr(error.message, "cache_packages_path (from REZ_CACHE_PACKAGES_PATH_JSON)"),
               "%s", error.message);
+    settings_free(&settings);
+}
+
+/* A refusal says what would have been right: both ways to give a share, no number of 19 digits. */
+Test(settings, refusals)
+{
+    static const struct {
+        enum setting_id id;
+        const char *text, *expected;
+    } refusals[] = {
+        {SETTING_MAX_SIZE, "x", "a percentage of the disk from 1% to 100%, or a number of bytes"},
+        {SETTING_MAX_SIZE, "101%",
+         "a percentage of the disk from 1% to 100%, or a number of bytes"},
+        {SETTING_MAX_SIZE, "80", "a size with a unit"},
+        {SETTING_BWLIMIT, "x", "a number of bytes below 8388608T"},
+        {SETTING_BWLIMIT, "8388608T", "a number of bytes below 8388608T"},
+        {SETTING_IN_FLIGHT, "x", "a number from 0 to "},
+    };
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+        struct settings settings = {0};
+        struct pkgcache_error error = {0};
+        cr_expect(settings_set(&settings, refusals[i].id, refusals[i].text, "a test", &error) ==
+                  -EINVAL);
+        cr_expect(strstr(error.message, refusals[i].expected), "%s", error.message);
+        settings_free(&settings);
+    }
+    struct settings settings = {0};
+    cr_expect(settings_set(&settings, SETTING_BWLIMIT, "8388607T", "a test", NULL) == 0);
     settings_free(&settings);
 }

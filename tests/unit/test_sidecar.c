@@ -4,6 +4,7 @@
 #include "tests/unit/vectors.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #define HANDLE                                                                            \
@@ -194,4 +195,33 @@ Test(sidecar, reads_files_with_suspicion)
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
         unlinkat(dirfd, names[i], 0);
     rmdir(directory);
+}
+
+static int lease_fd;
+
+static void give_lease_back(int signal)
+{
+    (void)signal;
+    fcntl(lease_fd, F_SETLEASE, F_UNLCK);
+}
+
+/* As a file server has leases on what its clients have open: the kernel asks for it back. */
+Test(sidecar, waits_for_a_lease)
+{
+    static const char text[] = "{\"handle\": " HANDLE "}";
+    char place[PLACE_BYTES];
+    CLEANUP_SIDECAR struct sidecar sidecar = SIDECAR_INIT;
+    cr_assert_not_null(place_make(place));
+    CLEANUP_CLOSE int dirfd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lease_fd = openat(dirfd, "a.json", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert(write(lease_fd, text, sizeof(text) - 1) == sizeof(text) - 1);
+    signal(SIGIO, give_lease_back);
+    bool leased = fcntl(lease_fd, F_SETLEASE, F_WRLCK) == 0;
+    int result = sidecar_read(dirfd, "a.json", &sidecar, NULL);
+    close(lease_fd);
+    unlinkat(dirfd, "a.json", 0);
+    rmdir(place);
+    if (!leased)
+        cr_skip_test("no leases here");
+    cr_expect_eq(result, 0, "%s", strerror(-result));
 }

@@ -101,7 +101,7 @@ Test(source_stages, names_that_are_relative)
     cr_expect(*names.items[0].root == '/');
     expect_text(names.items[1].path, "foo/1/package.py[]"); /* as rez's programs take it */
     cr_expect(source_names_add_variant(&names, "{1", NULL, &error) == -EINVAL);
-    expect_within(error.message, "the VARIANT is not JSON");
+    expect_within(error.message, "{1: no handle: ");
     source_names_clear(&names);
 }
 

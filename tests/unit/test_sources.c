@@ -118,7 +118,7 @@ Test(sources, variants_of_the_command_line_are_as_many_as_it_names)
     cr_expect(handle_equal(sources.variants.items[0].handle, sources.variants.items[1].handle));
     sources_clear(&sources);
     cr_expect(sources_read_variants(&sources, none, 2, NULL, &error) == -EINVAL);
-    expect_within(error.message, "VARIANT: neither a handle as JSON nor a URI");
+    expect_within(error.message, "nor is it a handle as JSON");
     sources_free(&sources);
 }
 

@@ -182,6 +182,41 @@ Test(structs, elements_of_a_newer_header)
         pkgcache_handle_free((struct pkgcache_handle *)handles[i]);
 }
 
+/* A result of an older header has no warnings: they are not his to free. */
+Test(structs, results_of_an_older_header)
+{
+    struct pkgcache_handle *handle;
+    struct pkgcache_variant variant = {0};
+    struct pkgcache_result result;
+    const size_t older = offsetof(struct pkgcache_result, warnings);
+    struct pkgcache_warm warm = {
+        .size = sizeof(warm),
+        .variants = &variant,
+        .variant_size = sizeof(variant),
+        .count = 1,
+        .result_size = older,
+    };
+    CLEANUP_FREE char *source = NULL;
+    CLEANUP_FREE char *fifo = NULL;
+    cr_assert(asprintf(&source, "%s/source", directory) > 0);
+    cr_assert(asprintf(&fifo, "%s/fifo", source) > 0);
+    cr_assert(mkfifo(fifo, 0600) == 0);
+    for (int i = 0; i < 2; i++) {
+        cr_assert(pkgcache_handle_new("/svr", i ? "new" : "old", "1.0", -1, &handle, &error) == 0);
+        variant = (struct pkgcache_variant){.handle = handle, .root = source};
+        memset(&result, UNTOUCHED, sizeof(result));
+        cr_assert(pkgcache_warm(cache, &warm, &result, &error) == 0, "%s", error.message);
+        cr_expect(result.status == PKGCACHE_CREATED);
+        if (i == 0)
+            cr_expect(is_untouched(&result, older, sizeof(result)));
+        else
+            cr_expect(result.warning_count == 1 && strcmp(result.warnings[0].path, fifo) == 0);
+        pkgcache_results_free(&result, warm.result_size, 1);
+        pkgcache_handle_free(handle);
+        warm.result_size = sizeof(result);
+    }
+}
+
 Test(structs, elements_without_a_size)
 {
     struct pkgcache_variant variant = {.root = "/svr"};

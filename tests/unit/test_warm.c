@@ -2,11 +2,13 @@
  * that are fed and cancelled while they are driven, as the daemon does. */
 #include "tests/unit/place.h"
 
+#include "cache/warm/donors.h"
 #include "cache/warm/run.h"
 #include "engine/compiler.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -360,5 +362,97 @@ Test(run, what_waits_for_another_is_cancelled)
     run_end(first);
     pkgcache_results_free(&result, sizeof(result), 1);
     pkgcache_close(cache);
+    close_world(&world);
+}
+
+/* A variant whose bytes come when the test lets some arrive. */
+static struct arriving {
+    struct warm_supply supply;
+    sem_t begun;
+    sem_t wanted;
+    sem_t told;
+    atomic_bool ended;
+} arriving;
+
+static void *begin_arriving(struct warm_supply *supply, struct donors *donors)
+{
+    donors_free(donors);
+    return supply;
+}
+
+static const struct copyengine_origins *have_no_origins(void *copy)
+{
+    (void)copy;
+    return NULL;
+}
+
+static int describe_arriving(void *copy, struct copyengine_job *job,
+                             struct copyengine_contents *ret, const char **ret_explanation)
+{
+    (void)copy;
+    (void)ret;
+    sem_post(&arriving.begun);
+    while (sem_wait(&arriving.wanted) == 0 && !arriving.ended) {
+        copyengine_supply_moves(job);
+        sem_post(&arriving.told);
+    }
+    *ret_explanation = "it has arrived";
+    return -EIO;
+}
+
+static void ignore_copy(void *copy)
+{
+    (void)copy;
+}
+
+static void ignore_supply(struct warm_supply *supply)
+{
+    (void)supply;
+}
+
+static bool is_always_near(struct warm_supply *supply)
+{
+    return supply;
+}
+
+static const struct warm_supply_kind arriving_kind = {
+    .begin = begin_arriving,
+    .origins = have_no_origins,
+    .describe = describe_arriving,
+    .end = ignore_copy,
+    .expect = ignore_supply,
+    .is_near = is_always_near,
+    .settle = ignore_supply,
+    .release = ignore_supply,
+};
+
+/* What arrives of a frame is life, though nothing of it is copied yet. */
+Test(run, what_arrives_does_not_stand_still)
+{
+    static struct world world;
+    struct pkgcache_options options = {0};
+    open_world(&world, &options);
+    arriving.supply = (struct warm_supply){.kind = &arriving_kind, .name = "it", .waits = true};
+    first_error_init(&arriving.supply.error);
+    sem_init(&arriving.begun, 0, 0);
+    sem_init(&arriving.wanted, 0, 0);
+    sem_init(&arriving.told, 0, 0);
+    struct run *run = start_run(&world);
+    struct addition *addition = feed(run, &world, 1);
+    addition->supply = &arriving.supply;
+    drive_until(run, addition, STAGE_COPYING);
+    sem_wait(&arriving.begun);
+    addition->moved_ns = 1; /* long ago */
+    run_look_at_jobs(run);
+    cr_expect_eq(run->small_jobs, 0);
+    sem_post(&arriving.wanted);
+    sem_wait(&arriving.told);
+    run_look_at_jobs(run);
+    cr_expect_eq(run->small_jobs, 1);
+    arriving.ended = true;
+    sem_post(&arriving.wanted);
+    drive_to_the_end(run);
+    cr_expect_eq(world.results[0].status, PKGCACHE_FAILED);
+    run_end(run);
     close_world(&world);
 }

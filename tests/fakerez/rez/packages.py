@@ -10,10 +10,16 @@ class Package:
     def __init__(self, where):
         path = os.path.join(where['location'], where['name'], where.get('version', ''), 'package.py')
         self.data = load_from_file(path, FileFormat.py, disable_memcache=True)
+        self.version = where.get('version', '')
+        self.context = None
+
+    def set_context(self, context):
+        self.context = context
 
     def __getattr__(self, name):
         function = self.data[name].function
-        function.__globals__['this'] = types.SimpleNamespace(**self.data)
+        function.__globals__['this'] = types.SimpleNamespace(**{**self.data, 'version': self.version})
+        function.__globals__['in_context'] = lambda: self.context is not None
         return function()
 
 
