@@ -165,6 +165,7 @@ class Hosts(CancelTest):
         """No process that has the number of a launcher now, nor one that a record of nonsense names."""
         stranger = subprocess.Popen(['sleep', '3600'], start_new_session=True)
         self.addCleanup(support.kill_process, stranger)
+        time.sleep(2 / os.sysconf('SC_CLK_TCK'))  # start times count ticks: nobody has a number again in the same one
 
         def check(directory):
             for path in glob.glob(f'{directory}/attempt-*.out.owner'):
