@@ -18,7 +18,7 @@ enum {
     GRACE_S = 60, /* how long jobs that were cancelled may take to end */
     ERRORS_MAX_BYTES = 64 << 10,
     OUTPUT_SPARE_BYTES = 1 << 20, /* of a launcher's output, beside the nodes' lines */
-    FLOODS_MAX = 10,              /* how often a launcher that writes more than that may be seen */
+    FLOOD_ENDS_MAX = 10, /* how often the job of a launcher that writes more than that is ended */
 };
 
 int farm_attempts_note(struct coordinator *coordinator, cJSON *event)
@@ -108,6 +108,9 @@ static int end_attempt(struct coordinator *coordinator, size_t index)
         if (report->has_ended)
             continue;
         farm_silence_explain(said, name, attempt->count == 1, why);
+        if (attempt->floods > 0)
+            snprintf(why, sizeof(why),
+                     "no report: its job was ended: it wrote more than any report");
         if (coordinator->ending)
             snprintf(why, sizeof(why), "no report: %s", coordinator->ending);
         farm_event_add_silent(silent, name, why, is_for_later(coordinator, attempt, report, busy));
@@ -127,27 +130,68 @@ static off_t size_of(const struct coordinator *coordinator, const struct farm_at
                : 0;
 }
 
-/* Ends a launcher that writes beyond all reason: first it may end its job, then it is killed. */
-static void end_flood(const struct coordinator *coordinator, struct farm_attempt *attempt)
+/* Ends the jobs of a run: those on an attempt's nodes (NULL: all). */
+static int end_jobs(const struct farm_launcher *launcher, const struct farm_history *history,
+                    const struct farm_attempt *attempt, struct pkgcache_error *error)
+{
+    CLEANUP_ARGUMENTS struct farm_arguments arguments = {0};
+    CLEANUP_TEXT struct text output = {0};
+    CLEANUP_TEXT struct text errors = {0};
+    struct farm_launch launch = {.run = history->plan.id, .count = attempt ? attempt->count : 0};
+    CLEANUP_FREE const char **names = calloc(launch.count + 1, sizeof(*names));
+    int status = 0;
+    if (!names)
+        return error_set(error, ENOMEM, "out of memory");
+    for (size_t i = 0; i < launch.count; i++)
+        names[i] = history->run.nodes[attempt->reports[i].node].name;
+    launch.nodes = names;
+    launcher->build_cancel(&launch, &arguments);
+    int result = farm_child_ask(&arguments, FARM_HELPER_S, ERRORS_MAX_BYTES, &output, &errors,
+                                &status, error);
+    return result < 0 || status == 0
+               ? result
+               : error_set(error, EIO, "%s failed: %.200s", arguments.items[0],
+                           errors.length > 0 ? errors.bytes : "it did not say why");
+}
+
+int farm_attempts_end_job(const struct coordinator *coordinator, const struct farm_attempt *attempt)
+{
+    return end_jobs(coordinator->launcher, coordinator->history, attempt, NULL);
+}
+
+/* Whether a launcher writes beyond all reason. */
+static bool is_flooding(const struct coordinator *coordinator, const struct farm_attempt *attempt)
 {
     off_t most = OUTPUT_SPARE_BYTES + (off_t)(attempt->count * FARM_LINE_MAX) *
                                           (off_t)(coordinator->history->plan.variant_count + 2);
-    off_t size = MAX(size_of(coordinator, attempt, "out"), size_of(coordinator, attempt, "err"));
-    if (size <= most)
-        return;
-    attempt->floods++;
-    kill(-attempt->pid, attempt->floods < FLOODS_MAX ? SIGTERM : SIGKILL);
+    return size_of(coordinator, attempt, "out") > most ||
+           size_of(coordinator, attempt, "err") > most;
 }
 
-/* Whether a launcher still runs. */
+/* Ends a launcher that floods at once, for the sake of our disk, whoever started it. It cannot end
+ * its job then, so we do: Slurm need not notice that it is gone (InactiveLimit). */
+static void end_flood(const struct coordinator *coordinator, struct farm_attempt *attempt)
+{
+    const struct farm_launcher *launcher = coordinator->launcher;
+    char name[32];
+    farm_attempt_name(attempt, "out", name);
+    farm_child_end_all(coordinator->directory->fd, name, SIGKILL);
+    if (attempt->pid > 0)
+        kill(-attempt->pid, SIGKILL);
+    attempt->floods++;
+    attempt->is_ended = !launcher->build_cancel || farm_attempts_end_job(coordinator, attempt) == 0;
+}
+
+/* Whether a launcher still runs, or has a job that is to be ended. */
 static bool is_running(const struct coordinator *coordinator, struct farm_attempt *attempt)
 {
     char name[32];
-    if (attempt->pid > 0)
+    bool is_tried = attempt->is_ended || attempt->floods == FLOOD_ENDS_MAX;
+    if (!is_tried && is_flooding(coordinator, attempt))
         end_flood(coordinator, attempt);
     if (attempt->pid > 0 && waitpid(attempt->pid, NULL, WNOHANG) == attempt->pid)
         attempt->pid = 0;
-    if (attempt->pid > 0)
+    if (attempt->pid > 0 || (attempt->floods > 0 && !is_tried && !attempt->is_ended))
         return true;
     farm_attempt_name(attempt, "out", name);
     return farm_child_runs(coordinator->directory->fd, name) == 1;
@@ -234,17 +278,11 @@ int farm_attempts_end_jobs(const struct farm_directory *directory,
                            const struct farm_launcher *launcher, const struct farm_history *history,
                            struct pkgcache_error *error)
 {
-    CLEANUP_ARGUMENTS struct farm_arguments arguments = {0};
-    CLEANUP_TEXT struct text output = {0};
-    CLEANUP_TEXT struct text errors = {0};
-    int status;
     if (!launcher->build_cancel) {
         farm_child_end_all(directory->fd, "attempt-", SIGTERM);
         return 0;
     }
-    launcher->build_cancel(history->plan.id, &arguments);
-    return farm_child_ask(&arguments, FARM_HELPER_S, ERRORS_MAX_BYTES, &output, &errors, &status,
-                          error);
+    return end_jobs(launcher, history, NULL, error);
 }
 
 int farm_attempts_end_everything(const struct farm_directory *directory,
@@ -256,22 +294,29 @@ int farm_attempts_end_everything(const struct farm_directory *directory,
     return farm_attempts_end_jobs(directory, launcher, history, error);
 }
 
-static void end_all(struct coordinator *coordinator, const char *why)
+/* Slurm may be busy: then it is asked again. */
+static void end_all(struct coordinator *coordinator)
 {
-    coordinator->ending = why;
-    coordinator->ending_ns = clock_monotonic_ns();
-    farm_attempts_end_everything(coordinator->directory, coordinator->launcher,
-                                 coordinator->history, NULL);
+    coordinator->is_told_to_end =
+        farm_attempts_end_everything(coordinator->directory, coordinator->launcher,
+                                     coordinator->history, NULL) == 0;
 }
 
 void farm_attempts_look_for_ends(struct coordinator *coordinator)
 {
-    if (coordinator->ending)
+    if (coordinator->ending) {
+        if (!coordinator->is_told_to_end && !is_given_up(coordinator))
+            end_all(coordinator);
         return;
+    }
     if (file_exists(coordinator->directory->fd, FARM_CANCEL_FILE))
-        end_all(coordinator, "the run was cancelled");
+        coordinator->ending = "the run was cancelled";
     else if (clock_monotonic_ns() > coordinator->deadline_ns)
-        end_all(coordinator, "the run's time limit was reached");
+        coordinator->ending = "the run's time limit was reached";
+    if (!coordinator->ending)
+        return;
+    coordinator->ending_ns = clock_monotonic_ns();
+    end_all(coordinator);
 }
 
 /* Whether something was reported a moment ago: then more is to be expected, and waited for. */

@@ -37,6 +37,7 @@ struct coordinator {
     uint64_t deadline_ns;    /* UINT64_MAX: there is none */
     const char *ending;      /* why all is being ended; NULL: it goes on */
     uint64_t ending_ns;      /* since when */
+    bool is_told_to_end;     /* what runs was told, and Slurm has heard it */
     struct pkgcache_error *error;
 };
 
@@ -67,6 +68,11 @@ void farm_attempts_look_for_ends(struct coordinator *coordinator);
 /** Reads what a program said on standard error into a file of the run: its beginning. */
 void farm_attempts_read_errors(const struct coordinator *coordinator, const char *name,
                                struct text *text);
+
+/** Ends the jobs of a run on an attempt's nodes: these have one of it at a time. Only where the
+ * launcher has jobs. @return 0; or -errno: Slurm did not hear it, say, and is to be asked again */
+int farm_attempts_end_job(const struct coordinator *coordinator,
+                          const struct farm_attempt *attempt);
 
 /** Ends all jobs of a run, whoever started them: through Slurm; or their launchers here.
  * @return 0 or -errno */

@@ -17,7 +17,7 @@
 enum {
     READY_S = 180, /* how long a node may take until parts can be cast to it */
     STOP_S = 120,  /* how long jobs may take to end */
-    KEEP_S = 15,   /* how long nodes may take to end and keep what they have */
+    KEEP_S = 60,   /* how long nodes may take to end and keep what they have */
     ARRIVE_S = 60, /* how long after a cast a node may take to check a part */
     TRIES_MAX = 3, /* to cast a part */
 };
@@ -103,9 +103,8 @@ static int drop(struct coordinator *coordinator, struct farm_cast *cast,
         farm_event_node(coordinator->history->run.nodes[attempt->reports[i].node].name, why, true));
 }
 
-/* Ends the job of an attempt: nodes that wait for a part report, and keep what they have, or (no
- * signal) remove it. */
-static void end_job(const struct farm_attempt *attempt, const char *signal)
+/* Has the nodes of an attempt that wait for a part report, and keep what they have. */
+static void ask_to_keep(const struct farm_attempt *attempt)
 {
     CLEANUP_ARGUMENTS struct farm_arguments arguments = {0};
     CLEANUP_TEXT struct text output = {0};
@@ -115,8 +114,7 @@ static void end_job(const struct farm_attempt *attempt, const char *signal)
     for (size_t i = 0; i < attempt->count && job == 0; i++)
         job = attempt->reports[i].job;
     farm_arguments_add(&arguments, "scancel");
-    if (signal)
-        farm_arguments_printf(&arguments, "--signal=%s", signal);
+    farm_arguments_add(&arguments, "--signal=" KEEP_SIGNAL);
     farm_arguments_printf(&arguments, "%" PRIu64, job);
     if (job > 0)
         farm_child_ask(&arguments, FARM_HELPER_S, FARM_LINE_MAX, &output, &errors, &status, NULL);
@@ -139,7 +137,7 @@ static int give_up(struct coordinator *coordinator, struct farm_cast *cast,
         farm_silence_explain(said, name, false, why);
         result = drop(coordinator, cast, attempt, i, why);
     }
-    end_job(attempt, KEEP_SIGNAL);
+    ask_to_keep(attempt);
     for (size_t i = 0; i < attempt->count && result == 0; i++) {
         struct patience *patience = &coordinator->patience[attempt->reports[i].node];
         if (!is_live(cast, attempt, i))
@@ -281,10 +279,8 @@ static int advance(struct coordinator *coordinator, const struct farm_attempt *a
     int status;
     if (!cast)
         return error_set(coordinator->error, ENOMEM, "out of memory");
-    if (cast->is_given_up && is_over(cast)) {
-        end_job(attempt, NULL); /* who does not hear, or is not there */
-        cast->is_given_up = false;
-    }
+    if (cast->is_given_up && is_over(cast)) /* who does not hear, or is not there */
+        cast->is_given_up = farm_attempts_end_job(coordinator, attempt) < 0;
     if (cast->is_over)
         return 0;
     if (cast->pid > 0)
@@ -335,7 +331,7 @@ static size_t mark_old(struct coordinator *coordinator, bool asks)
             continue;
         count++;
         if (asks)
-            end_job(attempt, KEEP_SIGNAL);
+            ask_to_keep(attempt);
         for (size_t j = 0; j < attempt->count; j++)
             coordinator->patience[attempt->reports[j].node].again = true;
     }

@@ -37,7 +37,9 @@ struct farm_attempt {
     off_t offset;
     bool is_skipping;
     pid_t pid;       /* the coordinator's: the launcher; 0: another process started it */
-    unsigned floods; /* the coordinator's: how often it was seen to write beyond all reason */
+    unsigned floods; /* the coordinator's: how often its job was ended, since the launcher wrote
+                        beyond all reason; 0: it has not */
+    bool is_ended;   /* the coordinator's: that has worked */
 };
 
 /** Starts as `struct farm_history history = {0};`. */

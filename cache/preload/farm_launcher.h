@@ -49,8 +49,10 @@ struct farm_launcher {
     bool has_rounds;  /* whether somebody else decides when a node can be had */
     /* Appends the command line; its first word is the launcher's program, found in PATH. */
     void (*build)(const struct farm_launch *launch, struct farm_arguments *arguments);
-    /* Appends what ends all jobs of a run; NULL: ending the launcher ends them. */
-    void (*build_cancel)(const char *run, struct farm_arguments *arguments);
+    /* Appends what ends the jobs of a run, of which only the name, the nodes and their count are
+     * read: those that have one of the nodes; all, where the count is 0. NULL: there are none,
+     * ending the launcher ends all. */
+    void (*build_cancel)(const struct farm_launch *launch, struct farm_arguments *arguments);
 };
 
 extern const struct farm_launcher farm_launcher_slurm;

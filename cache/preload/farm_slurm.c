@@ -47,11 +47,13 @@ static void build(const struct farm_launch *launch, struct farm_arguments *argum
     farm_arguments_add_command(arguments, launch->program);
 }
 
-static void build_cancel(const char *run, struct farm_arguments *arguments)
+static void build_cancel(const struct farm_launch *launch, struct farm_arguments *arguments)
 {
     farm_arguments_add(arguments, "scancel");
-    farm_arguments_printf(arguments, "--name=pkgcache-%s", run);
+    farm_arguments_printf(arguments, "--name=pkgcache-%s", launch->run);
     farm_arguments_add(arguments, "--me");
+    if (launch->count > 0)
+        farm_arguments_add_nodes(arguments, "--nodelist=", launch);
 }
 
 const struct farm_launcher farm_launcher_slurm = {

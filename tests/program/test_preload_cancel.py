@@ -109,6 +109,20 @@ class Slurm(CancelTest):
         self.each(2, [SLOW, '--fanout=source'], lambda directory: self.wait_for_bytes('n1'))
 
 
+    def test_a_slurm_that_does_not_hear(self):
+        """It is busy, and scancel fails: it is asked again."""
+        real, count = shutil.which('scancel'), self.path('calls')
+        path = farm.write(self.path('bin', 'scancel'), f'#!/bin/sh\n[ -e {count} ] && exec {real} "$@"\n>{count}\n'
+                          'echo "scancel: error: Unable to contact slurm controller" >&2; exit 1\n', 0o755)
+        self.environment['PATH'] = os.path.dirname(path) + ':' + self.environment['PATH']
+        for node in self.farm.nodes:
+            self.farm.install(farm.write(self.path('sleeps'), f'#!/bin/sh\n>{farm.DISK}/begun\nexec sleep 3600\n', 0o755), node)
+        process, directory = self.begin(self.make(1), '--slurm', '--fanout=source')
+        support.wait_until(lambda: os.path.exists(self.node(1).path('disk', 'begun')), 'n1 to begin')
+        self.assert_cancelled(directory, True)
+        self.assert_code(support.finish(process), INTERRUPTED)
+
+
 class Hosts(CancelTest):
     """Launchers over ssh, which outlive the coordinator that started them."""
 

@@ -1,6 +1,7 @@
 """preload among those who mean no good, or whose luck is bad: nodes that flood, runs of others, full disks."""
 import contextlib
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -36,6 +37,24 @@ class Nodes(PreloadTest):
         support.wait_until(lambda: not self.farm.jobs(), 'the jobs to end')
         self.farm.install(support.PROGRAM)
         self.resume(facts)
+
+    def test_a_flood_that_does_not_hear(self):
+        """A launcher that ends too late, since the machine is busy, is killed; its job ends all the same."""
+        real = shutil.which('srun')
+        path = farm.write(self.path('bin', 'srun'), f"""#!/bin/sh
+trap '' TERM
+{real} "$@" &
+until grep -q begun /proc/$$/fd/1; do sleep 0.1; done
+kill -STOP $!
+head -c 50000000 /dev/zero
+wait
+""", 0o755)
+        self.environment['PATH'] = os.path.dirname(path) + ':' + self.environment['PATH']
+        self.install_script('n1', 'echo begun; exec sleep 3600')
+        code, facts = self.run_all(self.make(1), '--fanout=source', '--nodes=n1')
+        self.assertEqual(code, FAILED, facts)
+        self.assertIn('wrote more than any report', self.nodes_of(facts)['n1']['why'])
+        support.wait_until(lambda: not self.farm.jobs(), 'the job to end')
 
     def test_a_variant_that_is_told_often(self):
         """No node has done more than it was asked for."""
