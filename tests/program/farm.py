@@ -56,7 +56,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
 MpiDefault=none
-SlurmdTimeout=10
+SlurmdTimeout=60
 SlurmctldTimeout=10
 InactiveLimit=0
 KillWait=3
@@ -90,7 +90,9 @@ PidFile none
 
 def enter_world():
     """Starts this test program again in a world of its own, unless it is in one. (Without root, what
-    needs one is skipped.)"""
+    needs one is skipped.) It has ten times the patience there: what Slurm does in a moment takes minutes on
+    a machine that is busy."""
+    os.environ.setdefault('PKGCACHE_TEST_PATIENCE', '10')
     if 'PKGCACHE_TEST_WORLD' not in os.environ and not os.geteuid():
         os.execv(sys.executable, [sys.executable, WORLD, '--net', '--host', SUBMITTER, *sys.orig_argv])
 
@@ -156,7 +158,8 @@ class Node:
         hidden = [NODES, os.path.join(MNT, SUBMITTER), support.TOP, '/run', '/tmp', '/var/tmp', '/dev/shm',
                   tempfile.gettempdir()]
         lines = [f'mount --bind {shlex.quote(source)} {point}' for source, point in own]
-        lines += [f'mount -t tmpfs -o mode=1777 none {shlex.quote(directory)}'
+        # one may lie in another, which is empty by then
+        lines += [f'mkdir -p {shlex.quote(directory)}; mount -t tmpfs -o mode=1777 none {shlex.quote(directory)}'
                   for directory in dict.fromkeys(hidden) if os.path.isdir(directory)]
         return 'set -e\n' + '\n'.join(lines)
 
@@ -328,6 +331,11 @@ class Farm:
         """A node loses power; the controller has not noticed yet."""
         self.nodes[name].kill()
 
+    def notice(self, name):
+        """The controller sees that a node is dead: by itself it does after a minute (SlurmdTimeout), less of
+        which a node of a busy machine may need to answer."""
+        self.call('scontrol', 'update', f'NodeName={name}', 'State=DOWN', 'Reason=dead')
+
     def drain(self, name):
         """An administrator takes a node out of service."""
         self.call('scontrol', 'update', f'NodeName={name}', 'State=DRAIN', 'Reason=test')
@@ -380,9 +388,9 @@ class Farm:
                 node.start()
         self.wait_ready()
 
-    def jobs(self):
-        """The numbers of all jobs that are not over."""
-        return self.call('squeue', '-h', '-o', '%A').stdout.split()
+    def jobs(self, *options):
+        """The numbers of all jobs that are not over; options as squeue has them."""
+        return self.call('squeue', '-h', '-o', '%A', *options).stdout.split()
 
     def close(self):
         """Switches all off."""

@@ -62,7 +62,7 @@ class Service(FarmTest):
         support.wait_until(lambda: os.path.exists(self.node(2).path('disk', 'begun')), 'the job to begin')
         self.farm.kill('n2')
         self.farm.wait_state('n2', 'down*', 'down')
-        self.assertEqual(self.farm.jobs(), [])
+        support.wait_until(lambda: not self.farm.jobs(), 'its job to end')
         self.farm.heal()
         self.assertEqual(self.farm.states(), {'n1': 'idle', 'n2': 'idle'})
 

@@ -70,6 +70,7 @@ class Casts(PreloadTest):
         directory = self.wait_run(1)
         support.wait_until(lambda: glob.glob(f'{directory}/cast-*.out'), 'a cast')
         self.farm.kill('n2')
+        self.farm.notice('n2')
         result = support.finish(process)
         self.assert_code(result, PARTLY)
         nodes = self.nodes_of(result.json())

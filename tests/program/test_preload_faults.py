@@ -52,6 +52,7 @@ class Losses(PreloadTest):
         process, directory = self.begin(variants, '--fanout=tree', '--bwlimit=100K')
         self.wait_report(directory, 'n2', '"part"')
         self.farm.kill('n2')
+        self.farm.notice('n2')
         result = support.finish(process)
         self.assert_code(result, PARTLY)
         nodes = self.nodes_of(result.json())

@@ -6,7 +6,6 @@ import tempfile
 import unittest
 
 import farm
-import support
 from farm import MNT, OPT, SHARE, FarmTest
 from mounts import slow_mount
 from support import DONE, SCALE, Variant, make_handle, write_manifest
@@ -60,7 +59,7 @@ class Shown(FarmTest):
                         for variant in variants]
                 result = self.run_program('preload', write_manifest(self.path('manifest.json'), seen), '--slurm',
                                           '--cache', self.cache, '--fanout', 'tree', '--json', program=PROGRAM,
-                                          timeout=support.PATIENCE_S * 10, XDG_STATE_HOME=state)
+                                          XDG_STATE_HOME=state)
                 with open(f'/proc/{mount._process.pid}/io', encoding='ascii') as file:
                     read = int(file.readline().split()[1])
                 mount.close()
