@@ -16,7 +16,8 @@ PRELOADED int futimens(int fd, const struct timespec times[2])
     return (int)syscall(SYS_utimensat, fd, NULL, times, 0);
 }
 
-PRELOADED int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+/* Named as in the C library's header. */
+PRELOADED int utimensat(int fd, const char *path, const struct timespec times[2], int flags)
 {
-    return (int)syscall(SYS_utimensat, dirfd, path, times, flags);
+    return (int)syscall(SYS_utimensat, fd, path, times, flags);
 }

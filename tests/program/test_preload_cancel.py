@@ -4,7 +4,6 @@ import glob
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 
@@ -30,10 +29,6 @@ class CancelTest(PreloadTest):
         shutil.rmtree(self.path('state'), ignore_errors=True)
         process = self.start_preload(self.manifest(variants), '--json', '--cache', self.cache, *arguments)
         return process, self.wait_run(1)
-
-    def kill_coordinator(self, directory):
-        """kill -9."""
-        os.kill(self.coordinator(directory), signal.SIGKILL)
 
     def running(self, directory):
         """Outputs of programs that the run has started and that go on."""
@@ -212,9 +207,8 @@ class Hosts(CancelTest):
                     self.cache, '--run-dir', f'{SHARE}/runs', f'--fanout={"source" if "warm" in phase else "pack"}')
                 support.wait_until(lambda: glob.glob(f'{SHARE}/runs/*/run.json'), 'a run')
                 directory = glob.glob(f'{SHARE}/runs/*')[0]
-                pid = self.coordinator(directory)
                 self.wait_journal(directory, phase)
-                os.kill(pid, signal.SIGKILL)
+                self.kill_coordinator(directory)
                 support.finish(process)
                 result = self.preload('--resume', directory, '--json')
                 self.assert_code(result, DONE)

@@ -3,7 +3,6 @@ import glob
 import os
 import re
 import shutil
-import signal
 import unittest
 
 import farm
@@ -150,7 +149,7 @@ class Casts(PreloadTest):
                                      '--fanout=tree')
         directory = self.wait_run(1)
         support.wait_until(lambda: os.path.exists(self.path('parts')) and len(self.cast_parts()) == 2, 'a second cast')
-        os.kill(self.coordinator(directory), signal.SIGKILL)
+        self.kill_coordinator(directory)
         support.finish(process)
         self.resume({'run': directory})
         self.assertEqual(self.cast_parts(), ['0', '1', '1'])
