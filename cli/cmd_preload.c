@@ -84,6 +84,7 @@ static int fill_plan(const struct options *options, struct farm_plan *plan,
     plan->id = farm_plan_make_id();
     plan->is_dry = options->dry_run;
     plan->at_once = options->at_once ? (unsigned)options->at_once : AT_ONCE_DEFAULT;
+    plan->level = (unsigned)options->level;
     plan->time_limit_s = options->time_limit_s;
     plan->report = options->report ? preload_make_absolute(options->report) : NULL;
     if (!plan->id || (options->report && !plan->report))

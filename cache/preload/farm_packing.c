@@ -68,6 +68,8 @@ static int start(struct coordinator *coordinator, const struct try *try,
     farm_arguments_add(&arguments, "pack");
     farm_arguments_add(&arguments, "--json");
     add_settings(&arguments, settings);
+    if (coordinator->history->plan.level > 0)
+        farm_arguments_printf(&arguments, "--level=%u", coordinator->history->plan.level);
     farm_arguments_printf(&arguments, "--output=%s/%s", coordinator->directory->path, try->pack);
     farm_arguments_add(&arguments, "--");
     farm_arguments_printf(&arguments, "%s/%s", coordinator->directory->path, try->manifest);

@@ -7,7 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { FORMAT = 1, AT_ONCE_MAX = 100000 };
+enum { FORMAT = 1, AT_ONCE_MAX = 100000, LEVEL_MAX = 99 };
 
 char *farm_plan_make_id(void)
 {
@@ -88,6 +88,7 @@ void farm_plan_print(struct text *text, const struct farm_plan *plan)
         json_add_string(object, texts[i].key, *text_of(plan, i));
     json_add_boolean(object, "dry", plan->is_dry);
     json_add_unsigned(object, "at_once", plan->at_once);
+    json_add_unsigned(object, "level", plan->level);
     json_add_decimal(object, "time_limit_s", plan->time_limit_s, 3);
     cJSON *nodes = json_add_array(object, "nodes");
     for (size_t i = 0; i < plan->nodes.count; i++)
@@ -111,11 +112,15 @@ static int read_numbers(const struct json *root, struct farm_plan *plan)
     int64_t number;
     const struct json *limit = json_member(root, "time_limit_s");
     const struct json *dry = json_member(root, "dry");
+    const struct json *level = json_member(root, "level");
     if (json_integer(json_member(root, "format"), FORMAT, FORMAT, &number) < 0 || !limit ||
         (limit->type != JSON_INTEGER && limit->type != JSON_REAL) ||
         json_integer(json_member(root, "at_once"), 0, AT_ONCE_MAX, &number) < 0)
         return -EBADMSG;
     plan->at_once = (unsigned)number;
+    if (level && json_integer(level, 0, LEVEL_MAX, &number) < 0)
+        return -EBADMSG;
+    plan->level = level ? (unsigned)number : 0; /* earlier versions did not write it */
     plan->time_limit_s = strtod(limit->text, NULL);
     plan->is_dry = dry && dry->type == JSON_BOOLEAN && dry->boolean;
     return 0;

@@ -27,6 +27,7 @@ struct farm_plan {
     char *report; /* absolute */
     bool is_dry;  /* look only */
     unsigned at_once;
+    unsigned level;      /* of compression, of the pack that is made; 0: the default */
     double time_limit_s; /* 0: none */
     struct farm_names nodes;
     char **variants; /* what each is called */

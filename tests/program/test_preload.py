@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -414,6 +415,22 @@ class Packs(PreloadTest):
         for node in facts['nodes']:
             self.assertIn('does not see the run', node['why'])
         self.assertNotIn('pack', [phase['name'] for phase in facts['phases']])
+
+    def test_a_level(self):
+        """The pack is compressed as it is asked for."""
+        variant = self.make(1, files=0)[0]
+        chance = random.Random(1)
+        words = [bytes(chance.choices(b'abcdefghij', k=chance.randint(2, 9))) for _ in range(2000)]
+        with open(os.path.join(variant.root, 'words'), 'wb') as file:
+            file.write(b' '.join(chance.choices(words, k=300_000)))
+        packed = {}
+        for level in (1, 19):
+            code, facts = self.run_all([variant], '--fanout=tree', f'--level={level}', '--nodes=n1',
+                                       cache=f'{DISK}/cache{level}')
+            self.assertEqual(code, DONE, facts)
+            packed[level] = os.path.getsize(self.path('state', 'pkgcache', 'runs', facts['run'], 'pack-1.pack'))
+        self.assertLess(packed[19] * 1.05, packed[1])
+        self.assert_refused(self.preload(self.manifest([variant]), '--slurm', '--level=20'), USAGE, about=['--level'])
 
     def leave_run(self, number, year=2020, **measured):
         """What an earlier run has shown."""
