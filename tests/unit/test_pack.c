@@ -4,14 +4,18 @@
 #include "cache/packing/pack_writer.h"
 #include "cache/store/handle.h"
 #include "cache/util/file.h"
+#include "cache/warm/pack_stream.h"
 #include "engine/compiler.h"
 #include "tests/unit/pack_builder.h"
 #include "tests/unit/place.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 TestSuite(pack, .timeout = PATIENCE_S);
 
@@ -411,4 +415,103 @@ Test(pack, a_stream_has_its_frames_in_order)
     cr_expect_eq(pack_fetch_frame(pack, 0, decoder, NULL, NULL, &error), 0);
     pack_decoder_free(decoder);
     pack_close(pack);
+}
+
+/* --- A pack from a pipe, and two who need the same frame ---------------------------------------
+ */
+
+static _Thread_local bool waits; /* whether this thread's reads wait */
+static sem_t at_gate;            /* one does */
+static sem_t gate;               /* it may go on */
+
+/* In place of libc's. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
+ssize_t pread(int fd, void *bytes, size_t length, off_t offset)
+{
+    if (waits) {
+        waits = false;
+        sem_post(&at_gate);
+        sem_wait(&gate);
+    }
+    return syscall(SYS_pread64, fd, bytes, length, offset);
+}
+
+struct reading {
+    struct pack_stream *stream;
+    size_t variant;
+    uint32_t frame;
+    char *buffer; /* a frame, decompressed */
+    int result;
+    struct pkgcache_error error;
+};
+
+static void read_stream(struct reading *reading)
+{
+    struct pack_decoder *decoder = pack_decoder_new();
+    cr_assert(decoder && reading->buffer);
+    reading->result = pack_stream_read(reading->stream, reading->variant, reading->frame, decoder,
+                                       NULL, reading->buffer, &reading->error);
+    pack_decoder_free(decoder);
+}
+
+static void *read_slowly(void *reading)
+{
+    waits = true;
+    read_stream(reading);
+    return NULL;
+}
+
+/* What the index says that later variants have, too, is the same in both buffers. */
+static void compare_shared(const struct pack *pack, const char *whole, const char *shared)
+{
+    size_t count;
+    uint32_t frame_count;
+    const struct pack_shared *ranges = pack_shared(pack, &count);
+    const struct pack_frame *frames = pack_frames(pack, &frame_count);
+    cr_assert(count > 0 && frame_count > 1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t at = ranges[i].position - frames[0].position;
+        cr_assert(at + ranges[i].length <= frames[0].size);
+        cr_expect_eq(memcmp(whole + at, shared + at, ranges[i].length), 0);
+    }
+}
+
+/* The second variant reads a frame of the first one's, which is in the file; before it has read it,
+ * the first one takes the frame, and its place is freed. */
+Test(pack, a_frame_that_is_freed_while_it_is_read)
+{
+    CLEANUP_TEXT struct text file = {0};
+    struct pkgcache_error error = {0};
+    struct pack *pack;
+    struct pack_stream *stream;
+    pthread_t thread;
+    CLEANUP_CLOSE int spool = memfd_create("spool", MFD_CLOEXEC);
+    make_pack(&file);
+    CLEANUP_CLOSE int fd = open_bytes(file.bytes, file.length);
+    cr_assert(pack_open_stream(fd, NULL, 0, spool, "x.pack", &pack, &error) == 0, "%s",
+              error.message);
+    cr_assert(pack_stream_new(pack, spool, 0, &stream) == 0);
+    cr_assert(sem_init(&at_gate, 0, 0) == 0 && sem_init(&gate, 0, 0) == 0);
+    struct reading past = {stream, 1, 1, malloc(PACK_FRAME_MAX), 0, {0}};
+    struct reading first = {stream, 0, 0, malloc(PACK_FRAME_MAX), 0, {0}};
+    struct reading second = {stream, 1, 0, malloc(PACK_FRAME_MAX), 0, {0}};
+    pack_stream_expect(stream, 0);
+    pack_stream_expect(stream, 1);
+    read_stream(&past);
+    cr_assert_eq(past.result, 0, "%s", past.error.message);
+    cr_assert(pthread_create(&thread, NULL, read_slowly, &second) == 0);
+    sem_wait(&at_gate);
+    read_stream(&first);
+    cr_expect_eq(first.result, 0, "%s", first.error.message);
+    sem_post(&gate);
+    pthread_join(thread, NULL);
+    cr_expect_eq(second.result, 0, "%s", second.error.message);
+    compare_shared(pack, first.buffer, second.buffer);
+    pack_stream_settle(stream, 0);
+    pack_stream_settle(stream, 1);
+    pack_stream_free(stream);
+    pack_close(pack);
+    free(past.buffer);
+    free(first.buffer);
+    free(second.buffer);
 }
