@@ -68,18 +68,33 @@ static bool is_regular(int fd)
 
 #define STEP(call, name, ...) step(syscall(SYS_##call, __VA_ARGS__), counts_here(), #call, name)
 
+static bool makes_file(int flags)
+{
+    return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static int open_file(int dirfd, const char *name, int flags, mode_t mode)
+{
+    long fd = syscall(SYS_openat, dirfd, name, flags, mode);
+    return (int)step(fd, makes_file(flags) && counts_here(), "openat", name);
+}
+
 int openat(int dirfd, const char *name, int flags, ...)
 {
-    mode_t mode = 0;
-    bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
-    if (makes) {
-        va_list arguments;
-        va_start(arguments, flags);
-        mode = va_arg(arguments, mode_t);
-        va_end(arguments);
-    }
-    long fd = syscall(SYS_openat, dirfd, name, flags, mode);
-    return (int)step(fd, makes && counts_here(), "openat", name);
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = makes_file(flags) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open_file(dirfd, name, flags, mode);
+}
+
+int open(const char *name, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = makes_file(flags) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open_file(AT_FDCWD, name, flags, mode);
 }
 
 int mkdirat(int dirfd, const char *name, mode_t mode)
@@ -100,6 +115,16 @@ int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 int symlinkat(const char *target, int dirfd, const char *name)
 {
     return (int)STEP(symlinkat, name, target, dirfd, name);
+}
+
+int unlink(const char *name)
+{
+    return (int)STEP(unlinkat, name, AT_FDCWD, name, 0);
+}
+
+int rename(const char *from, const char *to)
+{
+    return (int)STEP(renameat2, to, AT_FDCWD, from, AT_FDCWD, to, 0U);
 }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to)

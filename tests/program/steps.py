@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import uuid
 from typing import Callable, NamedTuple
 
@@ -33,6 +34,8 @@ class Command(NamedTuple):
     damaged    what `prepare` left is damaged
     unique     a copy of what `prepare` made is not the same: manifests know inodes
     ill        called with the test: variants whose payloads hold wrong bytes until the end
+    stdin      called with the test: a descriptor of what the command reads there; None: nothing
+    packs      it fills no cache: a pack lies in the directory of that
     """
     prepare: Callable
     arguments: Callable
@@ -42,6 +45,8 @@ class Command(NamedTuple):
     damaged: bool = False
     unique: bool = False
     ill: Callable = lambda test: ()
+    stdin: Callable = lambda test: None
+    packs: bool = False
 
 
 def numbers(stride):
@@ -140,6 +145,50 @@ class StepsTest(support.ProgramTest):
             self.assert_code(self.run_program('manifest', manifest), DONE)
         self.variants += self.versions
 
+    # Packs
+
+    def pack(self):
+        """A pack of all variants, some of whose files are equal."""
+        path = self.path('all.pack')
+        if not os.path.exists(path):
+            self.assert_code(self.run_program('pack', self.manifest, '-o', path), DONE)
+            os.chmod(path, 0o644)
+        return path
+
+    def pipe_pack(self):
+        """A pipe with that pack in it."""
+        with open(self.pack(), 'rb') as file:
+            content = file.read()
+        read_end, write_end = os.pipe()
+        assert os.write(write_end, content) == len(content)  # it is small
+        os.close(write_end)
+        return read_end
+
+    @property
+    def made_pack(self):
+        """Where a pack is made."""
+        return os.path.join(self.cache, 'made.pack')
+
+    def make_place(self):
+        """A directory for a pack."""
+        os.mkdir(self.cache)
+
+    def make_older_pack(self):
+        """A pack of one variant is there."""
+        self.make_place()
+        manifest = support.write_manifest(self.path('older.json'), self.variants[:1])
+        self.assert_code(self.run_program('pack', manifest, '-o', self.made_pack), DONE)
+
+    def assert_pack(self, command, is_made):
+        """What has the name of the pack is whole; it is the one that was made, or the one before, if there was one."""
+        if not os.path.exists(self.made_pack):
+            self.assertFalse(is_made or command.kept)
+            return
+        self.assert_code(self.run_program('pack', '--check', self.made_pack), DONE)
+        with open(self.made_pack, 'rb') as made, open(self.pack(), 'rb') as right:
+            is_new = made.read() == right.read()
+        self.assertTrue(is_new or (command.kept and not is_made))
+
     def interrupt_warm(self, variant):
         """Leaves a stalled slot, and staging."""
         manifest = support.write_manifest(self.path('interrupted.json'), [variant])
@@ -158,14 +207,26 @@ class StepsTest(support.ProgramTest):
         return {'LD_PRELOAD': STEPS, 'STEPS_AT': str(number), 'STEPS_THREADS': threads,
                 'STEPS_SIGNAL': str(int(signal_number))}
 
+    def start_command(self, command, *options, **environment):
+        """Starts a command."""
+        stdin = command.stdin(self)
+        try:
+            return self.start('--cache', self.cache, *command.arguments(self), *options,
+                              stdin=subprocess.DEVNULL if stdin is None else stdin, **environment)
+        finally:
+            if stdin is not None:
+                os.close(stdin)
+
     def rerun(self, command):
         """Runs a command that may have been interrupted before: now it completes."""
-        result = self.run_program('--cache', self.cache, *command.arguments(self))
+        result = support.finish(self.start_command(command))
         self.assert_code(result, *command.codes)
         return result
 
     def assert_meanwhile(self, command):
         """After a crash: what is found is whole, and what was there before still is."""
+        if command.packs:
+            self.assert_pack(command, False)
         if not os.path.exists(os.path.join(self.cache, '.sys')):
             return
         self.assert_sound(self.variants, at_rest=False, partial=True, litter=True,
@@ -175,6 +236,9 @@ class StepsTest(support.ProgramTest):
 
     def assert_end(self, command):
         """What is to be there is there, nothing is left over after `clean`."""
+        if command.packs:
+            self.assert_pack(command, True)
+            return
         self.assert_code(self.run_program('--cache', self.cache, 'clean'), DONE)
         found = command.found(self)
         self.assertNotIn(None, self.get(*found))
@@ -200,6 +264,22 @@ COMMANDS = {
         arguments=lambda test: ['warm', test.path('2.0.json')],
         found=lambda test: test.versions,
         kept=1),
+    'unpack': NOTHING._replace(
+        arguments=lambda test: ['warm', test.pack()],
+        found=lambda test: test.variants),
+    'unpack_piped': NOTHING._replace(
+        arguments=lambda test: ['warm', '--trust-pack', '-'],
+        found=lambda test: test.variants,
+        stdin=StepsTest.pipe_pack),
+    'pack': NOTHING._replace(
+        prepare=StepsTest.make_place,
+        arguments=lambda test: ['pack', test.manifest, '-o', test.made_pack],
+        packs=True),
+    'pack_over_older': NOTHING._replace(
+        prepare=StepsTest.make_older_pack,
+        arguments=lambda test: ['pack', test.manifest, '-o', test.made_pack],
+        kept=1,
+        packs=True),
     'heal': Command(
         prepare=StepsTest.damage,
         arguments=lambda test: ['warm', test.manifest],

@@ -5,6 +5,7 @@ import signal
 import unittest
 
 import steps
+import support
 import trees
 from support import DONE
 
@@ -23,8 +24,8 @@ class Killed(steps.StepsTest):
                 os.rename(self.cache, before)
         for number in steps.numbers(stride):
             self.begin_with(before, command)
-            result = self.run_program('--cache', self.cache, *command.arguments(self),
-                                      **self.steps_environment(number, signal.SIGKILL, threads))
+            result = support.finish(self.start_command(
+                command, **self.steps_environment(number, signal.SIGKILL, threads)))
             if result.code != -signal.SIGKILL:
                 break
             with self.subTest(f'{name}, step {number}: {result.err.strip()}'):
@@ -66,6 +67,22 @@ class Killed(steps.StepsTest):
     def test_reuse_published(self):
         """The same by a published manifest."""
         self.sweep('reuse_published', stride=3)
+
+    def test_unpack(self):
+        """From a pack."""
+        self.sweep('unpack', stride=3)
+
+    def test_unpack_piped(self):
+        """From a pack that comes through a pipe."""
+        self.sweep('unpack_piped', stride=3)
+
+    def test_pack(self):
+        """A pack is there as a whole, or not at all."""
+        self.sweep('pack')
+
+    def test_pack_over_older(self):
+        """The one before is there until the new one is."""
+        self.sweep('pack_over_older', stride=2)
 
     def test_heal(self):
         """What is stalled or damaged is taken away and copied anew."""

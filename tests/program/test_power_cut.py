@@ -106,9 +106,9 @@ class Cut:
         with self.mount(self.work) as point:
             if fresh:
                 command.prepare(self)
-            process = self.start('--cache', self.cache, *command.arguments(self),
-                                 '--durability', durability,
-                                 **self.steps_environment(number, signal.SIGSTOP), **environment)
+            options = [] if command.packs else ['--durability', durability]
+            process = self.start_command(command, *options,
+                                         **self.steps_environment(number, signal.SIGSTOP), **environment)
             state = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             image = self.cut_power(point, before)
             ended = state.si_code != os.CLD_STOPPED
@@ -133,7 +133,9 @@ class Cut:
         with self.mount(image):
             self.reboot()
             self.assert_meanwhile(command)
-            if ended:
+            if ended and command.packs:
+                self.assert_pack(command, True)
+            elif ended:
                 self.assertNotIn(None, self.get(*command.found(self)))
             self.rerun(command)
             self.assert_end(command)
@@ -179,6 +181,22 @@ class Cut:
     def test_reuse_published(self):
         """The same by a published manifest."""
         self.sweep('reuse_published')
+
+    def test_unpack(self):
+        """From a pack."""
+        self.sweep('unpack')
+
+    def test_unpack_piped(self):
+        """From a pack that comes through a pipe."""
+        self.sweep('unpack_piped')
+
+    def test_pack(self):
+        """A pack is there as a whole, or not at all; when it was made, it lasts."""
+        self.sweep('pack', stride=4)
+
+    def test_pack_over_older(self):
+        """So does the one before, until the new one is there."""
+        self.sweep('pack_over_older', stride=4)
 
     def test_heal(self):
         """What is damaged is taken away and copied anew."""
