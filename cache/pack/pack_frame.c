@@ -9,21 +9,22 @@ enum {
     NAME_BYTES = 300,
     PIECE_BYTES = 128 << 10, /* that are waited for in one call: ten frames side by side, 60 s each,
                                 are 22 KB/s */
+    KEPT_BYTES = 256 << 10,  /* that an idle decoder has room for: most frames are as small */
 };
 
 struct pack_decoder {
     ZSTD_DCtx *context;
     uint32_t number; /* of the frame that is in the buffer */
     bool fetched;
-    char compressed[ZSTD_COMPRESSBOUND(PACK_FRAME_MAX)];
+    char *compressed;
+    size_t capacity;
 };
 
 struct pack_decoder *pack_decoder_new(void)
 {
-    struct pack_decoder *decoder = malloc(sizeof(*decoder));
+    struct pack_decoder *decoder = calloc(1, sizeof(*decoder));
     if (!decoder)
         return NULL;
-    decoder->fetched = false;
     decoder->context = ZSTD_createDCtx();
     if (decoder->context)
         return decoder;
@@ -33,9 +34,33 @@ struct pack_decoder *pack_decoder_new(void)
 
 void pack_decoder_free(struct pack_decoder *decoder)
 {
-    if (decoder)
-        ZSTD_freeDCtx(decoder->context);
+    if (!decoder)
+        return;
+    ZSTD_freeDCtx(decoder->context);
+    free(decoder->compressed);
     free(decoder);
+}
+
+/* Gives up the frame that was fetched, and a room that is larger than wanted. */
+static void give_up_frame(struct pack_decoder *decoder, size_t wanted)
+{
+    decoder->fetched = false;
+    if (decoder->capacity <= wanted)
+        return;
+    free(STEAL(decoder->compressed));
+    decoder->capacity = 0;
+}
+
+/* Makes room for a frame. Returns 0 or -ENOMEM. */
+static int make_room(struct pack_decoder *decoder, size_t stored)
+{
+    give_up_frame(decoder, MAX(stored, (size_t)KEPT_BYTES));
+    if (stored <= decoder->capacity)
+        return 0;
+    free(decoder->compressed);
+    decoder->compressed = malloc(stored);
+    decoder->capacity = decoder->compressed ? stored : 0;
+    return decoder->compressed ? 0 : -ENOMEM;
 }
 
 /* Says what is wrong with a frame, and whose it is. */
@@ -79,8 +104,9 @@ int pack_fetch_frame(const struct pack *pack, uint32_t number, struct pack_decod
     if (pack->stream && number != pack->next_frame)
         return refuse_frame(pack, number, error, ESPIPE,
                             "is not the next one, and the pack can only be read in order");
-    decoder->fetched = false;
-    int result = fetch_pieces(pack, frame, decoder->compressed, on_arrival, context);
+    int result = make_room(decoder, frame->stored);
+    if (result == 0)
+        result = fetch_pieces(pack, frame, decoder->compressed, on_arrival, context);
     if (result == -EBADMSG)
         return refuse_frame(pack, number, error, EBADMSG,
                             "is cut off: the pack ends, or changed while it was read; copy or make "
@@ -107,8 +133,9 @@ const void *pack_fetched_bytes(const struct pack *pack, const struct pack_decode
 int pack_refetch_frame(const struct pack *pack, uint32_t number, struct pack_decoder *decoder,
                        int fd, uint64_t offset, struct pkgcache_error *error)
 {
-    decoder->fetched = false;
-    int result = pack_read_at(fd, decoder->compressed, pack->frames[number].stored, offset);
+    int result = make_room(decoder, pack->frames[number].stored);
+    if (result == 0)
+        result = pack_read_at(fd, decoder->compressed, pack->frames[number].stored, offset);
     if (result < 0)
         return refuse_frame(pack, number, error, -result, strerror(-result));
     decoder->number = number;
@@ -124,6 +151,7 @@ int pack_decode_frame(const struct pack *pack, uint32_t number, struct pack_deco
         return refuse_frame(pack, number, error, EINVAL, "was not fetched");
     int result = zstd_frame_decompress(decoder->context, decoder->compressed, frame->stored, buffer,
                                        frame->size);
+    give_up_frame(decoder, KEPT_BYTES);
     if (result == -EBADMSG)
         return refuse_frame(pack, number, error, EBADMSG,
                             "is damaged; copy or make the pack again");

@@ -50,10 +50,11 @@ int pack_read_at(int fd, void *ret, size_t length, uint64_t offset)
 
 /* --- The beginning, in order ------------------------------------------------------------------ */
 
-/* Reads more into the buffer. Returns how many bytes; 0: there are no more; or -errno. */
+/* Reads a little more into the buffer: frames with files follow, which may not be wanted. Returns
+ * how many bytes; 0: there are no more; or -errno. */
 static ssize_t read_more(struct pack *pack)
 {
-    size_t room = pack->input_size - pack->input_used;
+    size_t room = MIN(pack->input_size - pack->input_used, (size_t)INPUT_BYTES);
     for (;;) {
         ssize_t bytes = pack->stream ? read(pack->fd, pack->input + pack->input_used, room)
                                      : pread(pack->fd, pack->input + pack->input_used, room,

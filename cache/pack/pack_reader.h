@@ -165,7 +165,7 @@ int pack_refetch_frame(const struct pack *pack, uint32_t number, struct pack_dec
                        int fd, uint64_t offset, struct pkgcache_error *error);
 
 /**
- * Decompresses the frame that was fetched, and checks its checksum.
+ * Decompresses the frame that was fetched, and checks its checksum. The decoder has no frame then.
  *
  * @param buffer of PACK_FRAME_MAX bytes; receives as many as pack_frames() says
  * @return       0; -EBADMSG: damaged; -ENOMEM. The message names pack, frame and variant

@@ -31,6 +31,15 @@ int frames_add(struct frames *frames, const void *bytes, size_t length);
 /** Ends the frame, if it has any bytes: the next ones are in another. @return as frames_add */
 int frames_cut(struct frames *frames);
 
+/**
+ * Ends the frame before a file, or behind it, where one should end: who needs a file reads all of
+ * its frames, so small files share them, and large ones hardly do.
+ *
+ * @param bytes of the file in the pack
+ * @return      as frames_add
+ */
+int frames_cut_for(struct frames *frames, uint64_t bytes);
+
 /** The position in the pack of the next byte. */
 uint64_t frames_position(const struct frames *frames);
 

@@ -253,6 +253,15 @@ static int make_header(struct tar_writer *writer)
     return writer->header.error;
 }
 
+/* Bytes of contents that come behind the header. */
+static uint64_t own_bytes(const struct tar_member *member)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; !member->link && i < member->extent_count; i++)
+        bytes += member->extents[i].length;
+    return bytes;
+}
+
 int tar_writer_begin(struct tar_writer *writer, const struct tar_member *member)
 {
     writer->member = member;
@@ -267,6 +276,8 @@ int tar_writer_begin(struct tar_writer *writer, const struct tar_member *member)
     /* libarchive 3.6.2 cuts off this one when the name is long and not UTF-8. */
     if (result == 0 && has_holes(member))
         result = set_record(&writer->header, "GNU.sparse.name", member->path);
+    if (result == 0)
+        result = frames_cut_for(writer->frames, own_bytes(member));
     if (result == 0)
         result = frames_add(writer->frames, writer->header.bytes, writer->header.length);
     /* The map of holes stands before the first byte, and is written as soon as one comes. */
@@ -314,9 +325,9 @@ int tar_writer_add(struct tar_writer *writer, const void *bytes, size_t length)
 
 int tar_writer_end_member(struct tar_writer *writer)
 {
-    return writer->libarchive->write_finish_entry(writer->current) < ARCHIVE_WARN
-               ? take_error(writer)
-               : 0;
+    if (writer->libarchive->write_finish_entry(writer->current) < ARCHIVE_WARN)
+        return take_error(writer);
+    return frames_cut_for(writer->frames, own_bytes(writer->member));
 }
 
 int tar_writer_abandon(struct tar_writer *writer)

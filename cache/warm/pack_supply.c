@@ -10,6 +10,7 @@
 #include "cache/warm/pack_stream.h"
 #include "cache/warm/supply_origins.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -24,7 +25,8 @@ struct pack_file {
     char *name;
     bool waits;
     dev_t device;
-    pthread_mutex_t lock; /* for what follows */
+    atomic_bool is_sparse; /* frames are read here and there */
+    pthread_mutex_t lock;  /* for what follows */
     struct pack_decoder *decoders[DECODERS_MAX];
     unsigned decoder_count;
 };
@@ -139,6 +141,13 @@ void pack_file_release(struct pack_file *file)
     free(file);
 }
 
+/* Where frames are read here and there, what the kernel reads ahead is read in vain. */
+static void expect_reads(struct pack_file *file, bool sparse)
+{
+    if (!file->stream && atomic_exchange(&file->is_sparse, sparse) != sparse)
+        posix_fadvise(file->fd, 0, 0, sparse ? POSIX_FADV_RANDOM : POSIX_FADV_NORMAL);
+}
+
 static struct pack_decoder *take_decoder(struct pack_file *file)
 {
     struct pack_decoder *decoder = NULL;
@@ -205,6 +214,7 @@ static int supply_describe(void *context, struct copyengine_job *job,
     if (result == 0) {
         *ret = copy->contents.contents;
         result = supply_origins_find(&copy->origins, ret, -1, job);
+        expect_reads(supply->file, copy->origins.origins.count > 0);
     }
     return first_error_take(&supply->supply.error, result, &error);
 }
