@@ -101,7 +101,8 @@
  *   roots, refusal      checks the roots; what must not be cached, and why
  *   supply              what brings a payload instead of its root; first_error: why it could not
  *   pack_supply         a variant of a pack does, frame by frame; pack_contents: what it consists
- *                       of; pack_stream: of one from a pipe, what is kept until it is needed
+ *                       of; pack_stream: of one from a pipe, what is kept until it is needed;
+ *                       pack_ahead: one with a file server is read in order
  *   published_supply    a directory does, by its published manifest; supply_origins: which files
  *                       of donors and of a source contents are taken from
  *   donors              which cached variants have contents that a new one has, by their manifests

@@ -13,8 +13,8 @@
  *     --bandwidth BYTES   reads share this many bytes a second
  *     --hang-file SUFFIX  reads of a file whose path ends so are not answered while it is mounted;
  *                         they fail with EINTR when the reader is killed
- *     --count-file FILE   at the end, writes "OPENS READS PATH" and a NUL for each file that was
- *                         opened
+ *     --count-file FILE   at the end, writes "OPENS READS BACK PATH" and a NUL for each file that
+ *                         was opened; BACK: how far a read began behind what was read, at most
  *     --at-once N         works on at most so many requests at once (512)
  *
  * It asks the kernel to remember names and attributes for an hour, and to forget contents at each
@@ -306,7 +306,7 @@ static void slowfs_read(fuse_req_t request, fuse_ino_t number, size_t size, off_
     (void)number;
     struct slowfs *fs = fuse_req_userdata(request);
     struct open_file *file = (struct open_file *)(uintptr_t)info->fh;
-    file->node->reads++;
+    node_note_read(file->node, offset, (long long)size);
     if (file->hangs) {
         fuse_req_interrupt_func(request, fail_interrupted, NULL);
         return;

@@ -58,13 +58,22 @@ struct node *nodes_get(struct nodes *nodes, const struct node *directory, const 
     return NULL;
 }
 
+void node_note_read(struct node *node, long long offset, long long size)
+{
+    node->reads++;
+    if (node->read_to - offset > node->back)
+        node->back = node->read_to - offset;
+    if (offset + size > node->read_to)
+        node->read_to = offset + size;
+}
+
 void nodes_write_counts(const struct nodes *nodes, FILE *stream)
 {
     for (size_t i = 0; i < NODE_CHAINS; i++)
         for (const struct node *node = nodes->chains[i]; node; node = node->next)
             if (node->opens)
-                fprintf(stream, "%lu %lu %s%c", node->opens, node->reads, node_relative(node),
-                        '\0');
+                fprintf(stream, "%lu %lu %lld %s%c", node->opens, node->reads, node->back,
+                        node_relative(node), '\0');
 }
 
 const char *node_relative(const struct node *node)

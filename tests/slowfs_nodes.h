@@ -14,7 +14,9 @@ struct node {
     struct node *next; /* of its chain */
     unsigned long opens;
     unsigned long reads;
-    char path[]; /* begins with a slash, which is the root by itself */
+    long long read_to; /* how far reads have come */
+    long long back;    /* how far behind that a read began, at most */
+    char path[];       /* begins with a slash, which is the root by itself */
 };
 
 struct nodes {
@@ -30,7 +32,10 @@ void nodes_free(struct nodes *nodes);
 /* The node of a name in a directory, made if it is new; NULL and errno: ENAMETOOLONG, ENOMEM. */
 struct node *nodes_get(struct nodes *nodes, const struct node *directory, const char *name);
 
-/* Writes "OPENS READS PATH" and a NUL for each node that was opened. */
+/* Counts a read. */
+void node_note_read(struct node *node, long long offset, long long size);
+
+/* Writes "OPENS READS BACK PATH" and a NUL for each node that was opened. */
 void nodes_write_counts(const struct nodes *nodes, FILE *stream);
 
 /* The node's path relative to the root. */

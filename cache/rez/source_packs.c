@@ -201,7 +201,7 @@ static int read_pack(void *context, struct source_names *names, const char *path
     else if ((own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
         result = error_set(error, errno, "%s: %s", name, strerror(errno));
     else
-        result = pack_file_open(own_fd, name, &file, error);
+        result = pack_file_open(own_fd, packs->bytes_per_s, name, &file, error);
     if (result < 0)
         return result;
     result = add_variants(names, file, name, error);

@@ -6,6 +6,7 @@
  */
 #include "cache/warm/pack_supply.h"
 
+#include "cache/warm/pack_ahead.h"
 #include "cache/warm/pack_contents.h"
 #include "cache/warm/pack_stream.h"
 #include "cache/warm/supply_origins.h"
@@ -22,6 +23,7 @@ struct pack_file {
     int fd; /* of the pack; of a stream, of what is kept of it */
     struct pack *pack;
     struct pack_stream *stream; /* NULL: any frame can be read at any time */
+    struct pack_ahead *ahead;   /* NULL: and in any order */
     char *name;
     bool waits;
     dev_t device;
@@ -76,7 +78,8 @@ static struct pack_file *new_file(int fd, const char *name, int *ret_result,
     return file;
 }
 
-int pack_file_open(int fd, const char *name, struct pack_file **ret, struct pkgcache_error *error)
+int pack_file_open(int fd, uint64_t bytes_per_s, const char *name, struct pack_file **ret,
+                   struct pkgcache_error *error)
 {
     int result;
     struct pack_file *file = new_file(fd, name, &result, error);
@@ -86,6 +89,11 @@ int pack_file_open(int fd, const char *name, struct pack_file **ret, struct pkgc
     if (result < 0)
         return give_up_file(file, file->name, fd, result);
     file->waits = copyengine_is_remote(fd);
+    if (file->waits && bytes_per_s == 0 && pack_ahead_new(file->pack, fd, &file->ahead) < 0) {
+        pack_close(file->pack);
+        return give_up_file(file, file->name, fd,
+                            error_set(error, ENOMEM, "%s: out of memory", name));
+    }
     pthread_mutex_init(&file->lock, NULL);
     *ret = file;
     return 0;
@@ -134,6 +142,7 @@ void pack_file_release(struct pack_file *file)
     for (unsigned i = 0; i < file->decoder_count; i++)
         pack_decoder_free(file->decoders[i]);
     pack_stream_free(file->stream);
+    pack_ahead_free(file->ahead);
     pack_close(file->pack);
     close(file->fd);
     pthread_mutex_destroy(&file->lock);
@@ -216,6 +225,9 @@ static int supply_describe(void *context, struct copyengine_job *job,
         result = supply_origins_find(&copy->origins, ret, -1, job);
         expect_reads(supply->file, copy->origins.origins.count > 0);
     }
+    /* with donors, only the engine knows which are read */
+    if (result == 0 && supply->file->ahead && !copy->origins.items)
+        pack_ahead_want(supply->file->ahead, copy->contents.frames, ret->part_count);
     return first_error_take(&supply->supply.error, result, &error);
 }
 
@@ -225,17 +237,33 @@ static const struct copyengine_origins *supply_find_origins(void *context)
     return copy->origins.donors ? &copy->origins.origins : NULL;
 }
 
+/* Who waits for the bytes of a frame. */
+struct arriving {
+    struct pack_ahead *ahead;
+    struct copyengine_job *job;
+};
+
 /* Bytes of a frame have arrived. */
 static int on_arrival(void *context, size_t bytes)
 {
+    const struct arriving *arriving = context;
     (void)bytes;
-    return copyengine_supply_moves(context) ? 0 : -ECANCELED;
+    if (arriving->ahead)
+        pack_ahead_ask_next(arriving->ahead);
+    return copyengine_supply_moves(arriving->job) ? 0 : -ECANCELED;
 }
 
 static int read_frame(const struct pack_file *file, uint32_t frame, struct pack_decoder *decoder,
                       struct copyengine_job *job, void *buffer, struct pkgcache_error *error)
 {
-    int result = pack_fetch_frame(file->pack, frame, decoder, on_arrival, job, error);
+    struct arriving arriving = {file->ahead, job};
+    /* where asking takes long, it waits for what was asked for to arrive, so that is progress */
+    while (file->ahead && pack_ahead_ask_up_to(file->ahead, frame))
+        if (!copyengine_supply_moves(job))
+            break; /* as the first bytes will show */
+    int result = pack_fetch_frame(file->pack, frame, decoder, on_arrival, &arriving, error);
+    if (file->ahead)
+        pack_ahead_forget(file->ahead, &frame, 1);
     return result < 0 ? result : pack_decode_frame(file->pack, frame, decoder, buffer, error);
 }
 
@@ -261,6 +289,9 @@ static int supply_read(void *context, struct copyengine_job *job, size_t part, v
 static void supply_end(void *context)
 {
     struct pack_copy *copy = context;
+    if (copy->supply->file->ahead)
+        pack_ahead_forget(copy->supply->file->ahead, copy->contents.frames,
+                          copy->contents.contents.part_count);
     supply_origins_free(&copy->origins);
     pack_contents_free(&copy->contents);
     release_supply(copy->supply);
@@ -287,12 +318,16 @@ static void supply_expect(struct warm_supply *base)
     const struct pack_supply *supply = pack_supply_of(base);
     if (supply->file->stream)
         pack_stream_expect(supply->file->stream, supply->variant);
+    if (supply->file->ahead)
+        pack_ahead_expect(supply->file->ahead, supply->variant);
 }
 
 static bool supply_is_near(struct warm_supply *base)
 {
     const struct pack_supply *supply = pack_supply_of(base);
-    return !supply->file->stream || pack_stream_is_near(supply->file->stream, supply->variant);
+    if (supply->file->stream)
+        return pack_stream_is_near(supply->file->stream, supply->variant);
+    return !supply->file->ahead || pack_ahead_is_near(supply->file->ahead, supply->variant);
 }
 
 static void supply_settle(struct warm_supply *base)
@@ -300,6 +335,8 @@ static void supply_settle(struct warm_supply *base)
     const struct pack_supply *supply = pack_supply_of(base);
     if (supply->file->stream)
         pack_stream_settle(supply->file->stream, supply->variant);
+    if (supply->file->ahead)
+        pack_ahead_settle(supply->file->ahead, supply->variant);
 }
 
 static const struct warm_supply_kind pack_supply_kind = {

@@ -11,12 +11,15 @@ struct pack_file;
 /**
  * Opens a pack.
  *
- * @param fd   taken over, also on failure
- * @param name for messages; copied
- * @param ret  with one reference, dropped with pack_file_release
- * @return     as pack_open
+ * @param fd          taken over, also on failure
+ * @param bytes_per_s that may be read; 0: no limit, so what comes next is asked for early, in
+ * order, if the pack lies with a file server
+ * @param name        for messages; copied
+ * @param ret         with one reference, dropped with pack_file_release
+ * @return            as pack_open
  */
-int pack_file_open(int fd, const char *name, struct pack_file **ret, struct pkgcache_error *error);
+int pack_file_open(int fd, uint64_t bytes_per_s, const char *name, struct pack_file **ret,
+                   struct pkgcache_error *error);
 
 /**
  * Opens a pack that can only be read in order, once.

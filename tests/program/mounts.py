@@ -183,13 +183,21 @@ class SlowMount:
 
     def counts(self):
         """{path: (opens, reads)} of the files that were opened; only after close."""
+        return {path: (opens, reads) for path, (opens, reads, _) in self._records().items()}
+
+    def steps_back(self):
+        """{path: how many bytes behind the end of what had been read a read began, at most}; only after close."""
+        return {path: back for path, (_, _, back) in self._records().items()}
+
+    def _records(self):
+        """{path: (opens, reads, bytes back)}"""
         with open(self._count_file, 'rb') as file:
             records = file.read().split(b'\0')[:-1]
-        counts = {}
+        found = {}
         for record in records:
-            opens, reads, path = record.split(b' ', 2)
-            counts[path] = (int(opens), int(reads))
-        return counts
+            opens, reads, back, path = record.split(b' ', 3)
+            found[path] = (int(opens), int(reads), int(back))
+        return found
 
     def remove_counts(self):
         """Deletes the file that counts are read from."""

@@ -8,6 +8,7 @@ import unittest
 
 import mounts
 import support
+import trees
 from support import DONE, FAILED, PARTLY
 
 MIB = 1 << 20
@@ -189,6 +190,29 @@ class SlowLink(PackTest):
             support.wait_until(is_still, 'the heartbeat to stop')
             process.send_signal(signal.SIGINT)
             self.assert_code(support.finish(process), support.INTERRUPTED)
+
+    def read_from_server(self, wanted, *arguments):
+        """Warms these variants, and no others, from the pack on a file server; returns how far reads went back."""
+        missing = [variant for variant in self.packed if variant not in wanted]
+        self.assert_code(self.warm(missing), DONE)
+        with mounts.slow_mount(self.directory, '--delay-ms', '1') as slow:
+            result = self.run_program('--cache', self.cache, 'warm', os.path.join(slow.path, 'variants.pack'),
+                                      '--trust-pack', *arguments)
+            self.assert_code(result, DONE)
+            slow.close()
+            (back,) = slow.steps_back().values()
+        self.assert_cached(*self.packed)
+        return back
+
+    def test_a_server_reads_in_order(self):
+        """What lies with a file server is read from its beginning on, several frames at a time; all, and a part."""
+        self.packed = [self.make_variant(f'v{number:02}', {'large': os.urandom(5 * MIB), 'same': b'x' * MIB})
+                       for number in range(24)]
+        self.make_pack(self.packed)
+        self.assertGreater(os.path.getsize(self.pack), 120 * MIB)
+        self.assertLess(self.read_from_server(self.packed), 48 * MIB)
+        trees.remove_tree(self.cache)
+        self.assertLess(self.read_from_server(self.packed[1::2]), 48 * MIB)
 
 
 class StandardInput(PackTest):
