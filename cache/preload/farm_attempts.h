@@ -31,6 +31,7 @@ struct coordinator {
     uint64_t seen;           /* bytes that nodes had reported, and we had noted */
     uint64_t changed_ns;     /* when that was less */
     uint64_t asked_ns;       /* when Slurm was; 0: not yet */
+    uint64_t gathering_ns;   /* since when a cast waits for nodes; 0: none did */
     uint64_t unsettled_ns;   /* since when nodes are waited for that are to be had in a moment */
     uint64_t deaf_ns;        /* since when Slurm has not answered; 0: it does */
     char deaf[256];          /* what sinfo said then */

@@ -21,6 +21,7 @@
 enum {
     DEAF_S = 600,      /* how long Slurm may not answer */
     ASK_S = 5,         /* how often Slurm is asked for its nodes */
+    GATHER_S = 10,     /* how long the first cast waits for nodes that are free in a moment */
     ORPHANS_S = 30,    /* how long what is to end may take, until it is killed */
     MEASURE_MS = 1000, /* how long the source is looked at, to see how much is lacking */
 };
@@ -194,6 +195,24 @@ static bool is_worth_waiting(struct coordinator *coordinator, enum farm_step ste
     return false;
 }
 
+/* Whether a cast waits for nodes on which a job is just over: those that are taken later need a
+ * cast of their own. */
+static bool is_gathering(struct coordinator *coordinator)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    bool is_worth_it = false;
+    for (size_t i = 0; i < coordinator->history->run.node_count; i++)
+        is_worth_it = is_worth_it || (is_wanted(coordinator, i, FARM_STEP_RECEIVE) &&
+                                      is_unsettled(coordinator, i));
+    if (coordinator->gathering_ns == 0)
+        coordinator->gathering_ns = now_ns;
+    if (!is_worth_it || now_ns > coordinator->gathering_ns + GATHER_S * NS_PER_S)
+        return false;
+    if (now_ns > coordinator->asked_ns + NS_PER_S)
+        coordinator->asked_ns = 0; /* it may be free by now */
+    return true;
+}
+
 /* Starts what can be started. Returns 1 when the step has nothing left to do, 0, or -errno. */
 static int advance(struct coordinator *coordinator, enum farm_step step, size_t running)
 {
@@ -203,6 +222,8 @@ static int advance(struct coordinator *coordinator, enum farm_step step, size_t 
     if (coordinator->ending)
         return running == 0;
     int result = coordinator->launcher->has_rounds ? ask_slurm(coordinator) : 0;
+    if (result == 0 && step == FARM_STEP_RECEIVE && is_gathering(coordinator))
+        return 0;
     if (result == 0)
         result = start_attempts(coordinator, step, running, &waiting, &started);
     if (running > 0 || started > 0)
