@@ -29,7 +29,8 @@ struct file {
     bool ended; /* where sizes may lie: read until there was no more */
     struct attributes attributes;
     struct timespec ctime;
-    bool other_mount; /* something is mounted over it, or on the way to it */
+    uint64_t stated_ns; /* of a file on a server: when that was learned, CLOCK_MONOTONIC */
+    bool other_mount;   /* something is mounted over it, or on the way to it */
     bool has_xattrs;
     bool made_otherwise; /* with another mode than it shall have */
     bool retried;        /* the source changed once already */

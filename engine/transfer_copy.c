@@ -27,7 +27,9 @@ enum {
     RANGE_BYTES = 8 << 20,
     REMOTE_SHARED_BYTES_MIN = 2 << 20, /* where every read takes its time, more at once pay */
     REMOTE_RANGE_STEP = 1 << 20,       /* the least, and a multiple of it */
-    REMOTE_RANGES = 32, /* at once are enough, since the kernel reads ahead in each */
+    REMOTE_RANGES = 32,        /* at once are enough, since the kernel reads ahead in each */
+    ASK_BYTES_MIN = 128 << 10, /* more than servers send in one answer */
+    ASK_AFTER_NS = 20000000,
     SLOW_INLINE_NS = 2000000,
     SLOW_INLINES = 4,   /* in a row: a thread that was not running looks slow, too */
     QUICK_INLINES = 64, /* that kept their promise: the next ones will, and go together */
@@ -112,16 +114,38 @@ static enum transfer_state step_open(struct transfer_host *host, struct transfer
 }
 
 /*
- * Fills in what the copy shall look like. The attributes came with the open: AT_STATX_DONT_SYNC
- * never asks a server again.
+ * Fills in what the copy shall look like.
+ *
+ * @param sync AT_STATX_DONT_SYNC: what came with the open will do; AT_STATX_FORCE_SYNC: a server is
+ *             asked, whatever the kernel remembers
  */
-static int64_t stat_source(const struct transfer_host *host, const struct file *file,
+static int64_t stat_source(const struct transfer_host *host, const struct file *file, int sync,
                            struct statx *ret)
 {
-    return io_do(&host->port, (struct io_op){.kind = IO_STAT,
-                                             .fd = file->source_fd,
-                                             .flags = AT_STATX_DONT_SYNC,
-                                             .data = ret});
+    return io_do(
+        &host->port,
+        (struct io_op){.kind = IO_STAT, .fd = file->source_fd, .flags = sync, .data = ret});
+}
+
+/* Whether a file is on a server, by what its file system is. */
+static bool is_remote(const struct transfer *transfer)
+{
+    const struct copyengine_job *job = transfer_job(transfer);
+    return (transfer->file->donated ? job->destination_latency : job->source_latency) == IO_REMOTE;
+}
+
+/*
+ * How to learn whether a file changed during its copy. What the kernel remembers of a file on a
+ * server proves nothing, but asking takes as long as a small file does: that is for a file that
+ * came in several answers, for one that took its time, and for one that changed already.
+ */
+static int sync_at_end(const struct transfer *transfer)
+{
+    const struct file *file = transfer->file;
+    bool asks =
+        is_remote(transfer) && (file->shared || file->retried || file->size > ASK_BYTES_MIN ||
+                                clock_monotonic_ns() - file->stated_ns >= ASK_AFTER_NS);
+    return asks ? AT_STATX_FORCE_SYNC : AT_STATX_DONT_SYNC;
 }
 
 static struct timespec to_timespec(struct statx_timestamp time)
@@ -247,9 +271,11 @@ static enum transfer_state step_opened_source(struct transfer_host *host, struct
     if (job_is_stopped(job)) /* while the server took its time: nothing is made any more */
         return transfer_give_up(host, transfer);
     struct statx source;
-    int64_t result = stat_source(host, file, &source);
+    int64_t result = stat_source(host, file, AT_STATX_DONT_SYNC, &source);
     if (result < 0)
         return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
+    if (is_remote(transfer))
+        file->stated_ns = clock_monotonic_ns();
     if (!S_ISREG(source.stx_mode)) {
         job_warn(job, file->batch->directory, file->name, "is no longer a regular file");
         job_completed(job, &job->skipped);
@@ -268,13 +294,6 @@ static uint64_t range_bytes(const struct file *file, bool remote)
         return RANGE_BYTES;
     uint64_t steps = file->size / REMOTE_RANGES / REMOTE_RANGE_STEP + 1;
     return MIN(steps * REMOTE_RANGE_STEP, (uint64_t)RANGE_BYTES);
-}
-
-/* Whether a file is on a server, by what its file system is. */
-static bool is_remote(const struct transfer *transfer)
-{
-    const struct copyengine_job *job = transfer_job(transfer);
-    return (transfer->file->donated ? job->destination_latency : job->source_latency) == IO_REMOTE;
 }
 
 /*
@@ -416,6 +435,8 @@ static enum transfer_state retry_changed(struct transfer_host *host, struct tran
     atomic_store(&file->in_kernel, false);
     atomic_store(&file->shorter, false);
     take_attributes(job, file, source);
+    if (is_remote(transfer)) /* else the kernel may have old contents of a server's file */
+        (void)posix_fadvise(file->source_fd, 0, 0, POSIX_FADV_DONTNEED);
     int64_t result = learn_xattrs(host, transfer);
     if (result < 0)
         return transfer_fail(host, transfer, "listxattr", JOB_SOURCE, -result);
@@ -449,7 +470,7 @@ static enum transfer_state step_complete(struct transfer_host *host, struct tran
     bool shorter = atomic_load(&file->shorter);
     if (file->file_system.sizes_may_lie && !file->ended && !shorter)
         return transfer_go_on(transfer, transfer_step_read_on);
-    int64_t result = stat_source(host, file, &source);
+    int64_t result = stat_source(host, file, sync_at_end(transfer), &source);
     if (result < 0)
         return transfer_fail(host, transfer, "stat", JOB_SOURCE, -result);
     if (shorter || !is_unchanged(file, &source))

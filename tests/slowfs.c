@@ -4,21 +4,11 @@
  *
  *     slowfs [OPTION...] DIRECTORY MOUNTPOINT
  *
- * It stays in the foreground until it is unmounted or gets SIGTERM. What it can do wrong, and no
- * more:
+ * It stays in the foreground until it is unmounted or gets SIGTERM. What it can do wrong:
+ * slowfs_options.h.
  *
- *     --delay-ms N        answers a lookup, getattr, open, read, readlink, or the first readdir of
- *                         a directory N ms after it was asked
- *     --jitter-ms N       and up to N ms more, evenly spread
- *     --bandwidth BYTES   reads share this many bytes a second
- *     --hang-file SUFFIX  reads of a file whose path ends so are not answered while it is mounted;
- *                         they fail with EINTR when the reader is killed
- *     --count-file FILE   at the end, writes "OPENS READS BACK PATH" and a NUL for each file that
- *                         was opened; BACK: how far a read began behind what was read, at most
- *     --at-once N         works on at most so many requests at once (512)
- *
- * It asks the kernel to remember names and attributes for an hour, and to forget contents at each
- * open, so counts do not depend on time.
+ * Unless told otherwise, it asks the kernel to remember names and attributes for an hour, and to
+ * forget contents at each open, so counts do not depend on time.
  *
  * One thread does it all, so that the server costs little of the machine that its client is
  * measured on. A request that it takes becomes an answer in a queue, sorted by when that is due;
@@ -27,6 +17,7 @@
  */
 #define FUSE_USE_VERSION 312
 #include "slowfs_nodes.h"
+#include "slowfs_options.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -51,16 +42,7 @@
 
 #define NS_PER_MS        1000000LL
 #define NS_PER_SECOND    1000000000LL
-#define REMEMBER_SECONDS 3600.0
-
-struct options {
-    unsigned delay_ms;
-    unsigned jitter_ms;
-    unsigned long long bandwidth_bytes;
-    char *hang_suffix;
-    char *count_path;
-    unsigned at_once;
-};
+#define REMEMBER_SECONDS 3600.0 /* names */
 
 struct open_file {
     struct node *node;
@@ -93,6 +75,7 @@ struct slowfs {
     struct answer *queue; /* a binary heap of at most options.at_once */
     size_t queued;
     long long reads_free_at_ns;
+    unsigned held_reads; /* of the file that is held */
     unsigned seed;
     char *buffer; /* for the contents of one answer */
     size_t buffer_size;
@@ -186,8 +169,9 @@ static char *answer_buffer(struct slowfs *fs, size_t size)
 
 static void answer_lookup(const struct answer *answer)
 {
+    const struct slowfs *fs = fuse_req_userdata(answer->request);
     struct fuse_entry_param entry = {.ino = (fuse_ino_t)(uintptr_t)answer->node,
-                                     .attr_timeout = REMEMBER_SECONDS,
+                                     .attr_timeout = fs->options.attr_seconds,
                                      .entry_timeout = REMEMBER_SECONDS};
     if (lstat(node_relative(answer->node), &entry.attr))
         fuse_reply_err(answer->request, errno);
@@ -207,11 +191,12 @@ static void slowfs_lookup(fuse_req_t request, fuse_ino_t parent, const char *nam
 
 static void answer_getattr(const struct answer *answer)
 {
+    const struct slowfs *fs = fuse_req_userdata(answer->request);
     struct stat attributes;
     if (lstat(node_relative(answer->node), &attributes))
         fuse_reply_err(answer->request, errno);
     else
-        fuse_reply_attr(answer->request, &attributes, REMEMBER_SECONDS);
+        fuse_reply_attr(answer->request, &attributes, fs->options.attr_seconds);
 }
 
 static void slowfs_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
@@ -258,7 +243,9 @@ static void answer_open(const struct answer *answer)
     }
     file->hangs = fs->options.hang_suffix && node_ends_with(file->node, fs->options.hang_suffix);
     file->node->opens++;
-    struct fuse_file_info info = {.fh = (uint64_t)(uintptr_t)file};
+    struct fuse_file_info info = {.fh = (uint64_t)(uintptr_t)file,
+                                  .keep_cache = fs->options.keep_cache != 0,
+                                  .direct_io = fs->options.direct_io != 0};
     fuse_reply_open(answer->request, &info);
 }
 
@@ -273,9 +260,24 @@ static void slowfs_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_
     answer_later(request, reads ? answer_open : answer_read_only, number);
 }
 
+/* Waits until the file has been changed, say. */
+static void hold(struct slowfs *fs, const struct open_file *file)
+{
+    const char *suffix = fs->options.hold_suffix;
+    if (!suffix || !node_ends_with(file->node, suffix) || ++fs->held_reads != 2)
+        return;
+    int fd = open(fs->options.hold_fifo, O_RDONLY | O_CLOEXEC);
+    char nothing;
+    while (fd >= 0 && read(fd, &nothing, 1) > 0)
+        continue;
+    if (fd >= 0)
+        close(fd);
+}
+
 static void answer_read(const struct answer *answer)
 {
     struct slowfs *fs = fuse_req_userdata(answer->request);
+    hold(fs, answer->file);
     char *buffer = answer_buffer(fs, answer->size);
     ssize_t length = buffer ? pread(answer->file->fd, buffer, answer->size, answer->offset) : -1;
     if (length < 0)
@@ -442,6 +444,8 @@ static void slowfs_init(void *userdata, struct fuse_conn_info *connection)
     connection->congestion_threshold = fs->options.at_once;
     /* Names of one directory are looked up side by side, as with NFS. */
     connection->want |= connection->capable & FUSE_CAP_PARALLEL_DIROPS;
+    if (fs->options.keep_cache)
+        connection->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 }
 
 /* Without readdirplus: each name is looked up by itself, as the slowest servers have it. Without
@@ -530,16 +534,6 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static const struct fuse_opt option_table[] = {
-    {"--delay-ms %u", offsetof(struct options, delay_ms), 0},
-    {"--jitter-ms %u", offsetof(struct options, jitter_ms), 0},
-    {"--bandwidth %llu", offsetof(struct options, bandwidth_bytes), 0},
-    {"--hang-file %s", offsetof(struct options, hang_suffix), 0},
-    {"--count-file %s", offsetof(struct options, count_path), 0},
-    {"--at-once %u", offsetof(struct options, at_once), 0},
-    FUSE_OPT_END,
-};
-
 /* Opens what the arguments name, and goes to where all paths are relative to; false after a
    message. */
 static bool get_ready(struct slowfs *fs, const char *directory)
@@ -564,7 +558,7 @@ static bool get_ready(struct slowfs *fs, const char *directory)
 
 int main(int argc, char **argv)
 {
-    static struct slowfs fs = {.options = {.at_once = 512}, .seed = 1};
+    static struct slowfs fs = {.options = {.at_once = 512, .attr_seconds = 3600}, .seed = 1};
     if (argc < 3) {
         fprintf(stderr, "usage: slowfs [OPTION...] DIRECTORY MOUNTPOINT\n");
         return 2;
