@@ -21,7 +21,7 @@ enum { THREADS_MAX = 8, BLOCKS_MAX = THREADS_MAX + 1 };
 enum {
     OWN_FRAME_BYTES = 48 << 10,           /* a file of so many shares its frames with few others: */
     SPARE_FRAME_BYTES = 8 << 10,          /* fewer than so many before it */
-    SHARED_FRAME_BYTES = 256 << 10,       /* about so many have frames of smaller files */
+    SHARED_FRAME_BYTES = 512 << 10,       /* about so many have frames of smaller files */
     CUT_FRAMES_MAX = PACK_FRAMES_MAX / 2, /* from then on only full frames end */
 };
 
