@@ -21,7 +21,6 @@ enum { THREADS_MAX = 8, BLOCKS_MAX = THREADS_MAX + 1 };
 enum {
     OWN_FRAME_BYTES = 48 << 10,           /* a file of so many shares its frames with few others: */
     SPARE_FRAME_BYTES = 8 << 10,          /* fewer than so many before it */
-    SHARED_FRAME_BYTES = 512 << 10,       /* about so many have frames of smaller files */
     CUT_FRAMES_MAX = PACK_FRAMES_MAX / 2, /* from then on only full frames end */
 };
 
@@ -225,8 +224,8 @@ int frames_cut(struct frames *frames)
 int frames_cut_for(struct frames *frames, uint64_t bytes)
 {
     size_t begun = frames->filling ? frames->filling->size : 0;
-    size_t enough = bytes >= OWN_FRAME_BYTES ? SPARE_FRAME_BYTES : SHARED_FRAME_BYTES;
-    return begun >= enough && frames->count < CUT_FRAMES_MAX ? frames_cut(frames) : 0;
+    bool ends = bytes >= OWN_FRAME_BYTES && begun >= SPARE_FRAME_BYTES;
+    return ends && frames->count < CUT_FRAMES_MAX ? frames_cut(frames) : 0;
 }
 
 int frames_add(struct frames *frames, const void *bytes, size_t length)

@@ -33,7 +33,7 @@ int frames_cut(struct frames *frames);
 
 /**
  * Ends the frame before a file, or behind it, where one should end: who needs a file reads all of
- * its frames, so small files share them, and large ones hardly do.
+ * its frames, so large files hardly share theirs.
  *
  * @param bytes of the file in the pack
  * @return      as frames_add
