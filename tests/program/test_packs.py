@@ -384,14 +384,15 @@ class Damage(PackTest):
         """By one with other contents, in place."""
         old = self.make_variant('foo', {f'{n}': os.urandom(MIB) for n in range(40)})
         self.make_pack([old])
-        size = os.path.getsize(self.pack)
-        process = self.start('--cache', self.cache, '--bwlimit', '10M', 'warm', self.pack)
+        other = os.urandom(os.path.getsize(self.pack))
+        process = self.start('--cache', self.cache, '--bwlimit', '1M', 'warm', self.pack)
         support.wait_until(self.began, 'the copy to begin')
         with open(self.pack, 'r+b') as file:
-            file.write(os.urandom(size))
+            file.write(other)
         result = support.finish(process)
         self.assert_refused(result, FAILED)
         self.assertEqual(self.get(old), [None])
+
 
 class Interrupted(PackTest):
     """Whatever happens to a warm, nothing half is found, and the next one completes."""
