@@ -1,13 +1,14 @@
 """A pack through a pipe: read once, in order, and nothing of it is kept that nobody needs."""
+import itertools
 import os
 import random
 import signal
-import struct
 import subprocess
 import threading
 import unittest
 
 import mounts
+import packfile
 import support
 import test_packs
 from support import DONE, FAILED, PARTLY
@@ -55,11 +56,7 @@ class PipeTest(test_packs.PackTest):
 
     def frame_ends(self):
         """Where each frame ends; the last of them is the one before the table."""
-        data = self.whole()
-        count = struct.unpack('<I', data[-9:-5])[0]
-        table = data[-9 - 8 * count:-9]
-        sizes = [stored for stored, _ in struct.iter_unpack('<II', table)]
-        return [sum(sizes[:number + 1]) for number in range(count)]
+        return list(itertools.accumulate(packfile.frame_sizes(self.whole())))
 
     def with_room(self, size):
         """Has the cache on a disk of this size."""

@@ -12,25 +12,14 @@ import support
 from support import DONE, FAILED, PARTLY, once
 
 TESTS = os.path.join(support.TOP, 'tests')
+sys.path.append(os.path.join(TESTS, 'vectors'))
+from make_repository_shapes import make  # noqa: E402 pylint: disable=wrong-import-position
+
 with open(os.path.join(TESTS, 'vectors', 'repository_shapes.json'), encoding='utf-8') as vectors:
     SHAPES = json.load(vectors)
 
 # Running the definition alone tells that it fails; literals are read without running anything.
 READ_ALL_THE_SAME = {'raises at load, by an assertion', 'imports what is not there', 'divides by zero'}
-
-
-def make(repository, shape):
-    """Makes a shape's repository."""
-    os.makedirs(repository)
-    for name, text in shape['files'].items():
-        path = os.path.join(repository, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
-    for name in shape['directories']:
-        os.makedirs(os.path.join(repository, name), exist_ok=True)
-    for name, target in shape['links'].items():
-        os.symlink(target, os.path.join(repository, name))
 
 
 class Shapes(support.ProgramTest):

@@ -6,11 +6,11 @@ import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import unittest
 
 import daemons
+import packfile
 import support
 import trees
 from support import DONE, FAILED, NOBODY
@@ -101,28 +101,20 @@ class Versions(support.ProgramTest):
 class Frames(Versions):
     """Frames of a pack of which nobody needs a file."""
 
-    def frames(self, pack):
-        """[(offset, bytes that are stored)] of all frames, as the table at the end has them."""
-        with open(pack, 'rb') as file:
-            data = file.read()
-        count = struct.unpack('<I', data[-9:-5])[0]
-        offset, frames = 0, []
-        for stored, _ in struct.iter_unpack('<II', data[-9 - 8 * count:-9]):
-            frames.append((offset, data[offset:offset + stored]))
-            offset += stored
-        return frames
-
     def damage_frames(self, pack, needed):
         """Damages frames that have only files that are not needed; returns how many files these are."""
         damaged = 0
         with open(pack, 'r+b') as file:
-            for offset, stored in self.frames(pack):
-                contents = subprocess.run(['zstd', '-dc'], input=stored, capture_output=True, check=True).stdout
+            data, offset = file.read(), 0
+            for size in packfile.frame_sizes(data):
+                contents = subprocess.run(['zstd', '-dc'], input=data[offset:offset + size], capture_output=True,
+                                          check=True).stdout
                 files = contents.count(b'file ')
                 if files and not any(b'file %d ' % number in contents for number in needed):
-                    file.seek(offset + len(stored) // 2)
+                    file.seek(offset + size // 2)
                     file.write(bytes(64))
                     damaged += files
+                offset += size
         return damaged
 
     def test_frames_that_nobody_needs_are_not_read(self):

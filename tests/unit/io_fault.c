@@ -35,6 +35,27 @@ bool io_fault_happened(void)
     return plan.nth > 0 && atomic_load(&begun) >= plan.nth;
 }
 
+static bool is_idle(struct copyengine *engine)
+{
+    pthread_mutex_lock(&engine->schedule.lock);
+    bool idle = !engine->schedule.jobs;
+    pthread_mutex_unlock(&engine->schedule.lock);
+    return idle;
+}
+
+bool io_fault_wait(struct copyengine *engine)
+{
+    while (!io_fault_happened() && !is_idle(engine))
+        usleep(100);
+    return io_fault_happened();
+}
+
+void io_fault_wait_idle(struct copyengine *engine)
+{
+    while (!is_idle(engine))
+        usleep(100);
+}
+
 void io_fault_release(void)
 {
     pthread_mutex_lock(&hang_lock);

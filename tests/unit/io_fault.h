@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "engine/engine.h"
 #include "engine/io.h"
 
 enum fault_how { FAULT_ERROR, FAULT_FULL, FAULT_SHORT, FAULT_HANG };
@@ -34,6 +35,12 @@ void io_fault_plan(const struct fault_plan *plan);
 
 /** Whether the nth operation was reached. */
 bool io_fault_happened(void);
+
+/** Waits until the nth operation is reached, or the engine has no job. @return whether it was */
+bool io_fault_wait(struct copyengine *engine);
+
+/** Waits until the engine has no job. */
+void io_fault_wait_idle(struct copyengine *engine);
 
 /** Carries out what hangs. */
 void io_fault_release(void);

@@ -327,14 +327,6 @@ Test(faults, what_is_left_of_a_failed_copy_is_said)
     copyengine_free(engine);
 }
 
-static bool engine_is_idle(void)
-{
-    pthread_mutex_lock(&engine->schedule.lock);
-    bool idle = !engine->schedule.jobs;
-    pthread_mutex_unlock(&engine->schedule.lock);
-    return idle;
-}
-
 /* Copies, cancels what hangs, and lets it wake up. Returns whether anything hung. */
 static bool hang_once(const struct fault_plan *plan)
 {
@@ -342,9 +334,7 @@ static bool hang_once(const struct fault_plan *plan)
     struct copyengine_job *job;
     start(plan);
     cr_assert_eq(copyengine_submit_copy(engine, &copy, &job), 0);
-    while (!io_fault_happened() && !engine_is_idle())
-        usleep(100);
-    bool happened = io_fault_happened();
+    bool happened = io_fault_wait(engine);
     if (happened)
         copyengine_cancel(job);
     struct copyengine_result result = *copyengine_wait(job);
@@ -355,8 +345,7 @@ static bool hang_once(const struct fault_plan *plan)
         cr_assert_eq(access("copy", F_OK), -1, "operation %u: something is left", plan->nth);
     }
     io_fault_release();
-    while (!engine_is_idle())
-        usleep(100);
+    io_fault_wait_idle(engine);
     cr_assert_eq(access("copy", F_OK), result.error.code ? -1 : 0,
                  "operation %u woke up and did something", plan->nth);
     cr_assert_eq(copyengine_remove_tree(engine, AT_FDCWD, "copy", NULL), 0);

@@ -236,14 +236,6 @@ Test(supply_faults, files_short_reads_and_writes)
     sweep(FAULT_SHORT, 0);
 }
 
-static bool engine_is_idle(void)
-{
-    pthread_mutex_lock(&engine->schedule.lock);
-    bool idle = !engine->schedule.jobs;
-    pthread_mutex_unlock(&engine->schedule.lock);
-    return idle;
-}
-
 /* Makes the tree, cancels what hangs, and lets it wake up. Returns whether anything hung. */
 static bool hang_once(const struct fault_plan *plan)
 {
@@ -251,9 +243,7 @@ static bool hang_once(const struct fault_plan *plan)
     struct copyengine_job *job;
     start(plan);
     cr_assert_eq(copyengine_submit_supply(engine, &supply, &job), 0);
-    while (!io_fault_happened() && !engine_is_idle())
-        usleep(100);
-    bool happened = io_fault_happened();
+    bool happened = io_fault_wait(engine);
     if (happened)
         copyengine_cancel(job);
     int code = copyengine_wait(job)->error.code;
@@ -263,8 +253,7 @@ static bool hang_once(const struct fault_plan *plan)
         cr_assert_eq(access("made", F_OK), -1, "operation %u: something is left", plan->nth);
     }
     io_fault_release();
-    while (!engine_is_idle())
-        usleep(100);
+    io_fault_wait_idle(engine);
     cr_assert_eq(access("made", F_OK), code ? -1 : 0, "operation %u woke up and did something",
                  plan->nth);
     copyengine_free(engine);

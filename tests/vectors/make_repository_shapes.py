@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks a real rez what it finds in repositories of odd shapes, and writes its answers into the file.
 
-usage: rez_shapes.py FILE
+usage: make_repository_shapes.py FILE
 
 Each shape of the file has files, directories and links of a repository, and rez's settings; the answer goes
 under "rez": the variants that rez iterates (which package, its index, its root, whether it is cachable), and
