@@ -9,7 +9,7 @@ enum {
     NAME_BYTES = 300,
     PIECE_BYTES = 128 << 10, /* that are waited for in one call: ten frames side by side, 60 s each,
                                 are 22 KB/s */
-    KEPT_BYTES = 256 << 10,  /* that an idle decoder has room for: most frames are as small */
+    KEPT_BYTES = 256 << 10,  /* of room, that an idle decoder keeps */
 };
 
 struct pack_decoder {

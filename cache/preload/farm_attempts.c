@@ -179,19 +179,20 @@ static void end_flood(const struct coordinator *coordinator, struct farm_attempt
     if (attempt->pid > 0)
         kill(-attempt->pid, SIGKILL);
     attempt->floods++;
-    attempt->is_ended = !launcher->build_cancel || farm_attempts_end_job(coordinator, attempt) == 0;
+    attempt->flood_is_ended =
+        !launcher->build_cancel || farm_attempts_end_job(coordinator, attempt) == 0;
 }
 
 /* Whether a launcher still runs, or has a job that is to be ended. */
 static bool is_running(const struct coordinator *coordinator, struct farm_attempt *attempt)
 {
     char name[32];
-    bool is_tried = attempt->is_ended || attempt->floods == FLOOD_ENDS_MAX;
+    bool is_tried = attempt->flood_is_ended || attempt->floods == FLOOD_ENDS_MAX;
     if (!is_tried && is_flooding(coordinator, attempt))
         end_flood(coordinator, attempt);
     if (attempt->pid > 0 && waitpid(attempt->pid, NULL, WNOHANG) == attempt->pid)
         attempt->pid = 0;
-    if (attempt->pid > 0 || (attempt->floods > 0 && !is_tried && !attempt->is_ended))
+    if (attempt->pid > 0 || (attempt->floods > 0 && !is_tried && !attempt->flood_is_ended))
         return true;
     farm_attempt_name(attempt, "out", name);
     return farm_child_runs(coordinator->directory->fd, name) == 1;

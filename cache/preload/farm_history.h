@@ -36,10 +36,10 @@ struct farm_attempt {
        too long */
     off_t offset;
     bool is_skipping;
-    pid_t pid;       /* the coordinator's: the launcher; 0: another process started it */
-    unsigned floods; /* the coordinator's: how often its job was ended, since the launcher wrote
-                        beyond all reason; 0: it has not */
-    bool is_ended;   /* the coordinator's: that has worked */
+    pid_t pid;           /* the coordinator's: the launcher; 0: another process started it */
+    unsigned floods;     /* the coordinator's: how often its job was ended, since the launcher wrote
+                            beyond all reason; 0: it has not */
+    bool flood_is_ended; /* the coordinator's: that has worked */
 };
 
 /** Starts as `struct farm_history history = {0};`. */
